@@ -1,0 +1,18 @@
+//! The pure domain of Updraft: what a DAG is, what a run's next steps are, where a task may run, what a template renders to.
+//!
+//! Nothing in this crate performs I/O, reads a clock, an environment variable or a random number: time and every other
+//! input enters as a value, and every decision leaves as a value that the edges (store, scheduler, executor, webserver) act on.
+//! That is what lets one property test check a decision for thousands of histories, and what makes two schedulers agree.
+//!
+//! Where to start reading:
+//! * [`dag`]: the compiled DAG, what everything else speaks about; [`yaml`]: how a file becomes one, or diagnostics;
+//! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what;
+//! * [`timetable`]: when runs are due; [`template`]: how a task's fields are rendered (on the node).
+
+pub mod dag;
+pub mod diagnostic;
+pub mod failpoint;
+pub mod ids;
+pub mod operator;
+pub mod spec;
+pub mod state;

@@ -1,0 +1,153 @@
+//! What a node needs to know to run one attempt, and how an attempt ends. Travels inside the executor protocol.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    dag::seconds,
+    ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
+    operator::OperatorKind,
+    state::DagRunType,
+};
+
+/// The facts of the run that templates and the task's environment may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunContext {
+    pub dag_id: DagId,
+    pub run_id: RunId,
+    pub run_type: DagRunType,
+    pub logical_date: Option<DateTime<Utc>>,
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub run_after: DateTime<Utc>,
+    pub start_date: Option<DateTime<Utc>>,
+    pub conf: Value,
+    /// DAG params, overridden by task params, overridden by conf.
+    pub params: Map<String, Value>,
+    pub dag_owner: String,
+    pub dag_tags: Vec<String>,
+    pub dag_description: Option<String>,
+    pub render_template_as_native_obj: bool,
+}
+
+/// One attempt, complete: everything but the values its templates fetch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub attempt_id: AttemptId,
+    pub task_id: TaskId,
+    pub map_index: MapIndex,
+    pub try_number: i32,
+    pub max_tries: i32,
+    pub operator: OperatorKind,
+    pub operator_class: String,
+    /// Long-form arguments, unrendered.
+    pub args: Map<String, Value>,
+    /// Environment added for the task, unrendered.
+    pub env: IndexMap<String, String>,
+    #[serde(with = "seconds::option")]
+    pub execution_timeout: Option<Duration>,
+    pub do_xcom_push: bool,
+    pub multiple_outputs: bool,
+    pub owner: String,
+    /// The hash of the code bundle the task's files come from, and the DAG file's path in it.
+    pub bundle_hash: Option<String>,
+    pub relative_fileloc: String,
+    pub run: Arc<RunContext>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Success,
+    Failed,
+    Skipped,
+}
+
+/// Why an attempt failed, as a stable word; the reason beside it is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The command ended with a non-zero exit code.
+    ExitCode,
+    /// The command was ended by a signal.
+    Signal,
+    /// The program or the interpreter does not exist on the node or in the image.
+    CommandNotFound,
+    /// `execution_timeout` passed.
+    ExecutionTimeout,
+    /// The kernel killed the container for memory.
+    OomKilled,
+    /// The image is not on the node and cannot be pulled.
+    ImageMissing,
+    /// The Docker daemon does not answer.
+    DockerUnavailable,
+    /// The container could not be created or started, or vanished.
+    ContainerError,
+    /// A template names something that does not exist, or does not render.
+    TemplateError,
+    /// The rendered arguments do not fit the operator.
+    InvalidArguments,
+    /// The task's code bundle could not be fetched.
+    BundleUnavailable,
+    /// The operator class cannot run here.
+    UnsupportedOperator,
+    /// The node died, left or was cut off while it may have been running the attempt.
+    NodeLost,
+    /// The node took the attempt and did not start it in time.
+    LaunchTimeout,
+    /// The node could not do its own part (disk full, no processes left, …).
+    NodeError,
+}
+
+impl FailureClass {
+    pub const ALL: &'static [Self] = &[
+        Self::ExitCode,
+        Self::Signal,
+        Self::CommandNotFound,
+        Self::ExecutionTimeout,
+        Self::OomKilled,
+        Self::ImageMissing,
+        Self::DockerUnavailable,
+        Self::ContainerError,
+        Self::TemplateError,
+        Self::InvalidArguments,
+        Self::BundleUnavailable,
+        Self::UnsupportedOperator,
+        Self::NodeLost,
+        Self::LaunchTimeout,
+        Self::NodeError,
+    ];
+
+    /// The stored spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExitCode => "exit_code",
+            Self::Signal => "signal",
+            Self::CommandNotFound => "command_not_found",
+            Self::ExecutionTimeout => "execution_timeout",
+            Self::OomKilled => "oom_killed",
+            Self::ImageMissing => "image_missing",
+            Self::DockerUnavailable => "docker_unavailable",
+            Self::ContainerError => "container_error",
+            Self::TemplateError => "template_error",
+            Self::InvalidArguments => "invalid_arguments",
+            Self::BundleUnavailable => "bundle_unavailable",
+            Self::UnsupportedOperator => "unsupported_operator",
+            Self::NodeLost => "node_lost",
+            Self::LaunchTimeout => "launch_timeout",
+            Self::NodeError => "node_error",
+        }
+    }
+}
+
+/// A failed attempt's class and a sentence that reads alone: what happened and, where known, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub class: FailureClass,
+    pub reason: String,
+}

@@ -1,0 +1,283 @@
+//! The wire types of `/executor/v1`, shared by the webserver (which answers) and the executor (which calls). Nothing else.
+//!
+//! The protocol is HTTP with JSON bodies, always outbound from the node, authenticated by a node token
+//! (`Authorization: Bearer …`). Nodes send ages (`age_ms`), never instants: their clocks may be wrong.
+//! `docs/executor-protocol.md` walks through a node's life.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The protocol version this build speaks. A node says the range it understands; the server picks or refuses.
+pub const VERSION: u32 = 1;
+
+/// Values up to this size travel inside the hand-out and the report; larger ones have requests of their own.
+pub const INLINE_LIMIT: usize = 64 * 1024;
+
+/// At most this many events in one report.
+pub const REPORT_LIMIT: usize = 500;
+
+/// `POST /executor/v1/register`: a node introduces itself, at start and after the server forgot it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RegisterRequest {
+    /// The node's name, shown as `hostname` of its tasks.
+    pub name: String,
+    /// From the key file in the node's data folder. Same identity, new session: supersedes. Another identity with a live node's name: refused.
+    pub identity: Uuid,
+    /// Random, new at each start of the process.
+    pub session: Uuid,
+    pub hostname: String,
+    /// The binary's version, for people.
+    pub version: String,
+    pub protocol_min: u32,
+    pub protocol_max: u32,
+    pub slots: u32,
+    pub labels: BTreeMap<String, String>,
+    /// Named queues it serves; empty means `default`.
+    pub queues: Vec<String>,
+    pub runners: Vec<RunnerStatus>,
+    /// Everything the node knows of, so that both sides agree from the first poll.
+    pub attempts: Vec<AttemptReport>,
+}
+
+/// Whether a runner can take work now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerStatus {
+    /// `process`, `docker`, `native`.
+    pub name: String,
+    pub available: bool,
+    /// Why not, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RegisterResponse {
+    pub executor_id: i64,
+    pub protocol: u32,
+    /// The node is taken for lost when no poll began for this long. Milliseconds.
+    pub lease_ms: u64,
+    /// The server answers a poll at the latest after this. Milliseconds.
+    pub poll_ms: u64,
+    /// A node reconciles this often. Milliseconds.
+    pub reconcile_ms: u64,
+    #[serde(flatten)]
+    pub reconcile: ReconcileResponse,
+}
+
+/// What a node has of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeAttemptState {
+    /// Received, not started.
+    Received,
+    Running,
+    /// Ended; the result is in the journal, acknowledged or not.
+    Finished,
+    /// Being stopped.
+    Stopping,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttemptReport {
+    pub attempt_id: Uuid,
+    pub state: NodeAttemptState,
+}
+
+/// `POST /executor/v1/reconcile`: the node's full set, every `reconcile_ms`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReconcileRequest {
+    pub session: Uuid,
+    pub attempts: Vec<AttemptReport>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ReconcileResponse {
+    /// Unknown to the server, or no longer current: stop and remove, no report wanted.
+    pub stop: Vec<Uuid>,
+    /// Finished on the node but still live on the server: report the result again.
+    pub report_again: Vec<Uuid>,
+}
+
+/// `POST /executor/v1/poll`: asks for work and is the heartbeat. Held by the server until there is work or `poll_ms` passed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PollRequest {
+    pub session: Uuid,
+    /// Attempts received whose start the server has not confirmed yet.
+    pub have: Vec<Uuid>,
+    pub free_slots: u32,
+    pub runners: Vec<RunnerStatus>,
+    /// Load facts for people: `cpu`, `memory_free`, `disk_free`, `running`.
+    #[serde(default)]
+    pub stats: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PollResponse {
+    pub start: Vec<StartAttempt>,
+    pub cancel: Vec<CancelAttempt>,
+    /// The node is draining: it finishes what it has and gets nothing new.
+    pub drain: bool,
+}
+
+/// One attempt to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartAttempt {
+    pub attempt_id: Uuid,
+    /// An `updraft_core::spec::TaskSpec`; opaque to the transport.
+    pub spec: Value,
+    /// Proves the attempt on `resolve` and `xcom`. Valid while the attempt is current.
+    pub token: String,
+    /// XComs that the task's templates name, as far as they fit: see `ResolvedRef`.
+    pub refs: Vec<ResolvedRef>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CancelAttempt {
+    pub attempt_id: Uuid,
+    /// SIGTERM, then this long, then SIGKILL. Milliseconds.
+    pub grace_ms: u64,
+    /// For the task's log: `cleared by admin`, `marked failed by admin`, `dagrun_timeout`.
+    pub reason: String,
+}
+
+/// `POST /executor/v1/report`: at most [`REPORT_LIMIT`] events. Durable on the server before the answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReportRequest {
+    pub session: Uuid,
+    pub events: Vec<ReportEvent>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReportEvent {
+    pub attempt_id: Uuid,
+    /// How long ago it happened, measured on the node's monotonic clock where it can. Milliseconds.
+    pub age_ms: u64,
+    #[serde(flatten)]
+    pub body: ReportBody,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ReportBody {
+    /// The node works on it but has not started it: an image is being pulled. Extends the launch deadline.
+    Preparing {
+        what: String,
+    },
+    Started(StartedReport),
+    /// Complete in itself: a task that ends within 50 ms sends no `started`.
+    Finished(Box<FinishedReport>),
+    /// The cancelled attempt is gone (process group and container).
+    Stopped,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StartedReport {
+    /// The node's name.
+    pub hostname: String,
+    pub pid: Option<i32>,
+    pub container_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FinishedReport {
+    /// `success`, `failed` or `skipped` (`updraft_core::spec::Outcome`).
+    pub outcome: String,
+    pub started: StartedReport,
+    /// From start to end, on the node's monotonic clock. Milliseconds.
+    pub duration_ms: u64,
+    pub exit_code: Option<i64>,
+    /// An `updraft_core::spec::FailureClass` and a sentence, when `outcome` is `failed`.
+    pub failure_class: Option<String>,
+    pub failure_reason: Option<String>,
+    /// `return_value`, when pushed and within [`INLINE_LIMIT`].
+    pub return_value: Option<Value>,
+    /// Rendered template fields, secrets masked.
+    pub rendered_fields: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportResult {
+    /// Written.
+    Ok,
+    /// The attempt is no longer current, or not this node's: dropped, stop working on it.
+    Stale,
+    /// Malformed: dropped, never sent again.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReportResponse {
+    /// One per event, in order.
+    pub results: Vec<ReportResult>,
+}
+
+/// Something a template names that the hand-out did not bring.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Ref {
+    /// The value of `key` of one task instance of the same run; `map_index` absent: all of a mapped task, as a list.
+    #[serde(rename = "xcom")]
+    XCom {
+        task_id: String,
+        key: String,
+        map_index: Option<i32>,
+    },
+    Variable {
+        key: String,
+    },
+    Connection {
+        conn_id: String,
+    },
+}
+
+/// A reference and its value; `None` when it does not exist.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResolvedRef {
+    #[serde(flatten)]
+    pub reference: Ref,
+    pub value: Option<Value>,
+}
+
+/// `POST /executor/v1/attempts/{attempt_id}/resolve`, with the attempt's token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResolveRequest {
+    pub refs: Vec<Ref>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResolveResponse {
+    pub refs: Vec<ResolvedRef>,
+}
+
+/// `PUT /executor/v1/attempts/{attempt_id}/logs?offset=N`: bytes of the attempt's log from that offset. Idempotent: what the
+/// server already has is skipped; a gap answers 409 with the size it has. `GET` of the same path answers the size.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogsResponse {
+    /// How many bytes the server has now.
+    pub size: u64,
+}
+
+/// Every error body of `/executor/v1`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorResponse {
+    /// `unknown_session` asks the node to register again; `name_taken`, `token_revoked`, `protocol` end it.
+    pub code: String,
+    pub detail: String,
+}
+
+/// One line of an attempt's log file: NDJSON, Airflow 3's structured log message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogLine {
+    /// RFC 3339, by the node's clock.
+    pub timestamp: String,
+    /// `info` for stdout and the node's own words, `error` for stderr, as Airflow 3's supervisor has it.
+    pub level: String,
+    /// The text of the line, without its line break.
+    pub event: String,
+    /// `task.stdout`, `task.stderr`, `executor`.
+    pub logger: String,
+}
