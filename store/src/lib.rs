@@ -1,1 +1,17 @@
-//! Updraft.
+//! Everything Updraft says to Postgres: every SQL statement, the embedded migrations, the wake-ups.
+//!
+//! Postgres is the only state. This crate owns how rows are locked and in which order (dag → dag_run by id → dispatch →
+//! attempt → task_instance; multi-row writes sorted by key), and offers one function per use case. It decides nothing:
+//! decisions are `updraft_core`'s, functions here load what a decision needs and write what it says.
+//!
+//! Where to start reading: [`Store`] (connections and their session settings), [`wake`] (NOTIFY and the in-process bell),
+//! [`plan`] (the run lock), [`dispatch`] (the dispatch lock).
+
+mod connect;
+mod error;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wake;
+
+pub use connect::{Store, StoreConfig};
+pub use error::StoreError;
