@@ -19,6 +19,18 @@ pub const INLINE_LIMIT: usize = 64 * 1024;
 /// At most this many events in one report.
 pub const REPORT_LIMIT: usize = 500;
 
+/// The header that carries an attempt's token on `resolve` and `xcom`, beside the node's own `Authorization: Bearer …`.
+pub const ATTEMPT_TOKEN_HEADER: &str = "updraft-attempt-token";
+
+/// XComs larger than [`INLINE_LIMIT`] are put one by one before the attempt's `finished` is reported:
+/// `PUT /executor/v1/attempts/{attempt_id}/xcom/{key}`, the JSON value as the body, answered with 204. Idempotent. A stale
+/// attempt answers 409, a value over the server's limit 413; both end it (the node then reports the attempt without the value
+/// or as failed).
+pub const XCOM_LIMIT: usize = 16 * 1024 * 1024;
+
+/// The key of a task's result.
+pub const RETURN_VALUE: &str = "return_value";
+
 /// `POST /executor/v1/register`: a node introduces itself, at start and after the server forgot it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegisterRequest {
@@ -192,6 +204,9 @@ pub struct FinishedReport {
     /// An `updraft_core::spec::FailureClass` and a sentence, when `outcome` is `failed`.
     pub failure_class: Option<String>,
     pub failure_reason: Option<String>,
+    /// The task itself says that another try is pointless (Airflow's `AirflowFailException`): no retry whatever is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_retry: bool,
     /// `return_value`, when pushed and within [`INLINE_LIMIT`].
     pub return_value: Option<Value>,
     /// Rendered template fields, secrets masked.
