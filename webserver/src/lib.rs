@@ -1,1 +1,3 @@
 //! Updraft.
+
+pub mod ui_assets;
