@@ -17,7 +17,11 @@ create table bundle (
 create table dag_file (
     bundle_name       text        not null,
     relative_fileloc  text        not null,
-    fingerprint       text        not null,   -- hash of the file and of everything it was compiled from
+    -- Hash of the file and of everything it was compiled from; empty while something about the file is unsettled (a DAG
+    -- that is about to go, an id that another file holds), so that a restart compiles it again.
+    fingerprint       text        not null,
+    -- Every path the compiler asked for, found or not, relative to the folder.
+    dependencies      text[]      not null default '{}',
     last_parsed_time  timestamptz not null default now(),
     last_parse_duration double precision not null default 0,
     constraint dag_file_pkey primary key (bundle_name, relative_fileloc)
@@ -59,7 +63,9 @@ create table dag_version (
     dag_fk          bigint      not null constraint dag_version_dag_fkey references dag (id) on delete cascade,
     version_number  integer     not null,
     hash            text        not null,
-    data            jsonb       not null,                -- the compiled DAG
+    -- The compiled DAG. json, not jsonb: key order is kept (params are shown in file order, the hash can be recomputed).
+    -- An id's data never changes: a version updated in place gets a new id, so caches by id are never stale.
+    data            json        not null,
     source          text        not null,                -- the file's text, for dagSources
     bundle_name     text        not null,
     bundle_version  text,                                -- a git commit, or null for a folder
