@@ -1,0 +1,51 @@
+//! What each command does. Roles and `db` reach into the crates; `dags`, `runs` and `executors` speak REST.
+
+pub(crate) mod args;
+mod config;
+mod db;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cli::args::{Arguments, Command, ExecutorCommand},
+    config::{Environment, Loaded, load},
+    logging, roles, standalone,
+};
+
+/// The environment and the configuration, as every command gets them.
+pub(crate) struct App {
+    pub(crate) environment: Environment,
+    pub(crate) loaded: Loaded,
+}
+
+/// Runs one command to its end.
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let environment = Environment::read();
+    let flags = arguments.flags();
+    let loaded = load(&environment, arguments.config, flags)
+        .map_err(anyhow::Error::new)
+        .context("the configuration is not usable")?;
+    logging::install(&loaded.config.logging)?;
+    #[cfg(feature = "failpoints")]
+    if let Some(text) = &environment.failpoints {
+        crate::failpoints::arm(text)?;
+    }
+    let app = App { environment, loaded };
+    match arguments.command {
+        Command::Standalone(flags) => standalone::run(&app, &flags).await,
+        Command::Scheduler(_) => roles::scheduler(&app).await,
+        Command::Webserver(_) => roles::webserver(&app).await,
+        Command::Executor(executor) => match executor.command {
+            None => roles::executor(&app).await,
+            Some(ExecutorCommand::Token(token)) => db::token(&app, token).await,
+        },
+        Command::Db(db) => db::run(&app, db).await,
+        Command::Config(config) => config::run(&app, config),
+        Command::Version => {
+            println!("updraft {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `updraft config show` and the reference page made of the default file.
+
+use figment::value::Value;
+use serde::Serialize;
+
+use super::{
+    Loaded,
+    layers::{DEFAULTS, Layer},
+};
+
+/// One effective value.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) key: String,
+    /// As TOML; secrets as `***`.
+    pub(crate) value: String,
+    /// `default`, a file, an environment variable or `command line`.
+    pub(crate) source: String,
+}
+
+const SECRETS: &[&str] = &["auth.admin_password", "auth.jwt_secret", "client.password", "client.token"];
+
+/// The effective values in the order of the default file.
+pub(crate) fn show(loaded: &Loaded) -> Vec<Row> {
+    keys()
+        .into_iter()
+        .map(|key| {
+            let value = loaded.figment.find_value(&key).expect("every key has a default");
+            let source = loaded.figment.find_metadata(&key).map_or("default", |metadata| &*metadata.name);
+            Row {
+                value: display(&key, &value),
+                source: if source == "the default configuration" { "default".into() } else { source.to_owned() },
+                key,
+            }
+        })
+        .collect()
+}
+
+/// `docs/configuration.md`, made from the default file.
+pub(crate) fn reference() -> String {
+    format!(
+        "# Configuration\n\nMade by `updraft config reference` from `src/config/default.toml`; a test compares them.\n\n\
+         ```toml\n{DEFAULTS}```\n"
+    )
+}
+
+/// `section.key`, in file order (a parsed table is sorted).
+fn keys() -> Vec<String> {
+    let mut section = "";
+    let mut keys = Vec::new();
+    for line in DEFAULTS.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if !line.starts_with('#')
+            && let Some((key, _)) = line.split_once(" = ")
+        {
+            keys.push(format!("{section}.{key}"));
+        }
+    }
+    debug_assert_eq!(keys.len(), count(), "one line per key");
+    keys
+}
+
+fn count() -> usize {
+    let defaults = Layer::text("the default configuration", DEFAULTS).expect("the embedded default parses");
+    defaults.values().values().map(|section| section.as_dict().map_or(0, figment::value::Dict::len)).sum()
+}
+
+fn display(key: &str, value: &Value) -> String {
+    let text = value.as_str().unwrap_or_default();
+    if SECRETS.contains(&key) && !text.is_empty() {
+        return "\"***\"".into();
+    }
+    if key == "database.url" {
+        return format!("{:?}", without_password(text));
+    }
+    match value {
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Array(_, items) => {
+            format!("[{}]", items.iter().map(|item| display("", item)).collect::<Vec<_>>().join(", "))
+        }
+        Value::Num(_, number) => match (number.to_i128(), number.to_u128(), number.to_f64()) {
+            (Some(whole), ..) => whole.to_string(),
+            (_, Some(whole), _) => whole.to_string(),
+            (.., Some(float)) => float.to_string(),
+            _ => format!("{number:?}"),
+        },
+        Value::Bool(_, truth) => truth.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// `scheme://user:***@host/…`; a password given as a query parameter is hidden too.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let hidden = match rest.rsplit_once('@') {
+        Some((who, host)) if who.contains(':') => {
+            format!("{}:***@{host}", who.split(':').next().unwrap_or_default())
+        }
+        _ => rest.to_owned(),
+    };
+    let query = query.map_or(String::new(), |query| {
+        let parts = query.split('&').map(|pair| match pair.split_once('=') {
+            Some(("password", _)) => "password=***",
+            _ => pair,
+        });
+        format!("?{}", parts.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{hidden}{query}")
+}

@@ -1,0 +1,173 @@
+//! The typed configuration and what each value may be.
+
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+    time::Duration,
+};
+
+use figment::{Figment, error::Kind};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, de};
+
+use super::ConfigError;
+
+/// All sections. `default.toml` documents the keys.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) core: Core,
+    pub(crate) database: Database,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) webserver: Webserver,
+    pub(crate) auth: Auth,
+    pub(crate) executor: Executor,
+    pub(crate) client: Client,
+    pub(crate) logging: Logging,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Core {
+    pub(crate) dags_folder: PathBuf,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) parallelism: NonZeroU32,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) postgres_bin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Database {
+    /// May hold a password, hence secret.
+    #[serde(deserialize_with = "optional")]
+    pub(crate) url: Option<SecretString>,
+    pub(crate) pool_size: NonZeroU16,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Scheduler {
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) rescan_interval: Duration,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Webserver {
+    pub(crate) host: String,
+    /// 0 lets the kernel choose; the URL printed at start has the real one.
+    pub(crate) port: u16,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) log_folder: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Auth {
+    pub(crate) admin_user: String,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) admin_password: Option<SecretString>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) jwt_secret: Option<SecretString>,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) jwt_expiration: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Executor {
+    #[serde(deserialize_with = "optional")]
+    pub(crate) name: Option<String>,
+    /// 0: from the number of processors, see [`Executor::slots`].
+    slots: u32,
+    #[serde(deserialize_with = "labels")]
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) queues: Vec<String>,
+    pub(crate) server: String,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) lease: Duration,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) default_image: Option<String>,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) stop_grace: Duration,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) docker_host: Option<String>,
+}
+
+impl Executor {
+    /// How many tasks at once: the configured number, or twice the processors, at least 4.
+    pub(crate) fn slots(&self) -> u32 {
+        if self.slots > 0 {
+            return self.slots;
+        }
+        let processors = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
+        (processors * 2).max(4)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Client {
+    #[serde(deserialize_with = "optional")]
+    pub(crate) server: Option<String>,
+    pub(crate) username: String,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) password: Option<SecretString>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) token: Option<SecretString>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Logging {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// An empty text is "not set": TOML and environment variables have no null.
+fn optional<'de, D: Deserializer<'de>, T: From<String>>(input: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(input)?;
+    Ok(Some(text).filter(|text| !text.is_empty()).map(T::from))
+}
+
+/// Seconds, whole or not, up to a year: a larger number is a slip.
+fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(input)?;
+    if (0.0..=31_536_000.0).contains(&value) {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(de::Error::custom(format!("{value} is no number of seconds between 0 and a year")))
+    }
+}
+
+/// `["key=value", …]` as a map.
+fn labels<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, String>, D::Error> {
+    Vec::<String>::deserialize(input)?
+        .into_iter()
+        .map(|label| match label.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            _ => Err(de::Error::custom(format!("`{label}` is not `key=value`"))),
+        })
+        .collect()
+}
+
+/// Turns figment's error into ours: which layer, which key, what is wrong.
+pub(super) fn explain(figment: &Figment, error: &figment::Error) -> ConfigError {
+    let key = error.path.join(".");
+    let layer = error
+        .metadata
+        .as_ref()
+        .or_else(|| figment.find_metadata(&key))
+        .map_or_else(|| "the configuration".to_owned(), |metadata| metadata.name.to_string());
+    let message = match &error.kind {
+        Kind::Message(message) => message.clone(),
+        kind => kind.to_string(),
+    };
+    ConfigError::Invalid { layer, key, message }
+}

@@ -1,0 +1,173 @@
+//! `updraft standalone`: a private Postgres and every role in one process, with nothing to configure.
+
+pub(crate) mod data_dir;
+mod owner;
+mod postgres;
+mod programs;
+mod roles;
+
+use std::{fs, io, path::Path, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+use tokio::{net::TcpListener, time::timeout};
+use updraft_store::Store;
+
+use self::{
+    data_dir::{DataDir, Layout, keep, kept_secret, random_text},
+    postgres::PrivatePostgres,
+    roles::Roles,
+};
+use crate::{
+    cli::{App, args::StandaloneFlags},
+    config::Config,
+    roles as role_processes,
+    shutdown::Shutdown,
+};
+
+/// Runs until a signal or until a role fails.
+pub(crate) async fn run(app: &App, flags: &StandaloneFlags) -> Result<ExitCode> {
+    let shutdown = Shutdown::on_signals()?;
+    let config = &app.loaded.config;
+    let data_dir = DataDir::open(&data_dir::locate(config, &app.environment)?)?;
+    let listener = listen(config).await?;
+    let (mut postgres, url) = match &config.database.url {
+        Some(url) => (None, url.expose_secret().to_owned()),
+        None => {
+            let started =
+                PrivatePostgres::start(&data_dir.layout, &config.core.postgres_bin_dirs, &app.environment.path).await?;
+            let url = started.url();
+            (Some(started), url)
+        }
+    };
+    let outcome = serve(app, flags, &data_dir.layout, listener, url, &mut postgres, &shutdown).await;
+    if let Some(postgres) = postgres {
+        postgres.stop(!shutdown.forced.is_cancelled()).await?;
+    }
+    outcome
+}
+
+/// Binds the address before anything is started, so that a taken port costs nothing.
+async fn listen(config: &Config) -> Result<TcpListener> {
+    let (host, port) = (config.webserver.host.as_str(), config.webserver.port);
+    TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {port} on {host} is taken by another program; choose another one with --port (0 takes a free one)"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("listening on {host}:{port} is not permitted; choose a port above 1023 with --port")
+        }
+        _ => anyhow::Error::new(error).context(format!("listening on {host}:{port}")),
+    })
+}
+
+/// The URL of the private Postgres that the standalone in this data folder runs, if one does.
+pub(crate) fn running_database(data_dir: &Path) -> Result<Option<String>> {
+    PrivatePostgres::running_url(&Layout(data_dir.to_owned()))
+}
+
+/// What the roles share, made at the first start and kept in the data folder.
+struct Secrets {
+    admin_password: String,
+    jwt_secret: String,
+}
+
+impl Secrets {
+    /// Configured values are written down too, so that the command line finds them and a later start without them keeps them.
+    fn prepare(config: &Config, layout: &Layout) -> Result<Self> {
+        let admin_password = match &config.auth.admin_password {
+            Some(password) => keep(&layout.admin_password(), password.expose_secret().to_owned())?,
+            None => kept_secret(&layout.admin_password(), || Ok(random_text(20)))?,
+        };
+        let jwt_secret = match &config.auth.jwt_secret {
+            Some(secret) => secret.expose_secret().to_owned(),
+            None => kept_secret(&layout.jwt_secret(), || Ok(random_text(64)))?,
+        };
+        Ok(Self { admin_password, jwt_secret })
+    }
+}
+
+/// Connects, migrates, runs the roles and ends them in order: the executor first, so that its last words are heard.
+async fn serve(
+    app: &App,
+    flags: &StandaloneFlags,
+    layout: &Layout,
+    listener: TcpListener,
+    database_url: String,
+    postgres: &mut Option<PrivatePostgres>,
+    shutdown: &Shutdown,
+) -> Result<ExitCode> {
+    let config = &app.loaded.config;
+    let store = role_processes::store(app, database_url, "updraft standalone").await?;
+    store.migrate().await.context("migrating the database")?;
+    let secrets = Secrets::prepare(config, layout)?;
+    let url = reachable_url(&config.webserver.host, &listener)?;
+    fs::write(layout.url(), format!("{url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
+
+    let mut roles = start(app, flags, layout, &store, listener, &url, &secrets);
+    greet(app, layout, &url, &secrets);
+
+    let ended = tokio::select! {
+        () = shutdown.orderly.cancelled() => None,
+        (role, outcome) = roles.any_ended() => Some(match outcome {
+            Ok(()) => anyhow::anyhow!("the {role} ended although nobody asked it to"),
+            Err(error) => error.context(format!("the {role} failed")),
+        }),
+        how = async { match postgres { Some(postgres) => postgres.ended().await, None => std::future::pending().await } } => {
+            Some(anyhow::anyhow!("the private Postgres ended ({how}); see {}", layout.0.join("postgres.log").display()))
+        }
+    };
+    let stopped = tokio::select! {
+        stopped = roles.stop(config.core.shutdown_grace) => stopped,
+        () = shutdown.forced.cancelled() => Err(anyhow::anyhow!("stopped without waiting")),
+    };
+    if let Err(error) = fs::remove_file(layout.url()) {
+        tracing::warn!(%error, "removing the file with the URL");
+    }
+    if timeout(Duration::from_secs(2), store.close()).await.is_err() {
+        tracing::warn!("database connections were still in use at the end");
+    }
+    match (ended, stopped) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(())) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The address a client on this machine uses: the bound port, and loopback for "all addresses".
+fn reachable_url(host: &str, listener: &TcpListener) -> Result<String> {
+    let port = listener.local_addr().context("asking for the bound port")?.port();
+    Ok(match host {
+        "0.0.0.0" | "::" | "" => format!("http://127.0.0.1:{port}"),
+        host if host.contains(':') => format!("http://[{host}]:{port}"),
+        host => format!("http://{host}:{port}"),
+    })
+}
+
+fn greet(app: &App, layout: &Layout, url: &str, secrets: &Secrets) {
+    let config = &app.loaded.config;
+    println!("Updraft is up: {url}");
+    println!("  user:         {}", config.auth.admin_user);
+    println!("  password:     {}  (kept in {})", secrets.admin_password, layout.admin_password().display());
+    println!("  DAGs:         {}", config.core.dags_folder.display());
+    println!("  data folder:  {}", layout.0.display());
+    println!("Ctrl-C stops it; unfinished runs go on at the next start.");
+    if !config.core.dags_folder.is_dir() {
+        tracing::warn!(
+            folder = %config.core.dags_folder.display(),
+            "there is no such DAG folder; make it, or name another one with --dags-folder"
+        );
+    }
+}
+
+/// Starts every role.
+fn start(
+    _app: &App,
+    _flags: &StandaloneFlags,
+    _layout: &Layout,
+    _store: &Store,
+    _listener: TcpListener,
+    _url: &str,
+    _secrets: &Secrets,
+) -> Roles {
+    Roles::new()
+}
