@@ -16,3 +16,4 @@ pub mod ids;
 pub mod operator;
 pub mod spec;
 pub mod state;
+pub mod timetable;
