@@ -317,7 +317,7 @@ create table executor (
     id             bigint generated always as identity constraint executor_pkey primary key,
     name           text        not null constraint executor_name_key unique,
     identity       uuid        not null,
-    session        uuid        not null,
+    session        uuid        not null constraint executor_session_key unique,
     token_id       bigint      not null constraint executor_token_fkey references executor_token (id),
     state          text        not null constraint executor_state_check check (state in ('active', 'draining', 'lost', 'offline')),
     hostname       text        not null,

@@ -107,7 +107,8 @@ pub struct ReconcileRequest {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ReconcileResponse {
-    /// Unknown to the server, or no longer current: stop and remove, no report wanted.
+    /// Received or running on the node, but unknown to the server or no longer current: stop and remove, no report wanted.
+    /// What is [`NodeAttemptState::Finished`] is never named here; its result stays in the journal.
     pub stop: Vec<Uuid>,
     /// Finished on the node but still live on the server: report the result again.
     pub report_again: Vec<Uuid>,
@@ -119,6 +120,9 @@ pub struct PollRequest {
     pub session: Uuid,
     /// Attempts received whose start the server has not confirmed yet.
     pub have: Vec<Uuid>,
+    /// Cancels received and not yet reported as [`ReportBody::Stopped`]: they need no repeating, so they do not end the wait.
+    #[serde(default)]
+    pub cancelling: Vec<Uuid>,
     pub free_slots: u32,
     pub runners: Vec<RunnerStatus>,
     /// Load facts for people: `cpu`, `memory_free`, `disk_free`, `running`.
@@ -146,6 +150,7 @@ pub struct StartAttempt {
     pub refs: Vec<ResolvedRef>,
 }
 
+/// An attempt to end. A node that does not know it reports [`ReportBody::Stopped`] at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CancelAttempt {
     pub attempt_id: Uuid,
@@ -269,14 +274,16 @@ pub struct ResolveResponse {
 }
 
 /// `PUT /executor/v1/attempts/{attempt_id}/logs?offset=N`: bytes of the attempt's log from that offset. Idempotent: what the
-/// server already has is skipped; a gap answers 409 with the size it has. `GET` of the same path answers the size.
+/// server already has is skipped; a gap answers 409 with the size it has (this type, not an [`ErrorResponse`]). `GET` of the
+/// same path answers the size. 413 (`log_full`): the attempt's log reached the server's limit, send no more of it. 404: the
+/// server knows no such attempt (any more), send no more of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogsResponse {
     /// How many bytes the server has now.
     pub size: u64,
 }
 
-/// Every error body of `/executor/v1`.
+/// Every error body of `/executor/v1`. 503 carries `Retry-After`: nothing was written, or nothing is known of it; send it again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErrorResponse {
     /// `unknown_session` asks the node to register again; `name_taken`, `token_revoked`, `protocol` end it.
