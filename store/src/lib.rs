@@ -7,8 +7,10 @@
 //! Where to start reading: [`Store`] (connections and their session settings), [`wake`] (NOTIFY and the in-process bell),
 //! [`plan`] (the run lock), [`dispatch`] (the dispatch lock).
 
+pub mod audit;
 mod connect;
 mod error;
+pub mod query;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wake;

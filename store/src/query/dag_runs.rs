@@ -1,0 +1,155 @@
+//! DAG runs as the API lists them, and their notes.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
+use crate::StoreError;
+
+/// A run with its DAG's names, its conf, its note and its version.
+#[derive(Clone, Debug, FromRow)]
+pub struct RunRow {
+    /// The inside key.
+    pub id: i64,
+    pub dag_id: String,
+    pub dag_display_name: String,
+    pub run_id: String,
+    pub state: String,
+    pub run_type: String,
+    pub logical_date: Option<DateTime<Utc>>,
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub run_after: DateTime<Utc>,
+    pub queued_at: Option<DateTime<Utc>>,
+    pub start_date: Option<DateTime<Utc>>,
+    pub end_date: Option<DateTime<Utc>>,
+    pub last_scheduling_decision: Option<DateTime<Utc>>,
+    pub triggered_by: Option<String>,
+    pub triggering_user_name: Option<String>,
+    pub bundle_version: Option<String>,
+    pub conf: Option<Value>,
+    pub note: Option<String>,
+    pub version_uuid: Option<Uuid>,
+    pub version_number: Option<i32>,
+    pub version_created_at: Option<DateTime<Utc>>,
+    pub version_bundle_name: Option<String>,
+    pub version_bundle_version: Option<String>,
+}
+
+/// Filters of `GET /dags/{dag_id}/dagRuns`.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// `None`: `~`, all DAGs.
+    pub dag_id: Option<String>,
+    pub dag_id_pattern: Pattern,
+    pub run_id: Pattern,
+    pub triggering_user_name: Pattern,
+    pub run_after: Range<DateTime<Utc>>,
+    pub logical_date: Range<DateTime<Utc>>,
+    pub start_date: Range<DateTime<Utc>>,
+    pub end_date: Range<DateTime<Utc>>,
+    pub updated_at: Range<DateTime<Utc>>,
+    /// Seconds.
+    pub duration: Range<f64>,
+    pub run_type: Vec<String>,
+    pub state: Vec<String>,
+    pub dag_version: Vec<i32>,
+    pub bundle_version: Option<String>,
+    /// A substring of the conf's JSON text.
+    pub conf_contains: Option<String>,
+}
+
+pub const ORDER_BY: OrderBy = &[
+    ("id", "r.id"),
+    ("state", "r.state"),
+    ("dag_id", "d.dag_id"),
+    ("run_id", "r.run_id"),
+    ("dag_run_id", "r.run_id"),
+    ("logical_date", "r.logical_date"),
+    ("partition_date", "r.logical_date"),
+    ("run_after", "r.run_after"),
+    ("start_date", "r.start_date"),
+    ("end_date", "r.end_date"),
+    ("updated_at", "r.updated_at"),
+    ("conf", "c.conf"),
+    ("duration", DURATION),
+];
+
+const DURATION: &str = "extract(epoch from r.end_date - r.start_date)::float8";
+const SELECT: &str = "r.id, d.dag_id, d.dag_display_name, r.run_id, r.state, r.run_type, r.logical_date, \
+    r.data_interval_start, r.data_interval_end, r.run_after, r.queued_at, r.start_date, r.end_date, \
+    r.last_scheduling_decision, r.triggered_by, r.triggering_user_name, r.bundle_version, c.conf, n.content as note, \
+    v.uuid as version_uuid, v.version_number, v.created_at as version_created_at, \
+    v.bundle_name as version_bundle_name, v.bundle_version as version_bundle_version";
+const FROM: &str = "dag_run r join dag d on d.id = r.dag_fk \
+    left join dag_run_conf c on c.dag_run_id = r.id left join dag_run_note n on n.dag_run_id = r.id \
+    left join dag_version v on v.id = r.dag_version_id";
+
+/// One page of runs. `dag_run_by_dag_idx` serves the default order of one DAG, `dag_run_pkey` that of all.
+pub async fn page(
+    connection: &mut PgConnection,
+    filter: &RunFilter,
+    page: &Page,
+) -> Result<Listing<RunRow>, StoreError> {
+    list(connection, (SELECT, FROM), page, &["r.id"], |sql| {
+        sql.equals("d.dag_id", filter.dag_id.clone());
+        sql.pattern("d.dag_id", &filter.dag_id_pattern);
+        sql.pattern("r.run_id", &filter.run_id);
+        sql.pattern("r.triggering_user_name", &filter.triggering_user_name);
+        sql.range("r.run_after", &filter.run_after);
+        sql.range("r.logical_date", &filter.logical_date);
+        sql.range("r.start_date", &filter.start_date);
+        sql.range("r.end_date", &filter.end_date);
+        sql.range("r.updated_at", &filter.updated_at);
+        sql.range(DURATION, &filter.duration);
+        sql.any_of("r.run_type", &filter.run_type);
+        sql.any_of("r.state", &filter.state);
+        sql.any_of("v.version_number", &filter.dag_version);
+        sql.equals("r.bundle_version", filter.bundle_version.clone());
+        if let Some(text) = &filter.conf_contains {
+            sql.and().push("strpos(c.conf::text, ").push_bind(text.clone()).push(") > 0");
+        }
+    })
+    .await
+}
+
+/// One run by Airflow's keys (`dag_run_run_id_key`).
+pub async fn get(connection: &mut PgConnection, dag_id: &str, run_id: &str) -> Result<Option<RunRow>, StoreError> {
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.equals("d.dag_id", Some(dag_id.to_owned()));
+    sql.equals("r.run_id", Some(run_id.to_owned()));
+    sql.fetch_optional(connection).await
+}
+
+/// One run by its inside key.
+pub async fn get_by_key(connection: &mut PgConnection, id: i64) -> Result<Option<RunRow>, StoreError> {
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.equals("r.id", Some(id));
+    sql.fetch_optional(connection).await
+}
+
+/// Writes a run's note; an empty one deletes it.
+pub async fn set_note(
+    connection: &mut PgConnection,
+    id: i64,
+    content: &str,
+    user_name: &str,
+) -> Result<(), StoreError> {
+    if content.is_empty() {
+        sqlx::query!("delete from dag_run_note where dag_run_id = $1", id).execute(connection).await?;
+    } else {
+        sqlx::query!(
+            "insert into dag_run_note (dag_run_id, content, user_name) values ($1, $2, $3)
+             on conflict (dag_run_id)
+             do update set content = excluded.content, user_name = excluded.user_name, updated_at = now()",
+            id,
+            content,
+            user_name
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! DAGs as the API lists them, and pausing one.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
+use crate::StoreError;
+
+/// A DAG with what its latest version says about its timetable and caps.
+#[derive(Clone, Debug, FromRow)]
+pub struct DagRow {
+    pub id: i64,
+    pub dag_id: String,
+    pub dag_display_name: String,
+    pub description: Option<String>,
+    pub is_paused: bool,
+    pub is_stale: bool,
+    pub bundle_name: String,
+    pub relative_fileloc: String,
+    pub fileloc: String,
+    /// Joined by `, `.
+    pub owners: String,
+    pub tags: Vec<String>,
+    pub timetable_summary: Option<String>,
+    pub timetable_description: Option<String>,
+    pub max_active_runs: i32,
+    pub max_active_tasks: i32,
+    pub max_consecutive_failed_dag_runs: i32,
+    pub has_import_errors: bool,
+    pub last_parsed_time: DateTime<Utc>,
+    pub last_parse_duration: Option<f64>,
+    pub last_expired: Option<DateTime<Utc>>,
+    pub next_dagrun: Option<DateTime<Utc>>,
+    pub next_dagrun_data_interval_start: Option<DateTime<Utc>>,
+    pub next_dagrun_data_interval_end: Option<DateTime<Utc>>,
+    pub next_dagrun_create_after: Option<DateTime<Utc>>,
+    pub version_uuid: Option<Uuid>,
+    pub version_number: Option<i32>,
+    pub version_created_at: Option<DateTime<Utc>>,
+    pub version_bundle_name: Option<String>,
+    pub bundle_version: Option<String>,
+    /// `updraft_core::dag::Schedule`'s tag; `None` without a version.
+    pub schedule_kind: Option<String>,
+    pub has_task_concurrency_limits: bool,
+}
+
+/// How `tags` combine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TagsMatch {
+    #[default]
+    Any,
+    All,
+}
+
+/// Filters of `GET /dags`.
+#[derive(Clone, Debug, Default)]
+pub struct DagFilter {
+    pub dag_id: Pattern,
+    pub dag_display_name: Pattern,
+    pub tags: Vec<String>,
+    pub tags_match: TagsMatch,
+    pub owners: Vec<String>,
+    pub exclude_stale: bool,
+    pub paused: Option<bool>,
+    pub has_import_errors: Option<bool>,
+    pub bundle_name: Option<String>,
+    pub bundle_version: Option<String>,
+    pub last_dag_run_state: Option<String>,
+    pub dag_run_state: Vec<String>,
+    pub dag_run_start_date: Range<DateTime<Utc>>,
+    pub dag_run_end_date: Range<DateTime<Utc>>,
+}
+
+pub const ORDER_BY: OrderBy = &[
+    ("dag_id", "d.dag_id"),
+    ("dag_display_name", "d.dag_display_name"),
+    ("next_dagrun", "d.next_dagrun"),
+    ("state", LAST_RUN_STATE),
+    ("last_run_state", LAST_RUN_STATE),
+    ("start_date", LAST_RUN_START),
+    ("last_run_start_date", LAST_RUN_START),
+];
+
+/// One index probe per DAG (`dag_run_by_dag_idx`), and only when asked for.
+const LAST_RUN_STATE: &str = "(select r.state from dag_run r where r.dag_fk = d.id order by r.id desc limit 1)";
+const LAST_RUN_START: &str = "(select r.start_date from dag_run r where r.dag_fk = d.id order by r.id desc limit 1)";
+
+const SELECT: &str = "d.id, d.dag_id, d.dag_display_name, d.description, d.is_paused, d.is_stale, d.bundle_name, \
+    d.relative_fileloc, d.fileloc, d.owners, d.tags, d.timetable_summary, d.timetable_description, d.max_active_runs, \
+    d.max_active_tasks, d.max_consecutive_failed_dag_runs, d.has_import_errors, d.last_parsed_time, \
+    d.last_parse_duration, d.last_expired, d.next_dagrun, d.next_dagrun_data_interval_start, \
+    d.next_dagrun_data_interval_end, d.next_dagrun_create_after, v.uuid as version_uuid, v.version_number, \
+    v.created_at as version_created_at, v.bundle_name as version_bundle_name, v.bundle_version, \
+    v.data -> 'schedule' ->> 'kind' as schedule_kind, \
+    coalesce(jsonb_path_exists(v.data, '$.tasks[*] ? (@.max_active_tis_per_dag != null || \
+    @.max_active_tis_per_dagrun != null)'), false) as has_task_concurrency_limits";
+const FROM: &str = "dag d left join dag_version v on v.id = d.latest_version_id";
+
+/// One page of DAGs. The table is small (thousands); `dag_dag_id_key` serves the default order.
+pub async fn page(
+    connection: &mut PgConnection,
+    filter: &DagFilter,
+    page: &Page,
+) -> Result<Listing<DagRow>, StoreError> {
+    list(connection, (SELECT, FROM), page, &["d.dag_id"], |sql| apply(filter, sql)).await
+}
+
+fn apply(filter: &DagFilter, sql: &mut Filter) {
+    sql.pattern("d.dag_id", &filter.dag_id);
+    sql.pattern("d.dag_display_name", &filter.dag_display_name);
+    if !filter.tags.is_empty() {
+        let operator = match filter.tags_match {
+            TagsMatch::Any => " && ",
+            TagsMatch::All => " @> ",
+        };
+        sql.and().push("d.tags").push(operator).push_bind(filter.tags.clone());
+    }
+    if !filter.owners.is_empty() {
+        sql.and().push("string_to_array(d.owners, ', ') && ").push_bind(filter.owners.clone());
+    }
+    if filter.exclude_stale {
+        sql.and().push("not d.is_stale");
+    }
+    sql.equals("d.is_paused", filter.paused);
+    sql.equals("d.has_import_errors", filter.has_import_errors);
+    sql.equals("d.bundle_name", filter.bundle_name.clone());
+    sql.equals("v.bundle_version", filter.bundle_version.clone());
+    sql.equals(LAST_RUN_STATE, filter.last_dag_run_state.clone());
+    let dates = [("r.start_date", &filter.dag_run_start_date), ("r.end_date", &filter.dag_run_end_date)];
+    if !filter.dag_run_state.is_empty() {
+        sql.and().push("exists (select from dag_run r where r.dag_fk = d.id and r.state = any(");
+        sql.continued().push_bind(filter.dag_run_state.clone()).push("))");
+    }
+    for (column, range) in dates {
+        let bounds = [(" >= ", range.gte), (" > ", range.gt), (" <= ", range.lte), (" < ", range.lt)];
+        if bounds.iter().any(|(_, bound)| bound.is_some()) {
+            sql.and().push("exists (select from dag_run r where r.dag_fk = d.id");
+            for (operator, bound) in bounds {
+                if let Some(bound) = bound {
+                    sql.continued().push(" and ").push(column).push(operator).push_bind(bound);
+                }
+            }
+            sql.continued().push(")");
+        }
+    }
+}
+
+/// One DAG, stale or not.
+pub async fn get(connection: &mut PgConnection, dag_id: &str) -> Result<Option<DagRow>, StoreError> {
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.equals("d.dag_id", Some(dag_id.to_owned()));
+    sql.fetch_optional(connection).await
+}
+
+/// The inside key and staleness of a DAG; what "is there such a DAG" costs.
+pub async fn exists(connection: &mut PgConnection, dag_id: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(r#"select exists (select from dag where dag_id = $1) as "exists!""#, dag_id)
+        .fetch_one(connection)
+        .await?)
+}
+
+/// Runs of the DAG that are not over (`dag_run_active_idx`).
+pub async fn active_runs_count(connection: &mut PgConnection, dag_id: &str) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from dag_run r join dag d on d.id = r.dag_fk
+           where d.dag_id = $1 and r.state in ('queued', 'running')"#,
+        dag_id
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Pauses or unpauses; `false` when there is no such DAG. Ring [`crate::wake::Signal::Dags`] after the commit.
+pub async fn set_paused(connection: &mut PgConnection, dag_id: &str, paused: bool) -> Result<bool, StoreError> {
+    let done =
+        sqlx::query!("update dag set is_paused = $2 where dag_id = $1", dag_id, paused).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Runs per state of each DAG; DAGs that are unknown are left out, states without runs too.
+#[derive(Clone, Debug, FromRow)]
+pub struct StatsRow {
+    pub dag_id: String,
+    pub dag_display_name: String,
+    pub state: Option<String>,
+    pub count: i64,
+}
+
+/// For `GET /dagStats`. An empty list means every DAG that is not stale.
+pub async fn stats(connection: &mut PgConnection, dag_ids: &[String]) -> Result<Vec<StatsRow>, StoreError> {
+    Ok(sqlx::query_as!(
+        StatsRow,
+        r#"select d.dag_id, d.dag_display_name, r.state as "state?", count(r.id) as "count!"
+           from dag d left join dag_run r on r.dag_fk = d.id
+           where case when cardinality($1::text[]) = 0 then not d.is_stale else d.dag_id = any($1) end
+           group by d.dag_id, d.dag_display_name, r.state
+           order by d.dag_id"#,
+        dag_ids
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Every tag in use, sorted.
+pub async fn tags(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(r#"select distinct unnest(tags) as "tag!" from dag where not is_stale order by 1"#)
+        .fetch_all(connection)
+        .await?)
+}

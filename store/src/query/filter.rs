@@ -1,0 +1,246 @@
+//! What every list shares: paging, ordering, ranges, patterns (Airflow 3: `api_fastapi/common/parameters.py`).
+
+use sqlx::{Encode, FromRow, PgConnection, Postgres, QueryBuilder, Type, postgres::PgRow};
+
+use crate::StoreError;
+
+/// A sort key: an SQL expression of one of the whitelists (`ORDER_BY`) in this folder, never text of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub expression: &'static str,
+    pub descending: bool,
+}
+
+/// Sort names of the API and the SQL expressions they stand for.
+pub type OrderBy = &'static [(&'static str, &'static str)];
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Rows at most; 0 is legal and returns none.
+    pub limit: i64,
+    pub offset: i64,
+    pub order: Vec<Order>,
+}
+
+/// Four optional bounds, combined with AND.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range<T> {
+    pub gte: Option<T>,
+    pub gt: Option<T>,
+    pub lte: Option<T>,
+    pub lt: Option<T>,
+}
+
+impl<T> Default for Range<T> {
+    fn default() -> Self {
+        Self { gte: None, gt: None, lte: None, lt: None }
+    }
+}
+
+/// The pair `*_pattern` and `*_prefix_pattern`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pattern {
+    /// Case-insensitive `ILIKE '%term%'`; `|` separates alternatives; `%` and `_` stay wildcards; `~` matches all.
+    pub pattern: Option<String>,
+    /// Case-sensitive prefix; trailing non-alphanumerics are dropped; `|` separates alternatives; `~` matches every non-null.
+    pub prefix: Option<String>,
+}
+
+/// A page's rows and how many there are in all.
+#[derive(Clone, Debug)]
+pub struct Listing<T> {
+    pub rows: Vec<T>,
+    pub total: i64,
+}
+
+/// Conditions joined by AND, collected before a SELECT is chosen, so that rows and count share them.
+pub(crate) struct Filter {
+    sql: QueryBuilder<Postgres>,
+    empty: bool,
+}
+
+impl Filter {
+    /// Starts from the text up to (not including) `where`.
+    pub(crate) fn on(select: &str) -> Self {
+        Self { sql: QueryBuilder::new(select), empty: true }
+    }
+
+    /// Opens the next condition; push its text and binds on what is returned.
+    pub(crate) fn and(&mut self) -> &mut QueryBuilder<Postgres> {
+        self.sql.push(if std::mem::take(&mut self.empty) { " where " } else { " and " });
+        &mut self.sql
+    }
+
+    /// The condition opened last, for more text and binds.
+    pub(crate) fn continued(&mut self) -> &mut QueryBuilder<Postgres> {
+        &mut self.sql
+    }
+
+    /// `expression = value`, when there is a value.
+    pub(crate) fn equals<T>(&mut self, expression: &str, value: Option<T>)
+    where
+        T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send,
+    {
+        if let Some(value) = value {
+            self.and().push(expression).push(" = ").push_bind(value);
+        }
+    }
+
+    /// `expression = any(values)`, when the list is not empty.
+    pub(crate) fn any_of<T>(&mut self, expression: &str, values: &[T])
+    where
+        for<'q> Vec<T>: Encode<'q, Postgres> + Type<Postgres>,
+        T: Clone + Send,
+    {
+        if !values.is_empty() {
+            self.and().push(expression).push(" = any(").push_bind(values.to_vec()).push(")");
+        }
+    }
+
+    pub(crate) fn range<T>(&mut self, expression: &str, range: &Range<T>)
+    where
+        T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Copy + Send,
+    {
+        let bounds = [(" >= ", range.gte), (" > ", range.gt), (" <= ", range.lte), (" < ", range.lt)];
+        for (operator, bound) in bounds {
+            if let Some(bound) = bound {
+                self.and().push(expression).push(operator).push_bind(bound);
+            }
+        }
+    }
+
+    pub(crate) fn pattern(&mut self, expression: &str, pattern: &Pattern) {
+        if let Some(text) = &pattern.pattern {
+            self.alternatives(text, |sql, term| {
+                sql.push(expression).push(" ilike ").push_bind(format!("%{term}%"));
+            });
+        }
+        if let Some(text) = &pattern.prefix {
+            if text.trim() == "~" {
+                self.and().push(expression).push(" is not null");
+            } else {
+                self.alternatives(text, |sql, term| {
+                    let term = term.trim_end_matches(|c: char| !c.is_alphanumeric());
+                    sql.push("starts_with(").push(expression).push(", ").push_bind(term.to_owned()).push(")");
+                });
+            }
+        }
+    }
+
+    /// `(a or b)` for `a|b`; nothing for an empty text or `~`.
+    fn alternatives(&mut self, text: &str, mut write: impl FnMut(&mut QueryBuilder<Postgres>, &str)) {
+        let terms: Vec<&str> = text.split('|').map(str::trim).filter(|term| !term.is_empty()).collect();
+        if terms.is_empty() || text.trim() == "~" {
+            return;
+        }
+        let sql = self.and();
+        sql.push("(");
+        for (index, term) in terms.into_iter().enumerate() {
+            if index > 0 {
+                sql.push(" or ");
+            }
+            write(sql, term);
+        }
+        sql.push(")");
+    }
+
+    /// The single row the conditions name.
+    pub(crate) async fn fetch_optional<T>(mut self, connection: &mut PgConnection) -> Result<Option<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        Ok(self.sql.build_query_as().fetch_optional(connection).await?)
+    }
+
+    /// The rows of a page. The primary key (`tie`) is appended, descending when the first key is.
+    pub(crate) async fn fetch_page<T>(
+        mut self,
+        connection: &mut PgConnection,
+        page: &Page,
+        tie: &[&'static str],
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if page.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let descending = page.order.first().is_some_and(|order| order.descending);
+        let ties = tie.iter().map(|expression| Order { expression, descending });
+        let keys: Vec<String> = page
+            .order
+            .iter()
+            .copied()
+            .chain(ties)
+            .map(|order| format!("{}{}", order.expression, if order.descending { " desc" } else { "" }))
+            .collect();
+        self.sql.push(" order by ").push(keys.join(", "));
+        self.sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+        Ok(self.sql.build_query_as().fetch_all(connection).await?)
+    }
+
+    /// How many rows the conditions leave; the text given to [`Filter::on`] was `select count(*) from …`.
+    pub(crate) async fn count(mut self, connection: &mut PgConnection) -> Result<i64, StoreError> {
+        Ok(self.sql.build_query_scalar().fetch_one(connection).await?)
+    }
+
+    #[cfg(test)]
+    fn text(&self) -> String {
+        self.sql.sql().as_str().to_owned()
+    }
+}
+
+/// A page and its total. The count is skipped when the page itself tells: it is not full, and not beyond the end.
+pub(crate) async fn list<T>(
+    connection: &mut PgConnection,
+    (select, from): (&str, &str),
+    page: &Page,
+    tie: &[&'static str],
+    apply: impl Fn(&mut Filter),
+) -> Result<Listing<T>, StoreError>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let mut filter = Filter::on(&format!("select {select} from {from}"));
+    apply(&mut filter);
+    let rows: Vec<T> = filter.fetch_page(connection, page, tie).await?;
+    let seen = rows.len() as i64;
+    let total = if seen < page.limit && (seen > 0 || page.offset == 0) {
+        page.offset + seen
+    } else {
+        let mut filter = Filter::on(&format!("select count(*) from {from}"));
+        apply(&mut filter);
+        filter.count(connection).await?
+    };
+    Ok(Listing { rows, total })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_joined_by_and() {
+        let mut filter = Filter::on("select 1 from t");
+        filter.equals("a", Some(1_i64));
+        filter.equals::<i64>("b", None);
+        filter.any_of("c", &["x".to_owned()]);
+        filter.range("d", &Range { gte: Some(1_i64), lt: Some(2), ..Range::default() });
+        assert_eq!(filter.text(), "select 1 from t where a = $1 and c = any($2) and d >= $3 and d < $4");
+    }
+
+    #[test]
+    fn a_pattern_splits_into_alternatives() {
+        let mut filter = Filter::on("select 1 from t");
+        filter.pattern("a", &Pattern { pattern: Some("x | y|".to_owned()), prefix: Some("z_".to_owned()) });
+        assert_eq!(filter.text(), "select 1 from t where (a ilike $1 or a ilike $2) and (starts_with(a, $3))");
+    }
+
+    #[test]
+    fn a_tilde_matches_all() {
+        let mut filter = Filter::on("select 1 from t");
+        filter.pattern("a", &Pattern { pattern: Some("~".to_owned()), prefix: Some("~".to_owned()) });
+        assert_eq!(filter.text(), "select 1 from t where a is not null");
+    }
+}

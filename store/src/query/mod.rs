@@ -1,0 +1,14 @@
+//! Read models of the REST API: one module per screen, one SELECT text per entity, filters added by [`filter`].
+//!
+//! Nothing here locks or decides. A list never runs a query per row, and counts only when the page does not already say how
+//! many there are.
+
+pub mod dag_runs;
+pub mod dags;
+pub mod event_logs;
+pub mod executors;
+pub mod filter;
+pub mod health;
+pub mod import_errors;
+pub mod task_instances;
+pub mod versions;

@@ -1,0 +1,191 @@
+//! Task instances and their tries as the API lists them.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
+use crate::StoreError;
+
+/// A task instance (or one of its earlier tries) with what the API shows of its run, DAG and version.
+#[derive(Clone, Debug, FromRow)]
+pub struct TiRow {
+    /// The run's inside key.
+    pub dag_run_key: i64,
+    pub attempt_id: Uuid,
+    pub dag_id: String,
+    pub dag_display_name: String,
+    pub run_id: String,
+    pub task_id: String,
+    pub map_index: i32,
+    pub logical_date: Option<DateTime<Utc>>,
+    pub run_after: DateTime<Utc>,
+    /// `none` is Airflow's null.
+    pub state: String,
+    pub try_number: i32,
+    pub max_tries: i32,
+    pub scheduled_dttm: Option<DateTime<Utc>>,
+    pub queued_dttm: Option<DateTime<Utc>>,
+    pub start_date: Option<DateTime<Utc>>,
+    pub end_date: Option<DateTime<Utc>>,
+    pub hostname: String,
+    pub pid: Option<i32>,
+    pub operator: String,
+    pub pool: String,
+    pub pool_slots: i32,
+    pub queue: String,
+    pub priority_weight: i32,
+    pub failure_class: Option<String>,
+    pub failure_reason: Option<String>,
+    pub exit_code: Option<i64>,
+    pub rendered_fields: Option<Value>,
+    pub dag_version_id: i64,
+    pub version_uuid: Option<Uuid>,
+    pub version_number: Option<i32>,
+    pub version_created_at: Option<DateTime<Utc>>,
+    pub version_bundle_name: Option<String>,
+    pub version_bundle_version: Option<String>,
+}
+
+/// Filters of `GET …/taskInstances`.
+#[derive(Clone, Debug, Default)]
+pub struct TiFilter {
+    /// `None`: `~`.
+    pub dag_id: Option<String>,
+    /// `None`: `~`.
+    pub run_id: Option<String>,
+    pub task_id: Option<String>,
+    pub dag_id_pattern: Pattern,
+    pub run_id_pattern: Pattern,
+    pub run_after: Range<DateTime<Utc>>,
+    pub logical_date: Range<DateTime<Utc>>,
+    pub start_date: Range<DateTime<Utc>>,
+    pub end_date: Range<DateTime<Utc>>,
+    pub updated_at: Range<DateTime<Utc>>,
+    /// Seconds.
+    pub duration: Range<f64>,
+    /// Stored spellings, `none` included.
+    pub state: Vec<String>,
+    pub pool: Vec<String>,
+    pub pool_name: Pattern,
+    pub queue: Vec<String>,
+    pub queue_name: Pattern,
+    pub version_number: Vec<i32>,
+    pub try_number: Vec<i32>,
+    pub operator: Vec<String>,
+    pub operator_name: Pattern,
+    pub map_index: Vec<i32>,
+}
+
+pub const ORDER_BY: OrderBy = &[
+    ("id", "t.attempt_id"),
+    ("state", "t.state"),
+    ("duration", DURATION),
+    ("start_date", "t.start_date"),
+    ("end_date", "t.end_date"),
+    ("map_index", "t.map_index"),
+    ("try_number", "t.try_number"),
+    ("logical_date", "r.logical_date"),
+    ("run_after", "r.run_after"),
+    ("data_interval_start", "r.data_interval_start"),
+    ("data_interval_end", "r.data_interval_end"),
+    ("rendered_map_index", "t.map_index"),
+    ("operator", "t.operator"),
+];
+
+const DURATION: &str = "extract(epoch from t.end_date - t.start_date)::float8";
+const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
+    t.map_index, r.logical_date, r.run_after, t.state, t.try_number, t.max_tries, t.scheduled_dttm, t.queued_dttm, \
+    t.start_date, t.end_date, t.hostname, t.pid, t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, r.dag_version_id, v.uuid as version_uuid, \
+    v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
+    v.bundle_version as version_bundle_version";
+const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk \
+    left join dag_version v on v.id = r.dag_version_id";
+const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
+    join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id";
+
+/// One page of task instances; `task_instance_pkey` after `dag_run_run_id_key` serves those of one run.
+pub async fn page(connection: &mut PgConnection, filter: &TiFilter, page: &Page) -> Result<Listing<TiRow>, StoreError> {
+    list(connection, (SELECT, FROM), page, &["t.dag_run_id", "t.task_id", "t.map_index"], |sql| {
+        sql.equals("d.dag_id", filter.dag_id.clone());
+        sql.equals("r.run_id", filter.run_id.clone());
+        sql.equals("t.task_id", filter.task_id.clone());
+        sql.pattern("d.dag_id", &filter.dag_id_pattern);
+        sql.pattern("r.run_id", &filter.run_id_pattern);
+        sql.range("r.run_after", &filter.run_after);
+        sql.range("r.logical_date", &filter.logical_date);
+        sql.range("t.start_date", &filter.start_date);
+        sql.range("t.end_date", &filter.end_date);
+        sql.range("t.updated_at", &filter.updated_at);
+        sql.range(DURATION, &filter.duration);
+        sql.any_of("t.state", &filter.state);
+        sql.any_of("t.pool", &filter.pool);
+        sql.pattern("t.pool", &filter.pool_name);
+        sql.any_of("t.queue", &filter.queue);
+        sql.pattern("t.queue", &filter.queue_name);
+        sql.any_of("v.version_number", &filter.version_number);
+        sql.any_of("t.try_number", &filter.try_number);
+        sql.any_of("t.operator", &filter.operator);
+        sql.pattern("t.operator", &filter.operator_name);
+        sql.any_of("t.map_index", &filter.map_index);
+    })
+    .await
+}
+
+/// Airflow's key of a task instance.
+#[derive(Clone, Copy, Debug)]
+pub struct TiPath<'a> {
+    pub dag_id: &'a str,
+    pub run_id: &'a str,
+    pub task_id: &'a str,
+    pub map_index: i32,
+}
+
+impl TiPath<'_> {
+    fn on(&self, from: &str) -> Filter {
+        let mut sql = Filter::on(&format!("select {SELECT} from {from}"));
+        sql.equals("d.dag_id", Some(self.dag_id.to_owned()));
+        sql.equals("r.run_id", Some(self.run_id.to_owned()));
+        sql.equals("t.task_id", Some(self.task_id.to_owned()));
+        sql.equals("t.map_index", Some(self.map_index));
+        sql
+    }
+}
+
+/// One task instance.
+pub async fn get(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Option<TiRow>, StoreError> {
+    path.on(FROM).fetch_optional(connection).await
+}
+
+/// Whether the task of a run is mapped: it has instances, none of them unmapped.
+pub async fn is_mapped(
+    connection: &mut PgConnection,
+    dag_id: &str,
+    run_id: &str,
+    task_id: &str,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
+           where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index >= 0) as "exists!""#,
+        dag_id,
+        run_id,
+        task_id
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Every try in order: the archived ones, then the instance itself unless its try is archived already.
+pub async fn tries(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Vec<TiRow>, StoreError> {
+    let all = Page { limit: i64::MAX, offset: 0, order: Vec::new() };
+    let order = &["t.try_number", "t.end_date"];
+    let mut rows: Vec<TiRow> = path.on(FROM_HISTORY).fetch_page(connection, &all, order).await?;
+    if let Some(current) = get(connection, path).await?
+        && rows.iter().all(|row| row.attempt_id != current.attempt_id)
+    {
+        rows.push(current);
+    }
+    Ok(rows)
+}
