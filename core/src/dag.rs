@@ -208,6 +208,8 @@ struct Graph {
     graph: DiGraph<(), (), u32>,
     by_id: IndexMap<TaskId, TaskIndex>,
     topological: Vec<TaskIndex>,
+    /// Task → its place in `topological`.
+    rank: Vec<usize>,
 }
 
 /// The tasks of a DAG form a cycle; the path is closed (first = last).
@@ -282,6 +284,11 @@ impl Dag {
     /// Tasks in an order in which every upstream comes before its downstreams.
     pub fn topological(&self) -> &[TaskIndex] {
         &self.graph().topological
+    }
+
+    /// A task's place in [`Self::topological`].
+    pub fn rank(&self, index: TaskIndex) -> usize {
+        self.graph().rank[index]
     }
 
     /// Tasks without downstream: their states decide the run's.
@@ -366,7 +373,11 @@ impl Dag {
                 }
             }
             let topological = sort(&graph);
-            Graph { graph, by_id, topological }
+            let mut rank = vec![usize::MAX; self.tasks.len()];
+            for (place, &task) in topological.iter().enumerate() {
+                rank[task] = place;
+            }
+            Graph { graph, by_id, topological, rank }
         })
     }
 }

@@ -11,9 +11,11 @@
 
 pub mod dag;
 pub mod diagnostic;
+pub mod dispatch;
 pub mod failpoint;
 pub mod ids;
 pub mod operator;
+pub mod plan;
 pub mod spec;
 pub mod state;
 pub mod timetable;

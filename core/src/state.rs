@@ -148,7 +148,7 @@ pub enum TiEvent {
     RetryDue,
     /// The attempt was never handed to a node; the instance goes back to wait for a slot.
     Unplaced,
-    /// Cleared by a user while a node may be running it.
+    /// Cleared by a user while it has an attempt, which a node may be running.
     ClearedWhileRunning,
     /// Cleared by a user, nothing is running.
     Cleared,
@@ -187,7 +187,7 @@ impl TaskInstanceState {
             (E::FailedWithRetry, S::Scheduled | S::Queued | S::Running) => S::UpForRetry,
             (E::UpstreamFailed, S::None | S::UpForRetry | S::UpForReschedule) => S::UpstreamFailed,
             (E::RetryDue, S::UpForRetry) => S::None,
-            (E::ClearedWhileRunning, S::Queued | S::Running | S::Restarting) => S::Restarting,
+            (E::ClearedWhileRunning, S::Scheduled | S::Queued | S::Running | S::Restarting) => S::Restarting,
             (E::Cleared, _) => S::None,
             (E::StopConfirmed, S::Restarting) => S::None,
             (

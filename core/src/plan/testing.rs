@@ -1,0 +1,195 @@
+//! Small DAGs for tests.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use indexmap::IndexMap;
+use serde_json::Map;
+use uuid::Uuid;
+
+use super::{Change, Event, Finished, Plan, Run, RunState, Scope, Started, Ti, plan};
+use crate::{
+    dag::{Dag, Task, TriggerRule, WeightRule},
+    ids::AttemptId,
+    operator::OperatorKind,
+    spec::{Failure, FailureClass, Outcome},
+    state::{DagRunState, DagRunType, TaskInstanceState},
+};
+
+/// A bash task with Airflow's defaults.
+pub(crate) fn task(id: &str, upstream: &[&str]) -> Task {
+    Task {
+        task_id: id.into(),
+        operator_class: "airflow.providers.standard.operators.bash.BashOperator".into(),
+        operator: OperatorKind::Bash,
+        args: Map::new(),
+        upstream: upstream.iter().map(|&id| id.into()).collect(),
+        task_group: None,
+        owner: "airflow".into(),
+        trigger_rule: TriggerRule::AllSuccess,
+        retries: 0,
+        retry_delay: Duration::from_secs(300),
+        retry_exponential_backoff: 0.0,
+        max_retry_delay: None,
+        execution_timeout: None,
+        depends_on_past: false,
+        wait_for_downstream: false,
+        ignore_first_depends_on_past: false,
+        pool: "default_pool".into(),
+        pool_slots: 1,
+        queue: "default".into(),
+        priority_weight: 1,
+        weight_rule: WeightRule::Downstream,
+        max_active_tis_per_dag: None,
+        max_active_tis_per_dagrun: None,
+        do_xcom_push: true,
+        multiple_outputs: false,
+        start_date: None,
+        end_date: None,
+        worker_selector: IndexMap::new(),
+        env: IndexMap::new(),
+        params: Map::new(),
+        task_display_name: id.into(),
+        doc: None,
+        doc_md: None,
+        mapped: None,
+        extra: Map::new(),
+    }
+}
+
+pub(crate) fn start() -> DateTime<Utc> {
+    "2026-01-15T12:00:00Z".parse().expect("a date")
+}
+
+/// A run that lives in memory: every step plans, checks, and applies.
+pub(crate) struct Sim {
+    pub state: RunState,
+    pub now: DateTime<Utc>,
+    next_id: u128,
+    /// Live attempts, as the database would have them.
+    pub live: Vec<(usize, AttemptId)>,
+    pub last: Plan,
+}
+
+impl Sim {
+    pub(crate) fn new(tasks: Vec<Task>) -> Self {
+        Self::with(|dag| dag.tasks = tasks)
+    }
+
+    pub(crate) fn with(edit: impl FnOnce(&mut Dag)) -> Self {
+        let mut dag = Dag::new("d");
+        edit(&mut dag);
+        let tis = dag.tasks.iter().map(|task| Some(Ti::new(AttemptId(Uuid::nil()), task.retries))).collect();
+        let run = Run {
+            id: 1,
+            state: DagRunState::Running,
+            run_type: DagRunType::Manual,
+            logical_date: None,
+            queued_at: Some(start()),
+            start_date: Some(start()),
+            end_date: None,
+            dag_is_paused: false,
+        };
+        let state = RunState { run, dag: Arc::new(dag), tis };
+        Self { state, now: start(), next_id: 1, live: Vec::new(), last: Plan::default() }
+    }
+
+    pub(crate) fn ids(&mut self) -> impl FnMut() -> AttemptId + use<> {
+        let mut next = self.next_id;
+        self.next_id += 1_000_000;
+        move || {
+            next += 1;
+            AttemptId(Uuid::from_u128(next))
+        }
+    }
+
+    /// Plans, and checks that planning from nothing would have said the same.
+    pub(crate) fn step(&mut self, scope: Scope, changes: &[Change]) -> &Plan {
+        let before = self.next_id;
+        let mut ids = self.ids();
+        let decided = plan(&self.state, changes, scope, self.now, &mut ids);
+        self.next_id = before;
+        let mut ids = self.ids();
+        let from_nothing = plan(&self.state, changes, Scope::All, self.now, &mut ids);
+        assert_eq!(decided, from_nothing, "an incremental plan must equal one from nothing");
+        self.commit(decided)
+    }
+
+    pub(crate) fn commit(&mut self, plan: Plan) -> &Plan {
+        let over = |attempt: &AttemptId| {
+            plan.ended.contains(attempt) || plan.cancels.iter().any(|cancel| cancel.attempt == *attempt)
+        };
+        self.live.retain(|(_, attempt)| !over(attempt));
+        self.live.extend(plan.attempts.iter().map(|new| (new.task, new.attempt)));
+        self.state.apply(&plan);
+        self.last = plan;
+        self.check();
+        &self.last
+    }
+
+    /// The attempt row exists ⇔ the attempt is current.
+    fn check(&self) {
+        for (index, ti) in self.state.tis.iter().enumerate() {
+            let ti = ti.as_ref().expect("every task has an instance here");
+            let live: Vec<_> = self.live.iter().filter(|(task, _)| *task == index).map(|(_, id)| *id).collect();
+            let expected: Vec<_> = ti.state.has_attempt().then_some(ti.attempt).into_iter().collect();
+            assert_eq!(live, expected, "task {index} is {}", ti.state);
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> &Plan {
+        self.step(Scope::All, &[])
+    }
+
+    pub(crate) fn attempt(&self, id: &str) -> AttemptId {
+        self.ti(id).attempt
+    }
+
+    pub(crate) fn change(&self, id: &str, event: Event) -> Change {
+        Change { task_id: id.into(), attempt: self.attempt(id), event }
+    }
+
+    pub(crate) fn end(&mut self, id: &str, outcome: Outcome) -> &Plan {
+        let change = self.change(id, finished(outcome, self.now));
+        self.step(Scope::Changed, &[change])
+    }
+
+    pub(crate) fn succeed(&mut self, id: &str) -> &Plan {
+        self.end(id, Outcome::Success)
+    }
+
+    pub(crate) fn fail(&mut self, id: &str) -> &Plan {
+        self.end(id, Outcome::Failed)
+    }
+
+    pub(crate) fn wait(&mut self, seconds: i64) -> &Plan {
+        self.now += TimeDelta::seconds(seconds);
+        self.step(Scope::Changed, &[])
+    }
+
+    pub(crate) fn ti(&self, id: &str) -> &Ti {
+        let index = self.state.dag.index_of(id).expect("the DAG has the task");
+        self.state.ti(index).expect("the run has the instance")
+    }
+
+    pub(crate) fn state_of(&self, id: &str) -> TaskInstanceState {
+        self.ti(id).state
+    }
+
+    pub(crate) fn run_state(&self) -> DagRunState {
+        self.state.run.state
+    }
+}
+
+pub(crate) fn finished(outcome: Outcome, at: DateTime<Utc>) -> Event {
+    Event::Finished(Box::new(Finished {
+        started: Started { queued_dttm: Some(at), at: Some(at), hostname: "n1".into(), pid: Some(7) },
+        at: Some(at),
+        outcome,
+        exit_code: Some(i64::from(outcome == Outcome::Failed)),
+        failure: (outcome == Outcome::Failed)
+            .then(|| Failure { class: FailureClass::ExitCode, reason: "exit code 1".into() }),
+        no_retry: false,
+        rendered_fields: None,
+    }))
+}
