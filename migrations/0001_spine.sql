@@ -22,6 +22,8 @@ create table dag_file (
     fingerprint       text        not null,
     -- Every path the compiler asked for, found or not, relative to the folder.
     dependencies      text[]      not null default '{}',
+    -- Those of them that are included: no DAG files themselves.
+    includes          text[]      not null default '{}',
     last_parsed_time  timestamptz not null default now(),
     last_parse_duration double precision not null default 0,
     constraint dag_file_pkey primary key (bundle_name, relative_fileloc)

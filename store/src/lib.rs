@@ -8,11 +8,14 @@
 //! [`plan`] (the run lock), [`dispatch`] (the dispatch lock).
 
 pub mod audit;
+pub mod bundles;
 mod connect;
+pub mod dags;
 mod error;
 pub mod query;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod versions;
 pub mod wake;
 
 pub use connect::{Store, StoreConfig};
