@@ -33,6 +33,15 @@ pub(crate) enum Command {
     Webserver(WebserverFlags),
     /// Runs tasks on this machine; any number, each with a name of its own
     Executor(ExecutorFlags),
+    /// DAGs and DAG files
+    #[command(subcommand)]
+    Dags(DagsCommand),
+    /// DAG runs and their tasks
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// The nodes that run tasks
+    #[command(subcommand)]
+    Executors(ExecutorsCommand),
     /// The database's schema and invariants
     #[command(subcommand)]
     Db(DbCommand),
@@ -160,6 +169,186 @@ pub(crate) struct DatabaseFlags {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum DagsCommand {
+    /// Checks DAG files; needs no server. Exit code 1 on errors
+    Validate(ValidateFlags),
+    /// All DAGs
+    List {
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// One DAG
+    Show {
+        dag_id: String,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Starts a run
+    Trigger(TriggerFlags),
+    /// Stops new tasks of a DAG from starting
+    Pause {
+        dag_id: String,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Lets a DAG's tasks start
+    Unpause {
+        dag_id: String,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateFlags {
+    /// Files, or folders that are searched for .yaml and .yml files
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Warnings count as errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerFlags {
+    pub(crate) dag_id: String,
+    /// The run's configuration, a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) conf: Option<String>,
+    /// The run's id; made of the time when not given
+    #[arg(long)]
+    pub(crate) run_id: Option<String>,
+    /// An instant with a zone, such as 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "INSTANT")]
+    pub(crate) logical_date: Option<String>,
+    /// Wait for the end of the run; exit code 1 when it failed
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// The newest runs, of one DAG or of all
+    List {
+        dag_id: Option<String>,
+        /// queued, running, success or failed; may be repeated
+        #[arg(long)]
+        state: Vec<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 25)]
+        limit: usize,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// One run and its tasks
+    Show {
+        dag_id: String,
+        run_id: String,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Runs the failed tasks (or the named ones, or all) of a run again, and what depends on them
+    Retry {
+        dag_id: String,
+        run_id: String,
+        /// A task to run again whatever its state; may be repeated
+        #[arg(long = "task", value_name = "TASK_ID")]
+        tasks: Vec<String>,
+        /// Every task
+        #[arg(long, conflicts_with = "tasks")]
+        all: bool,
+        /// Wait for the end of the run; exit code 1 when it failed
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Why a task (or each unfinished task) of a run has not started
+    Why {
+        dag_id: String,
+        run_id: String,
+        task_id: Option<String>,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// The log of a task's latest (or named) try, followed while it runs
+    Logs {
+        dag_id: String,
+        run_id: String,
+        task_id: String,
+        #[arg(long = "try", value_name = "N")]
+        try_number: Option<u32>,
+        #[arg(long, value_name = "N")]
+        map_index: Option<i32>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExecutorsCommand {
+    /// All nodes that registered
+    List {
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// Which server, and who asks. Nothing is needed beside a running standalone.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClientFlags {
+    /// The server's URL
+    #[arg(long, value_name = "URL", help_heading = "Server")]
+    server: Option<String>,
+    /// The user
+    #[arg(long, value_name = "NAME", help_heading = "Server")]
+    username: Option<String>,
+    /// The user's password; better in UPDRAFT__CLIENT__PASSWORD, which other users cannot see
+    #[arg(long, help_heading = "Server")]
+    password: Option<String>,
+    /// A token instead of a name and a password
+    #[arg(long, help_heading = "Server")]
+    token: Option<String>,
+    /// The data folder of the standalone meant
+    #[arg(long, value_name = "FOLDER", help_heading = "Server")]
+    data_dir: Option<PathBuf>,
+}
+
+impl ClientFlags {
+    fn set(&self, flags: &mut Flags) {
+        flags.set("client.server", self.server.clone());
+        flags.set("client.username", self.username.clone());
+        flags.set("client.password", self.password.clone());
+        flags.set("client.token", self.token.clone());
+        flags.set("core.data_dir", self.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned()));
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Every value in effect and where it came from; secrets are masked
     Show {
@@ -228,7 +417,22 @@ impl Arguments {
                 flags.set("database.url", given.database_url.clone());
                 flags.set("core.data_dir", path(&given.data_dir));
             }
-            Command::Config(_) | Command::Version => {}
+            Command::Dags(
+                DagsCommand::List { client, .. }
+                | DagsCommand::Show { client, .. }
+                | DagsCommand::Trigger(TriggerFlags { client, .. })
+                | DagsCommand::Pause { client, .. }
+                | DagsCommand::Unpause { client, .. },
+            )
+            | Command::Runs(
+                RunsCommand::List { client, .. }
+                | RunsCommand::Show { client, .. }
+                | RunsCommand::Retry { client, .. }
+                | RunsCommand::Why { client, .. }
+                | RunsCommand::Logs { client, .. },
+            )
+            | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
+            Command::Dags(DagsCommand::Validate(_)) | Command::Config(_) | Command::Version => {}
         }
         flags
     }

@@ -1,8 +1,14 @@
 //! What each command does. Roles and `db` reach into the crates; `dags`, `runs` and `executors` speak REST.
 
 pub(crate) mod args;
+mod client;
 mod config;
+mod dags;
 mod db;
+mod executors;
+mod output;
+mod runs;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -41,6 +47,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
             None => roles::executor(&app).await,
             Some(ExecutorCommand::Token(token)) => db::token(&app, token).await,
         },
+        Command::Dags(dags) => dags::run(&app, dags).await,
+        Command::Runs(runs) => runs::run(&app, runs).await,
+        Command::Executors(executors) => executors::run(&app, executors).await,
         Command::Db(db) => db::run(&app, db).await,
         Command::Config(config) => config::run(&app, config),
         Command::Version => {
