@@ -1,0 +1,48 @@
+import createClient, { type Middleware } from "openapi-fetch";
+
+import { strings } from "../lib/strings";
+import { ApiError, detailText } from "./errors";
+import type { OwnPaths } from "./own";
+import type { components, paths } from "./schema";
+import { session } from "./session";
+
+type Schemas = components["schemas"];
+export type Dag = Schemas["DAGResponse"];
+export type DagDetails = Schemas["DAGDetailsResponse"];
+export type DagRun = Schemas["DAGRunResponse"];
+export type DagRunState = Schemas["DagRunState"];
+export type ImportError = Schemas["ImportErrorResponse"];
+export type TaskInstance = Schemas["TaskInstanceResponse"];
+export type LogPage = Schemas["TaskInstancesLogResponse"];
+
+const authorization: Middleware = {
+  onRequest({ request }) {
+    const token = session.token();
+    if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
+    return request;
+  },
+  onResponse({ response, schemaPath }) {
+    if (response.status === 401 && schemaPath !== "/auth/token") session.end();
+  },
+};
+
+export const client = createClient<paths & OwnPaths>({
+  baseUrl: window.location.origin,
+  // Read at each call, so that tests may replace it.
+  fetch: (request) => globalThis.fetch(request),
+});
+client.use(authorization);
+
+/** The data of an answer; anything but a success is thrown as an [`ApiError`]. */
+export async function ok<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  let answer;
+  try {
+    answer = await call;
+  } catch (cause) {
+    if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
+    throw new ApiError(0, strings.errors.network);
+  }
+  if (answer.response.ok) return answer.data as T;
+  const { status } = answer.response;
+  throw new ApiError(status, detailText(answer.error) ?? strings.errors.status(status));
+}

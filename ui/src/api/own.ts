@@ -1,0 +1,29 @@
+/** Endpoints that are Updraft's own, not in Airflow's document; written by hand until our openapi.json has them. */
+import type { Reason } from "../lib/reasons";
+
+type Json<T> = { headers: { [name: string]: unknown }; content: { "application/json": T } };
+type Failure = Json<{ detail: unknown }>;
+
+export interface OwnPaths {
+  "/auth/token": {
+    parameters: { query?: never; header?: never; path?: never; cookie?: never };
+    post: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": { username: string; password: string } } };
+      responses: { 201: Json<{ access_token: string }>; 401: Failure };
+    };
+  };
+  "/ui/why/{dag_id}/{dag_run_id}/{task_id}": {
+    parameters: { query?: never; header?: never; path?: never; cookie?: never };
+    get: {
+      parameters: {
+        query?: { map_index?: number };
+        header?: never;
+        path: { dag_id: string; dag_run_id: string; task_id: string };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: { 200: Json<{ reasons: Reason[] }>; 401: Failure; 404: Failure };
+    };
+  };
+}

@@ -1,0 +1,102 @@
+import { Group, Switch, Text } from "@mantine/core";
+import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { NavLink, useParams, useSearchParams } from "react-router";
+
+import { taskInstanceQuery, triesQuery, type TaskKey } from "../../api/queries";
+import { isFinished } from "../../lib/states";
+import { strings } from "../../lib/strings";
+import { paths } from "../../paths";
+import { Facts } from "../../ui/Facts";
+import { Notice } from "../../ui/Notice";
+import { PageHead } from "../../ui/Page";
+import { StateChip, StateMark } from "../../ui/StateMark";
+import { Elapsed } from "../../ui/Time";
+import { LogLines } from "./LogLines";
+import classes from "./logs.module.css";
+import { useLogTail } from "./tail";
+
+const words = strings.logs;
+
+/** -1 unless the address names a mapped instance. */
+export function mapIndexOf(search: URLSearchParams): number {
+  const index = Number(search.get("map_index") ?? "-1");
+  return Number.isSafeInteger(index) && index >= 0 ? index : -1;
+}
+
+export function LogPage() {
+  const { dagId = "", runId = "", taskId = "", tryNumber = "1" } = useParams();
+  const [search] = useSearchParams();
+  const key = { dagId, runId, taskId, mapIndex: mapIndexOf(search) };
+  const { data: task } = useSuspenseQuery(taskInstanceQuery(key));
+  const shown = Number(tryNumber);
+  const name = key.mapIndex < 0 ? task.task_display_name : strings.tasks.mapped(task.task_display_name, key.mapIndex);
+  return (
+    <>
+      <PageHead
+        title={words.title(name)}
+        crumbs={[
+          { label: strings.dags.title, to: paths.dags() },
+          { label: task.dag_display_name, to: paths.dag(dagId) },
+          { label: runId, to: paths.run(dagId, runId) },
+        ]}
+      />
+      <Facts
+        facts={{
+          [strings.runs.state]: <StateChip state={task.state} />,
+          [strings.tasks.host]: task.hostname,
+          [strings.runs.duration]: task.start_date && <Elapsed {...task} />,
+        }}
+      />
+      <Tries task={key} count={task.try_number} current={task.state} />
+      {task.try_number === 0 ? (
+        <Text>{words.never}</Text>
+      ) : (
+        <Log key={shown} task={key} tryNumber={shown} live={shown >= task.try_number && !isFinished(task.state)} />
+      )}
+    </>
+  );
+}
+
+function Tries({ task, count, current }: { task: TaskKey; count: number; current: string | null }) {
+  const tries = useQuery({ ...triesQuery(task, count), enabled: count > 1 });
+  const stateOf = (n: number) =>
+    n === count ? current : (tries.data?.task_instances.find((attempt) => attempt.try_number === n)?.state ?? null);
+  return (
+    <nav aria-label={words.tries} className={classes.tries}>
+      {Array.from({ length: count }, (_, index) => index + 1).map((n) => (
+        <NavLink key={n} to={paths.log(task, n)}>
+          <StateMark state={stateOf(n)} size={16} /> {words.try(n)}
+        </NavLink>
+      ))}
+    </nav>
+  );
+}
+
+function Log({ task, tryNumber, live }: { task: TaskKey; tryNumber: number; live: boolean }) {
+  const { lines, ended, error } = useLogTail(task, tryNumber, live);
+  const [follow, setFollow] = useState(true);
+  return (
+    <>
+      <Group justify="space-between" mb="xs">
+        <Text size="sm" role="status">
+          {ended ? words.ended : live ? words.following : strings.app.loading}
+        </Text>
+        {!ended && (
+          <Switch
+            size="xs"
+            label={words.follow}
+            checked={follow}
+            onChange={(event) => setFollow(event.currentTarget.checked)}
+          />
+        )}
+      </Group>
+      {error !== null && <Notice error>{words.failed(error)}</Notice>}
+      {lines.length === 0 ? (
+        error === null && <Text>{ended ? words.emptyDone : words.empty}</Text>
+      ) : (
+        <LogLines lines={lines} follow={follow && !ended} onLeaveEnd={() => setFollow(false)} />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,35 @@
+import { createTheme, type CSSVariablesResolver } from "@mantine/core";
+
+/** Tokens: neutrals and type of the dashboard; the colours of states are in `state.module.css`. */
+export const theme = createTheme({
+  fontFamily: 'system-ui, "Segoe UI", Roboto, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif',
+  fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto Sans Mono CJK SC", monospace',
+  fontSizes: { xs: "12px", sm: "14px", md: "14px" },
+  defaultRadius: 6,
+  cursorType: "pointer",
+  primaryColor: "indigo",
+  primaryShade: { light: 8, dark: 8 },
+  respectReducedMotion: true,
+});
+
+export const cssVariables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    "--mantine-color-body": "#fff",
+    "--mantine-color-text": "#14181f",
+    "--mantine-color-anchor": "#2119bc",
+    "--mantine-color-dimmed": "#555e6b",
+    "--panel": "#f6f8fa",
+    "--line": "#d5dae1",
+    "--muted": "#555e6b",
+  },
+  dark: {
+    "--mantine-color-body": "#11161d",
+    "--mantine-color-text": "#e8ecf2",
+    "--mantine-color-anchor": "#8fa3ff",
+    "--mantine-color-dimmed": "#a3adba",
+    "--panel": "#171d26",
+    "--line": "#2b3441",
+    "--muted": "#a3adba",
+  },
+});

@@ -1,0 +1,27 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+/** `npm run dev` serves the sources and passes everything else on to a running `updraft standalone`. */
+const server = process.env.UPDRAFT_URL ?? "http://127.0.0.1:8080";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    // webserver/src/ui_assets.rs caches this folder for ever: every file in it has its hash in its name.
+    assetsDir: "static",
+    target: "es2022",
+    chunkSizeWarningLimit: 1200,
+  },
+  server: {
+    host: "127.0.0.1",
+    proxy: { "/api": server, "/auth": server, "/ui/": server },
+  },
+  test: {
+    environment: "happy-dom",
+    environmentOptions: { happyDOM: { url: "http://updraft.test/" } },
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/testing/setup.ts"],
+    css: false,
+    maxWorkers: 2,
+  },
+});
