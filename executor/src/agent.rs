@@ -1,0 +1,373 @@
+//! A node's life: register, poll for work, reconcile, stop.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use updraft_protocol::{
+    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse, VERSION,
+};
+use uuid::Uuid;
+
+use crate::{
+    attempt,
+    client::{Backoff, CallError, Client},
+    clock::Moment,
+    config::{Config, ExecutorError},
+    guardian::Guardian,
+    identity::Identity,
+    journal::Journal,
+    logs::Shipper,
+    node::{Node, Parts, Stop},
+    report::{Answer, Body},
+    runner::{docker::Docker, sweep},
+};
+
+/// What is unsent at the end of a life waits this long for the server; then it waits in the journal.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// How serving ended.
+enum Served {
+    /// The server forgot this node: register again.
+    Forgotten,
+    Shutdown,
+    Refused {
+        code: String,
+        detail: String,
+    },
+}
+
+/// Runs a node until `shutdown`; returns after a clean stop: processes ended and reported, containers left to be adopted by the
+/// next start. A server that is away is waited for, at start as well as later.
+///
+/// # Errors
+/// When the data folder cannot be used or is in use, or the server refuses this node.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), ExecutorError> {
+    let identity = Identity::take(&config.data_dir)?;
+    let node = build(config, identity.id)?;
+    let guardian = Guardian::start(identity.id).map_err(|source| data_dir(&node.config, source))?;
+    clear_previous_life(&node)?;
+
+    let forgotten = CancellationSlot::default();
+    let reporter = tokio::spawn(report_loop(Arc::clone(&node), forgotten.clone()));
+    let shipper = tokio::spawn(Arc::clone(&node.logs).run(node.halt.clone(), LINGER));
+    let result = live(&node, &shutdown, &forgotten).await;
+
+    node.stop_all();
+    node.tracker.close();
+    let patience = node.config.stop_grace + Duration::from_secs(5);
+    if tokio::time::timeout(patience, node.tracker.wait()).await.is_err() {
+        tracing::warn!(attempts = node.live_count(), "attempts did not end in time; they are left behind");
+    }
+    node.halt.cancel();
+    for ended in [reporter.await, shipper.await] {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a part of the node failed");
+        }
+    }
+    drop(guardian);
+    drop(identity);
+    result
+}
+
+fn build(config: Config, identity: Uuid) -> Result<Arc<Node>, ExecutorError> {
+    let client = Arc::new(Client::new(&config.server, config.token.clone())?);
+    let open = || -> std::io::Result<_> {
+        let journal = Arc::new(Journal::open(&config.data_dir, config.keep_results)?);
+        let logs = Arc::new(Shipper::new(config.data_dir.join("logs"), Arc::clone(&client))?);
+        let work_dir = config.data_dir.join("work");
+        std::fs::create_dir_all(&work_dir)?;
+        // Relative folders would mean another place to a process with a folder of its own.
+        Ok((journal, logs, work_dir.canonicalize()?))
+    };
+    let (journal, logs, work_dir) = open().map_err(|source| data_dir(&config, source))?;
+    Ok(Node::new(Parts { config, identity, client, journal, logs, docker: Docker {}, work_dir }))
+}
+
+fn data_dir(config: &Config, source: std::io::Error) -> ExecutorError {
+    ExecutorError::DataDir { path: config.data_dir.clone(), source }
+}
+
+/// Ends what an earlier life left running as processes, and takes up its results and logs.
+fn clear_previous_life(node: &Arc<Node>) -> Result<(), ExecutorError> {
+    let failed = |source| data_dir(&node.config, source);
+    let mut owed = HashSet::new();
+    for attempt in node.journal.owed() {
+        let id = attempt.start.attempt_id;
+        if let Some(result) = attempt.result {
+            owed.insert(id);
+            let task = Arc::clone(node);
+            node.tracker.spawn(async move { task.outbox.push_result(id, result, &task.halt).await });
+            continue;
+        }
+        if let Some(group) = attempt.group {
+            sweep::kill_recorded(group);
+        }
+        // Not in the reconciled set any more: the server makes it lost, and decides about another try.
+        node.journal.settle(id);
+    }
+    let killed = sweep::kill_marked(sweep::NODE_VARIABLE, node.identity).map_err(failed)?;
+    if killed > 0 {
+        tracing::info!(processes = killed, "ended processes of an earlier life of this node");
+    }
+    node.logs.take_up(&owed).map_err(failed)?;
+    for entry in std::fs::read_dir(&node.work_dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if let Err(error) = std::fs::remove_dir_all(&path) {
+            tracing::warn!(%error, path = %path.display(), "a folder of an earlier task stays behind");
+        }
+    }
+    Ok(())
+}
+
+/// A slot for the token that ends the present registration.
+#[derive(Clone, Default)]
+struct CancellationSlot(Arc<std::sync::Mutex<(CancellationToken, Option<(String, String)>)>>);
+
+impl CancellationSlot {
+    fn renew(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        self.lock().0 = token.clone();
+        token
+    }
+
+    fn cancel(&self, refused: Option<(String, String)>) {
+        let mut slot = self.lock();
+        slot.1 = refused;
+        slot.0.cancel();
+    }
+
+    fn refused(&self) -> Option<(String, String)> {
+        self.lock().1.take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (CancellationToken, Option<(String, String)>)> {
+        self.0.lock().expect("no code panics while it holds the slot")
+    }
+}
+
+async fn report_loop(node: Arc<Node>, forgotten: CancellationSlot) {
+    let answered = |answer| match answer {
+        Answer::Told(event) => match event.body {
+            Body::Preparing(_) => {}
+            Body::Started(_) => node.journal.confirm(event.id),
+            Body::Finished(_) => {
+                updraft_core::failpoint!("executor.before_settle");
+                node.settle(event.id);
+            }
+            Body::Stopped => {
+                node.cancel_told(event.id);
+                node.settle(event.id);
+            }
+        },
+        // A live one settles when it is gone.
+        Answer::Stale(id) if node.stop(id, Stop::Stale) => {
+            tracing::info!(attempt_id = %id, "the attempt is no longer this node's: stopping it")
+        }
+        Answer::Stale(id) => {
+            node.cancel_told(id);
+            node.settle(id);
+        }
+        Answer::UnknownSession => forgotten.cancel(None),
+        Answer::Refused { code, detail } => forgotten.cancel(Some((code, detail))),
+    };
+    node.outbox.run(node.halt.clone(), LINGER, answered).await;
+}
+
+async fn live(
+    node: &Arc<Node>,
+    shutdown: &CancellationToken,
+    forgotten: &CancellationSlot,
+) -> Result<(), ExecutorError> {
+    loop {
+        let registered = tokio::select! {
+            registered = register(node) => registered?,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let again = forgotten.renew();
+        apply_reconcile(node, &registered.reconcile);
+        node.outbox.registered();
+        tracing::info!(
+            executor_id = registered.executor_id,
+            name = node.config.name,
+            server = node.config.server,
+            "registered"
+        );
+        match serve(node, &registered, shutdown, &again, forgotten).await {
+            Served::Forgotten => tracing::info!("the server asks this node to register again"),
+            Served::Shutdown => return Ok(()),
+            Served::Refused { code, detail } => return Err(ExecutorError::Refused { code, detail }),
+        }
+    }
+}
+
+async fn register(node: &Node) -> Result<RegisterResponse, ExecutorError> {
+    let mut backoff = Backoff::new();
+    let mut told = false;
+    loop {
+        let request = RegisterRequest {
+            name: node.config.name.clone(),
+            identity: node.identity,
+            session: node.session,
+            hostname: node.hostname.clone(),
+            version: node.config.version.clone(),
+            protocol_min: VERSION,
+            protocol_max: VERSION,
+            slots: node.config.slots,
+            labels: node.config.labels.clone(),
+            queues: node.config.queues.clone(),
+            runners: node.runners(),
+            attempts: node.journal.attempts(),
+        };
+        match node.client.register(&request).await {
+            Ok(response) => return Ok(response),
+            Err(CallError::Refused { code, detail }) => return Err(ExecutorError::Refused { code, detail }),
+            Err(error) => {
+                let delay = backoff.delay(&error);
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, server = node.config.server, "cannot register yet; trying until the server answers");
+                }
+                tokio::time::sleep(delay).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    node: &Arc<Node>,
+    registered: &RegisterResponse,
+    shutdown: &CancellationToken,
+    again: &CancellationToken,
+    forgotten: &CancellationSlot,
+) -> Served {
+    tokio::select! {
+        served = poll_loop(node, Duration::from_millis(registered.poll_ms)) => served,
+        served = reconcile_loop(node, Duration::from_millis(registered.reconcile_ms)) => served,
+        () = again.cancelled() => match forgotten.refused() {
+            Some((code, detail)) => Served::Refused { code, detail },
+            None => Served::Forgotten,
+        },
+        () = shutdown.cancelled() => Served::Shutdown,
+    }
+}
+
+/// A call's error, if it ends serving.
+fn fatal(error: &CallError) -> Option<Served> {
+    match error {
+        CallError::UnknownSession => Some(Served::Forgotten),
+        CallError::Refused { code, detail } => Some(Served::Refused { code: code.clone(), detail: detail.clone() }),
+        CallError::Later { .. } | CallError::Rejected { .. } => None,
+    }
+}
+
+async fn poll_loop(node: &Arc<Node>, held: Duration) -> Served {
+    let mut backoff = Backoff::new();
+    loop {
+        let request = PollRequest {
+            session: node.session,
+            have: node.journal.unconfirmed(),
+            cancelling: node.cancelling(),
+            free_slots: node.config.slots.saturating_sub(node.live_count() as u32),
+            runners: node.runners(),
+            stats: BTreeMap::from([("running".to_owned(), node.live_count() as f64)]),
+        };
+        let asked = Instant::now();
+        let answer = tokio::select! {
+            answer = node.client.poll(&request, held) => answer,
+            () = node.ask_again.notified() => continue,
+        };
+        match answer {
+            Ok(response) => {
+                backoff = Backoff::new();
+                let empty = response.start.is_empty() && response.cancel.is_empty();
+                take(node, response);
+                if empty && asked.elapsed() < Duration::from_millis(20) {
+                    // A server that does not hold polls must not be asked in a tight loop.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            Err(error) => {
+                if let Some(served) = fatal(&error) {
+                    return served;
+                }
+                let delay = backoff.delay(&error);
+                tracing::warn!(%error, delay_ms = delay.as_millis() as u64, "polling again later");
+                tokio::time::sleep(delay).await;
+            }
+        }
+    }
+}
+
+/// Acts on a poll's answer: new attempts are journaled with one write, then started.
+fn take(node: &Arc<Node>, response: PollResponse) {
+    let mut fresh = Vec::new();
+    let mut seen = HashSet::new();
+    for start in response.start {
+        let id = start.attempt_id;
+        if !node.journal.knows(id) {
+            if seen.insert(id) {
+                fresh.push(Arc::new(start));
+            }
+        } else if !node.is_live(id) {
+            report_again(node, id);
+        }
+    }
+    if !fresh.is_empty() {
+        if let Err(error) = node.journal.received(&fresh) {
+            // Not taken: it is offered again, here or, after its launch deadline, elsewhere.
+            tracing::error!(%error, attempts = fresh.len(), "the journal cannot be written; these attempts are not started");
+            fresh.clear();
+        }
+        updraft_core::failpoint!("executor.after_received");
+    }
+    for start in fresh {
+        let stop = node.enter(start.attempt_id);
+        node.tracker.spawn(attempt::run(Arc::clone(node), start, stop));
+    }
+    for cancel in response.cancel {
+        let id = cancel.attempt_id;
+        node.note_cancel(id);
+        let stop = Stop::Cancel { grace: Duration::from_millis(cancel.grace_ms), reason: cancel.reason };
+        if !node.stop(id, stop) {
+            // Never came, or over already: there is nothing left to stop, which is what the server wants to hear.
+            node.outbox.push(id, Moment::now(), Body::Stopped);
+        }
+    }
+}
+
+fn report_again(node: &Arc<Node>, id: Uuid) {
+    let Some(result) = node.journal.result(id) else { return };
+    let task = Arc::clone(node);
+    node.tracker.spawn(async move { task.outbox.push_result(id, result, &task.halt).await });
+}
+
+async fn reconcile_loop(node: &Arc<Node>, every: Duration) -> Served {
+    loop {
+        tokio::time::sleep(every).await;
+        let request = ReconcileRequest { session: node.session, attempts: node.journal.attempts() };
+        match node.client.reconcile(&request).await {
+            Ok(response) => apply_reconcile(node, &response),
+            Err(error) => {
+                if let Some(served) = fatal(&error) {
+                    return served;
+                }
+                tracing::warn!(%error, "reconciling again later");
+            }
+        }
+    }
+}
+
+fn apply_reconcile(node: &Arc<Node>, response: &ReconcileResponse) {
+    for id in &response.stop {
+        if !node.stop(*id, Stop::Stale) {
+            node.settle(*id);
+        }
+    }
+    for id in &response.report_again {
+        report_again(node, *id);
+    }
+}

@@ -1,0 +1,87 @@
+//! What kills the node's processes when the node itself is killed.
+//!
+//! PR_SET_PDEATHSIG would fire when the thread that started a process ends, and needs code between fork and exec. Instead one
+//! small shell waits for its standard input to end, which happens exactly when the node is gone, and then kills every process
+//! that carries the node's identity in its environment, with its whole group. It costs a running task nothing.
+
+use std::{
+    io,
+    process::{Child, Command, Stdio},
+};
+
+use std::os::unix::process::CommandExt;
+use uuid::Uuid;
+
+use crate::runner::sweep::NODE_VARIABLE;
+
+/// Looks three times: a process may have been between fork and exec the first time.
+const SCRIPT: &str = r#"
+read -r _
+for turn in 1 2 3; do
+  for file in $(grep -lsz -x "$1" /proc/[0-9]*/environ); do
+    pid=${file#/proc/}; pid=${pid%/environ}
+    read -r stat < "/proc/$pid/stat" || continue
+    set -- "$1" ${stat##*) }
+    [ "$4" -gt 1 ] && kill -KILL "-$4"
+    kill -KILL "$pid"
+  done
+  sleep 0.2
+done 2>/dev/null
+"#;
+
+/// The guardian. Dropping it lets it go without a sweep having anything left to do.
+pub(crate) struct Guardian {
+    child: Child,
+}
+
+impl Guardian {
+    pub(crate) fn start(identity: Uuid) -> io::Result<Self> {
+        let child = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "updraft-guardian"])
+            .arg(format!("{NODE_VARIABLE}={identity}"))
+            .env_remove(NODE_VARIABLE)
+            .current_dir("/")
+            // Ctrl-C at a terminal is for the node; the guardian must outlive it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self { child })
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        // The node ends cleanly: its processes are gone already.
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            tracing::debug!(%error, "the guardian was gone before the node");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guardian_kills_marked_processes_and_their_groups_when_the_node_is_gone() {
+        let identity = Uuid::new_v4();
+        // The leader wipes its environment after starting a marked child, so that only the group leads to it.
+        let mut marked = Command::new("/bin/sh")
+            .args(["-c", "sleep 600 & exec env -i sleep 600"])
+            .env(NODE_VARIABLE, identity.to_string())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut bystander =
+            Command::new("sleep").arg("600").env(NODE_VARIABLE, Uuid::new_v4().to_string()).spawn().unwrap();
+        let mut guardian = Guardian::start(identity).unwrap();
+        drop(guardian.child.stdin.take());
+        marked.wait().unwrap();
+        guardian.child.wait().unwrap();
+        assert!(bystander.try_wait().unwrap().is_none(), "a process of another node was killed");
+        bystander.kill().unwrap();
+        bystander.wait().unwrap();
+    }
+}

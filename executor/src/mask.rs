@@ -1,0 +1,134 @@
+//! Secrets do not leave the node in logs, rendered fields or reasons.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use updraft_protocol::{Ref, ResolvedRef};
+
+/// Shorter texts are not masked: they would blot out innocent words.
+const SHORTEST: usize = 5;
+
+/// Words in a name that make its value a secret (Airflow: `DEFAULT_SENSITIVE_FIELDS`).
+const SENSITIVE: &[&str] = &[
+    "access_token",
+    "api_key",
+    "apikey",
+    "authorization",
+    "passphrase",
+    "passwd",
+    "password",
+    "private_key",
+    "proxy",
+    "proxies",
+    "secret",
+    "token",
+    "keyfile_dict",
+    "service_account",
+];
+
+/// The secret texts of one attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Mask {
+    /// Longest first, so that a secret inside another does not spoil it.
+    secrets: Vec<String>,
+}
+
+impl Mask {
+    /// The secrets among what an attempt's templates fetch: passwords of connections, variables with a telling name.
+    pub(crate) fn of(refs: &[ResolvedRef]) -> Self {
+        let mut secrets = Vec::new();
+        for resolved in refs {
+            let Some(value) = &resolved.value else { continue };
+            match &resolved.reference {
+                Ref::Variable { key } => collect(value, sensitive(key), &mut secrets),
+                Ref::Connection { .. } => collect(value, false, &mut secrets),
+                Ref::XCom { .. } => {}
+            }
+        }
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        Self { secrets }
+    }
+
+    /// The text with every secret replaced by `***`.
+    pub(crate) fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in &self.secrets {
+            if masked.contains(secret.as_str()) {
+                masked = Cow::Owned(masked.replace(secret.as_str(), "***"));
+            }
+        }
+        masked
+    }
+
+    /// The same for every text inside a JSON value; values under a telling name are hidden whole.
+    pub(crate) fn apply_json(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(masked) = self.apply(text) {
+                    *text = masked;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.apply_json(item)),
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    if sensitive(name) && field.is_string() {
+                        *field = Value::String("***".to_owned());
+                    } else {
+                        self.apply_json(field);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+fn sensitive(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SENSITIVE.iter().any(|word| name.contains(word))
+}
+
+fn collect(value: &Value, secret: bool, secrets: &mut Vec<String>) {
+    match value {
+        Value::String(text) => {
+            // Variables and a connection's `extra` are often JSON in a text.
+            if let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
+                collect(&inner, secret, secrets);
+            }
+            if secret && text.len() >= SHORTEST {
+                secrets.push(text.clone());
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, secret, secrets)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| collect(field, secret || sensitive(name), secrets))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mask() -> Mask {
+        Mask::of(&[
+            ResolvedRef {
+                reference: Ref::Connection { conn_id: "db".to_owned() },
+                value: Some(json!({"login": "reader", "password": "hunter22", "extra": "{\"api_key\": \"k-12345\"}"})),
+            },
+            ResolvedRef { reference: Ref::Variable { key: "slack_token".to_owned() }, value: Some(json!("xoxb-1")) },
+        ])
+    }
+
+    #[test]
+    fn passwords_keys_and_telling_variables_are_hidden() {
+        assert_eq!(mask().apply("reader:hunter22@db k-12345 xoxb-1"), "reader:***@db *** ***");
+        let mut value = json!({"env": {"URL": "x:hunter22", "MY_PASSWORD": "other"}, "n": 3});
+        mask().apply_json(&mut value);
+        assert_eq!(value, json!({"env": {"URL": "x:***", "MY_PASSWORD": "***"}, "n": 3}));
+    }
+}

@@ -1,0 +1,181 @@
+//! What all parts of a node share.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use updraft_protocol::{NodeAttemptState, RunnerStatus, StartedReport};
+use uuid::Uuid;
+
+use crate::{client::Client, config::Config, journal::Journal, logs::Shipper, report::Outbox, runner::docker::Docker};
+
+/// Why an attempt is to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The server cancels it and waits to hear that it is gone.
+    Cancel { grace: Duration, reason: String },
+    /// The server does not know it (any more): gone without a word.
+    Stale,
+    /// The node itself ends. Processes go with it; containers stay and are adopted by the next life.
+    Shutdown,
+}
+
+/// Tells an attempt to stop.
+pub(crate) type StopSignal = watch::Receiver<Option<Stop>>;
+
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) identity: Uuid,
+    /// Random, new at each start of the process.
+    pub(crate) session: Uuid,
+    pub(crate) hostname: String,
+    pub(crate) client: Arc<Client>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) logs: Arc<Shipper>,
+    pub(crate) docker: Docker,
+    pub(crate) work_dir: PathBuf,
+    /// What a task's process inherits: the node's environment without Updraft's own configuration.
+    pub(crate) base_env: Vec<(OsString, OsString)>,
+    live: Mutex<HashMap<Uuid, watch::Sender<Option<Stop>>>>,
+    /// Cancels received and not yet reported as stopped.
+    cancelling: Mutex<HashSet<Uuid>>,
+    /// Attempts' tasks and their clean-up.
+    pub(crate) tracker: TaskTracker,
+    /// Ends loops that outlive the last attempt (reports, logs).
+    pub(crate) halt: CancellationToken,
+    /// The present poll says something that is no longer true: ask anew.
+    pub(crate) ask_again: Notify,
+}
+
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) identity: Uuid,
+    pub(crate) client: Arc<Client>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) logs: Arc<Shipper>,
+    pub(crate) docker: Docker,
+    pub(crate) work_dir: PathBuf,
+}
+
+impl Node {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { config, identity, client, journal, logs, docker, work_dir } = parts;
+        let session = Uuid::new_v4();
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .map_or_else(|_| config.name.clone(), |name| name.trim().to_owned());
+        let outbox = Arc::new(Outbox::new(session, Arc::clone(&client), Arc::clone(&journal)));
+        let base_env =
+            std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"UPDRAFT_")).collect();
+        Arc::new(Self {
+            config,
+            identity,
+            session,
+            hostname,
+            client,
+            journal,
+            outbox,
+            logs,
+            docker,
+            work_dir,
+            base_env,
+            live: Mutex::default(),
+            cancelling: Mutex::default(),
+            tracker: TaskTracker::new(),
+            halt: CancellationToken::new(),
+            ask_again: Notify::new(),
+        })
+    }
+
+    /// Enters an attempt among the live ones.
+    pub(crate) fn enter(&self, id: Uuid) -> StopSignal {
+        let (sender, receiver) = watch::channel(None);
+        self.live().insert(id, sender);
+        receiver
+    }
+
+    /// The attempt's work is over.
+    pub(crate) fn leave(&self, id: Uuid) {
+        self.live().remove(&id);
+    }
+
+    pub(crate) fn live_count(&self) -> usize {
+        self.live().len()
+    }
+
+    pub(crate) fn is_live(&self, id: Uuid) -> bool {
+        self.live().contains_key(&id)
+    }
+
+    /// Asks a live attempt to stop; false when there is none. A stronger wish replaces a weaker one: `Stale` and `Cancel` are
+    /// the server's and win over `Shutdown`.
+    pub(crate) fn stop(&self, id: Uuid, stop: Stop) -> bool {
+        let live = self.live();
+        let Some(sender) = live.get(&id) else { return false };
+        self.journal.set_state(id, NodeAttemptState::Stopping);
+        sender.send_if_modified(|current| {
+            let change = matches!(current, None | Some(Stop::Shutdown)) && current.as_ref() != Some(&stop);
+            if change {
+                *current = Some(stop);
+            }
+            change
+        });
+        true
+    }
+
+    /// A cancel came in; until it is told to be done, the server need not repeat it.
+    pub(crate) fn note_cancel(&self, id: Uuid) {
+        self.cancels().insert(id);
+    }
+
+    /// The server knows that the attempt is gone.
+    pub(crate) fn cancel_told(&self, id: Uuid) {
+        self.cancels().remove(&id);
+    }
+
+    pub(crate) fn cancelling(&self) -> Vec<Uuid> {
+        self.cancels().iter().copied().collect()
+    }
+
+    fn cancels(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.cancelling.lock().expect("no code panics while it holds the list")
+    }
+
+    pub(crate) fn stop_all(&self) {
+        for sender in self.live().values() {
+            sender.send_if_modified(|current| {
+                let change = current.is_none();
+                if change {
+                    *current = Some(Stop::Shutdown);
+                }
+                change
+            });
+        }
+    }
+
+    /// Nothing is owed for this attempt any more.
+    pub(crate) fn settle(&self, id: Uuid) {
+        self.journal.settle(id);
+        self.logs.settle(id);
+    }
+
+    /// What runs here, for register and poll.
+    pub(crate) fn runners(&self) -> Vec<RunnerStatus> {
+        let always = |name: &str| RunnerStatus { name: name.to_owned(), available: true, reason: None };
+        vec![always("process"), always("native"), self.docker.status()]
+    }
+
+    pub(crate) fn started(&self) -> StartedReport {
+        StartedReport { hostname: self.config.name.clone(), pid: None, container_id: None }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<Option<Stop>>>> {
+        self.live.lock().expect("no code panics while it holds the list")
+    }
+}

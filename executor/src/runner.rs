@@ -1,0 +1,147 @@
+//! The runners: what an operator becomes on this machine.
+
+pub(crate) mod bash;
+pub(crate) mod docker;
+pub(crate) mod process;
+pub(crate) mod sweep;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use updraft_core::spec::{Failure, FailureClass, Outcome, TaskSpec};
+use updraft_protocol::{NodeAttemptState, StartAttempt, StartedReport};
+use uuid::Uuid;
+
+use crate::{
+    clock::Moment,
+    logs::AttemptLog,
+    node::{Node, Stop, StopSignal},
+    render::Rendered,
+    report::Body,
+};
+
+/// Everything a runner needs for one attempt.
+pub(crate) struct Job {
+    pub(crate) node: Arc<Node>,
+    pub(crate) id: Uuid,
+    pub(crate) start: Arc<StartAttempt>,
+    pub(crate) spec: TaskSpec,
+    pub(crate) log: AttemptLog,
+    pub(crate) stop: StopSignal,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// How an attempt's work ended.
+pub(crate) enum End {
+    Finished(Finished),
+    /// It was told to stop and is gone.
+    Stopped(Stop),
+    /// The node ends; the container stays and is adopted by the next life.
+    Left,
+}
+
+/// A result, before it becomes a report.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) no_retry: bool,
+    pub(crate) return_value: Option<Value>,
+}
+
+impl Finished {
+    pub(crate) fn success(return_value: Option<Value>) -> Self {
+        Self { outcome: Outcome::Success, exit_code: None, failure: None, no_retry: false, return_value }
+    }
+
+    pub(crate) fn skipped() -> Self {
+        Self { outcome: Outcome::Skipped, ..Self::success(None) }
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { outcome: Outcome::Failed, failure: Some(failure), ..Self::success(None) }
+    }
+
+    pub(crate) fn with_exit_code(self, exit_code: impl Into<Option<i64>>) -> Self {
+        Self { exit_code: exit_code.into(), ..self }
+    }
+}
+
+/// A failure in one line.
+pub(crate) fn failure(class: FailureClass, reason: impl Into<String>) -> Failure {
+    Failure { class, reason: reason.into() }
+}
+
+/// What is known of a running attempt, for its reports. A start is told only after [`Progress::HOLD`], so that a short task
+/// sends one report.
+#[derive(Default)]
+pub(crate) struct Progress {
+    launched: Mutex<Option<(Instant, Moment, StartedReport)>>,
+    notify: Notify,
+}
+
+impl Progress {
+    const HOLD: Duration = Duration::from_millis(50);
+
+    /// The task's process or container runs.
+    pub(crate) fn launched(&self, started: StartedReport) {
+        self.launched_at(Instant::now(), Moment::now(), started);
+    }
+
+    /// The same for a container that an earlier life started.
+    pub(crate) fn launched_at(&self, instant: Instant, at: Moment, started: StartedReport) {
+        *self.launched.lock().expect("no code panics while it holds this") = Some((instant, at, started));
+        self.notify.notify_one();
+    }
+
+    /// What was launched and how long ago.
+    pub(crate) fn since_launch(&self) -> Option<(Duration, StartedReport)> {
+        let launched = self.launched.lock().expect("no code panics while it holds this");
+        launched.as_ref().map(|(instant, _, started)| (instant.elapsed(), started.clone()))
+    }
+
+    /// Tells the start once it has held for a while; never ends.
+    pub(crate) async fn tell(&self, node: &Node, id: Uuid) -> std::convert::Infallible {
+        self.notify.notified().await;
+        node.journal.set_state(id, NodeAttemptState::Running);
+        tokio::time::sleep(Self::HOLD).await;
+        let launched = self.launched.lock().expect("no code panics while it holds this").clone();
+        if let Some((_, at, started)) = launched {
+            node.outbox.push(id, at, Body::Started(started));
+        }
+        std::future::pending().await
+    }
+}
+
+impl Job {
+    /// Tells the server that the attempt is being worked on though it has not started.
+    pub(crate) fn preparing(&self, what: &str) {
+        self.node.outbox.push(self.id, Moment::now(), Body::Preparing(what.to_owned()));
+    }
+
+    /// What the attempt is told to do, once it is told.
+    pub(crate) async fn stopped(&self) -> Stop {
+        let mut stop = self.stop.clone();
+        let told = stop.wait_for(Option::is_some).await.ok().and_then(|stop| stop.clone());
+        match told {
+            Some(stop) => stop,
+            // The sender lives in the list of live attempts for as long as this runs.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Variables every task gets, whatever its own `env` says.
+    pub(crate) fn own_env(&self, rendered: &Rendered) -> Vec<(String, String)> {
+        let own = [
+            (sweep::NODE_VARIABLE.to_owned(), self.node.identity.to_string()),
+            (sweep::ATTEMPT_VARIABLE.to_owned(), self.id.to_string()),
+        ];
+        let rendered = rendered.context_env.iter().chain(&rendered.env);
+        rendered.map(|(name, value)| (name.clone(), value.clone())).chain(own).collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! `bash`: a command for a shell, as a local process.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use serde_json::Value;
+use updraft_core::{
+    operator::{BashArgs, ExitCodes},
+    spec::{Failure, FailureClass},
+};
+
+use super::{
+    End, Finished, Job, failure,
+    process::{self, Exit, Launch},
+};
+use crate::render::Rendered;
+
+/// Runs a bash task in `folder`, the attempt's own.
+pub(crate) async fn run(job: &Job, args: BashArgs, rendered: &Rendered, folder: PathBuf) -> Result<End, Failure> {
+    job.log.say(
+        "info",
+        &format!("Running command: {:?}", [&*job.node.config.shell.to_string_lossy(), "-c", &args.bash_command]),
+    );
+    let launch = Launch {
+        program: job.node.config.shell.clone(),
+        env: environment(job, &args, rendered),
+        cwd: args.cwd.as_ref().map_or(folder, PathBuf::from),
+        args: vec!["-c".into(), args.bash_command.into()],
+    };
+    let exit = process::run(job, launch).await?;
+    Ok(conclude(job, &exit, &args.skip_on_exit_code, || {
+        job.spec.do_xcom_push.then(|| job.log.last_stdout().unwrap_or_default().into())
+    }))
+}
+
+/// BashOperator's rules: without `env` the node's environment, with it only that, with `append_env` both; always with
+/// `AIRFLOW_CTX_*` and the task's own variables.
+fn environment(job: &Job, args: &BashArgs, rendered: &Rendered) -> Vec<(OsString, OsString)> {
+    let mut env = Vec::new();
+    if args.env.is_none() || args.append_env {
+        env.extend(job.node.base_env.iter().cloned());
+    }
+    let given = args.env.iter().flatten().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    env.extend(given);
+    env.extend(job.own_env(rendered).into_iter().map(|(name, value)| (name.into(), value.into())));
+    env
+}
+
+/// What an exit means for a task whose exit code decides.
+pub(crate) fn conclude(job: &Job, exit: &Exit, skip: &ExitCodes, value: impl FnOnce() -> Option<Value>) -> End {
+    let finished = match exit {
+        Exit::Stopped(stop) => return End::Stopped(stop.clone()),
+        Exit::Code(0) => {
+            job.log.say("info", "Command exited with return code 0");
+            Finished::success(value()).with_exit_code(0)
+        }
+        Exit::Code(code) if skip.contains(*code) => {
+            job.log.say("info", &format!("Command exited with return code {code}: skipped"));
+            Finished::skipped().with_exit_code(*code)
+        }
+        Exit::Code(code) => {
+            job.log.say("error", &format!("Command exited with return code {code}"));
+            Finished::failed(exit_failure(*code, job.log.last_stderr())).with_exit_code(*code)
+        }
+        Exit::Signal(signal) => {
+            job.log.say("error", &format!("Command was ended by {signal}"));
+            let reason = format!("The command was ended by {signal}, which this node did not send.");
+            Finished::failed(failure(FailureClass::Signal, reason))
+        }
+        Exit::TimedOut => Finished::failed(timeout_failure(job)),
+    };
+    End::Finished(finished)
+}
+
+pub(crate) fn timeout_failure(job: &Job) -> Failure {
+    let timeout = job.spec.execution_timeout.unwrap_or_default();
+    failure(
+        FailureClass::ExecutionTimeout,
+        format!("The task ran longer than its execution_timeout of {} s and was stopped.", timeout.as_secs_f64()),
+    )
+}
+
+/// An exit code as a failure: 126 and 127 are a shell's words for "cannot execute" and "not found".
+pub(crate) fn exit_failure(code: i64, last_line: Option<String>) -> Failure {
+    let (class, what) = match code {
+        127 => (FailureClass::CommandNotFound, "The command was not found (exit code 127)".to_owned()),
+        126 => (FailureClass::CommandNotFound, "The command cannot be executed (exit code 126)".to_owned()),
+        _ => (FailureClass::ExitCode, format!("The command ended with exit code {code}")),
+    };
+    let hint = last_line.map(|line| {
+        let short: String = line.chars().take(300).collect();
+        format!("; the last line of its standard error: {short}")
+    });
+    failure(class, format!("{what}{}", hint.unwrap_or_else(|| ".".to_owned())))
+}
