@@ -9,6 +9,7 @@ mod logging;
 mod roles;
 mod shutdown;
 mod standalone;
+mod wiring;
 
 use std::process::ExitCode;
 

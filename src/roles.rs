@@ -1,12 +1,17 @@
 //! Each role as a process of its own.
 
-use std::process::ExitCode;
+use std::{fs, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use updraft_store::{Store, StoreConfig};
 
-use crate::{cli::App, standalone};
+use crate::{
+    cli::App,
+    shutdown::Shutdown,
+    standalone::{self, data_dir::Layout},
+    wiring,
+};
 
 /// Connects to `database.url`; without one, to the private Postgres of the standalone in the data folder, if it runs.
 pub(crate) async fn connect(app: &App, application_name: &str) -> Result<Store> {
@@ -44,6 +49,31 @@ pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
     bail!("not available yet")
 }
 
-pub(crate) async fn executor(_app: &App) -> Result<ExitCode> {
-    bail!("not available yet")
+/// A node; it needs a server and a token, and no database.
+pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
+    let config = &app.loaded.config;
+    let data_dir = standalone::data_dir::locate(config, &app.environment)?;
+    let layout = Layout(data_dir.clone());
+    let token_file = config.executor.token_file.clone().unwrap_or_else(|| layout.executor_token());
+    let token = fs::read_to_string(&token_file).with_context(|| {
+        format!(
+            "reading the node's token from {}; make one with `updraft executor token create NAME` and name its file with \
+             --token-file",
+            token_file.display()
+        )
+    })?;
+    // Beside a standalone, whose own node has `executor`, another name has another folder.
+    let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
+    let folder = layout.executors().join(name.replace(['/', '\0'], "_"));
+    fs::create_dir_all(&folder).with_context(|| {
+        format!("cannot write to the data folder {}; choose another one with --data-dir", data_dir.display())
+    })?;
+    let node = wiring::executor(config, config.executor.server.clone(), SecretString::from(token.trim()), folder);
+    let shutdown = Shutdown::on_signals()?;
+    tracing::info!(name, server = node.server, slots = node.slots, "executor starting");
+    tokio::select! {
+        outcome = updraft_executor::run(node, shutdown.orderly.clone()) => outcome?,
+        () = shutdown.forced.cancelled() => bail!("stopped without waiting"),
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ mod layers;
 mod show;
 pub(crate) mod types;
 
-use std::{env, path::PathBuf};
+use std::{collections::BTreeMap, env, path::PathBuf};
 
 use figment::{Figment, value::Dict};
 
@@ -45,23 +45,31 @@ pub(crate) struct Environment {
     pub(crate) failpoints: Option<String>,
     /// The variables that begin with `UPDRAFT__`, as they are.
     pub(crate) updraft: Vec<(String, String)>,
+    /// All others that are Unicode, from which `core.dag_environment` chooses.
+    others: Vec<(String, String)>,
 }
 
 impl Environment {
     /// Reads this process' environment. Variables that are not Unicode are left out.
     pub(crate) fn read() -> Self {
         let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let (updraft, others) = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .partition(|(name, _)| name.starts_with("UPDRAFT__"));
         Self {
             home: folder("HOME"),
             xdg_config_home: folder("XDG_CONFIG_HOME").filter(|path| path.is_absolute()),
             xdg_data_home: folder("XDG_DATA_HOME").filter(|path| path.is_absolute()),
             path: env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default(),
             failpoints: env::var_os("UPDRAFT_FAILPOINTS").and_then(|value| value.into_string().ok()),
-            updraft: env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .filter(|(name, _)| name.starts_with("UPDRAFT__"))
-                .collect(),
+            updraft,
+            others,
         }
+    }
+
+    /// The variables of these names, as far as they are set.
+    pub(crate) fn chosen(&self, names: &[String]) -> BTreeMap<String, String> {
+        self.others.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
     }
 
     fn default_file(&self) -> Option<PathBuf> {

@@ -32,6 +32,9 @@ pub(crate) struct Core {
     #[serde(deserialize_with = "optional")]
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) parallelism: NonZeroU32,
+    pub(crate) default_timezone: chrono_tz::Tz,
+    pub(crate) dags_are_paused_at_creation: bool,
+    pub(crate) dag_environment: Vec<String>,
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,
@@ -91,6 +94,7 @@ pub(crate) struct Executor {
     pub(crate) default_image: Option<String>,
     #[serde(deserialize_with = "seconds")]
     pub(crate) stop_grace: Duration,
+    pub(crate) docker: bool,
     #[serde(deserialize_with = "optional")]
     pub(crate) docker_host: Option<String>,
 }

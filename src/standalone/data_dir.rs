@@ -55,8 +55,9 @@ impl Layout {
     pub(crate) fn executor_token(&self) -> PathBuf {
         self.0.join("executor-token")
     }
-    pub(crate) fn executor(&self) -> PathBuf {
-        self.0.join("executor")
+    /// One folder per node that runs on this machine from this data folder.
+    pub(crate) fn executors(&self) -> PathBuf {
+        self.0.join("executors")
     }
     pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")

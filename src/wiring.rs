@@ -1,0 +1,37 @@
+//! From our configuration to each role's own.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::config::Config;
+
+/// The node's configuration.
+pub(crate) fn executor(
+    config: &Config,
+    server: String,
+    token: SecretString,
+    data_dir: PathBuf,
+) -> updraft_executor::Config {
+    let given = &config.executor;
+    let name = given.name.clone().unwrap_or_else(hostname);
+    let mut node = updraft_executor::Config::new(name, server, token, data_dir);
+    node.slots = given.slots();
+    node.labels.clone_from(&given.labels);
+    node.queues.clone_from(&given.queues);
+    node.docker = if given.docker { updraft_executor::DockerMode::Auto } else { updraft_executor::DockerMode::Off };
+    node.docker_host.clone_from(&given.docker_host);
+    node.default_image.clone_from(&given.default_image);
+    node.stop_grace = given.stop_grace;
+    env!("CARGO_PKG_VERSION").clone_into(&mut node.version);
+    node
+}
+
+/// This machine's name.
+pub(crate) fn hostname() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".into())
+}
