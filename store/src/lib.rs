@@ -12,6 +12,7 @@ pub mod bundles;
 mod connect;
 pub mod dags;
 mod error;
+pub mod nodes;
 pub mod query;
 #[cfg(feature = "testing")]
 pub mod testing;

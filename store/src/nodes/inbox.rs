@@ -1,0 +1,55 @@
+//! What the webserver tells plan: the kinds and bodies of `task_event` rows that come from nodes.
+//!
+//! All instants are Postgres' (`now()` of the writing transaction minus the age that the node measured).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use updraft_core::spec::{FailureClass, Outcome};
+
+/// `task_event.kind`: the node confirmed the start. Body: [`Started`].
+pub const STARTED: &str = "started";
+/// `task_event.kind`: the attempt ended, complete in itself. Body: [`Finished`].
+pub const FINISHED: &str = "finished";
+/// `task_event.kind`: a cancelled attempt is gone. The attempt row no longer exists; the row's task instance waits for this.
+/// Body: `{}`.
+pub const STOPPED: &str = "stopped";
+/// `task_event.kind`: the attempt will never be heard of again. Body: [`Lost`].
+pub const LOST: &str = "lost";
+
+/// The body of [`STARTED`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The node's name.
+    pub hostname: String,
+    pub pid: Option<i32>,
+    pub container_id: Option<String>,
+    pub started_at: DateTime<Utc>,
+}
+
+/// The body of [`FINISHED`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    pub outcome: Outcome,
+    /// The node's name.
+    pub hostname: String,
+    pub pid: Option<i32>,
+    pub container_id: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+    pub exit_code: Option<i64>,
+    pub failure_class: Option<FailureClass>,
+    pub failure_reason: Option<String>,
+    #[serde(default)]
+    pub no_retry: bool,
+    pub rendered_fields: Option<Value>,
+}
+
+/// The body of [`LOST`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// It was handed out, so it may have been started: it costs a try and obeys `on_lost`. Otherwise it is placed anew for free.
+    pub handed: bool,
+    /// For people.
+    pub reason: String,
+}

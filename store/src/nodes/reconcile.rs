@@ -1,0 +1,165 @@
+//! Both sides compare what they have, so that a lost word on either side is found within seconds.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use sqlx::{PgConnection, postgres::types::PgInterval};
+use uuid::Uuid;
+
+use super::{TokenId, inbox};
+use crate::{Store, StoreError, wake::Signal};
+
+/// How far an attempt is on its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeAttemptState {
+    Received,
+    Running,
+    /// Ended, the result is in the node's journal.
+    Finished,
+    Stopping,
+}
+
+/// One attempt that a node has.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeAttempt {
+    pub attempt_id: Uuid,
+    pub state: NodeAttemptState,
+}
+
+/// What the node must do now, and the runs that lost an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Unknown to the server: stop and remove.
+    pub stop: Vec<Uuid>,
+    /// Finished on the node, live on the server: report again.
+    pub report_again: Vec<Uuid>,
+    /// Attempts the node does not know though they were handed to it: a `lost` event was written.
+    pub lost: Vec<Uuid>,
+    runs: BTreeSet<i64>,
+}
+
+impl Reconciled {
+    /// Wakes the runs that lost an attempt. Call it after the commit.
+    pub(super) fn ring(&self, store: &Store) {
+        for run in &self.runs {
+            store.wake().ring(Signal::Run(*run));
+        }
+    }
+}
+
+/// Compares the node's full set with the server's. `None`: the session is unknown, the node must register. `grace`: a hand-out
+/// younger than this may still be on its way to the node and is not missed yet.
+///
+/// Called every 30 s per node; served by `executor_session_key`, `attempt_placed_idx`.
+pub async fn reconcile(
+    store: &Store,
+    token: TokenId,
+    session: Uuid,
+    attempts: &[NodeAttempt],
+    grace: Duration,
+) -> Result<Option<Reconciled>, StoreError> {
+    let mut transaction = store.begin().await?;
+    let executor_id = sqlx::query_scalar!(
+        "select id from executor where session = $1 and token_id = $2 for no key update",
+        session,
+        token.0
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(executor_id) = executor_id else { return Ok(None) };
+    let reconciled = settle(&mut transaction, executor_id, attempts, grace).await?;
+    transaction.commit().await?;
+    reconciled.ring(store);
+    Ok(Some(reconciled))
+}
+
+/// The comparison itself, in the caller's transaction. The caller rings after its commit.
+pub(super) async fn settle(
+    connection: &mut PgConnection,
+    executor_id: i64,
+    attempts: &[NodeAttempt],
+    grace: Duration,
+) -> Result<Reconciled, StoreError> {
+    let ours = sqlx::query!(
+        r#"select attempt_id, coalesce(handed_at <= now() - $2::interval, false) as "overdue!"
+           from attempt where executor_id = $1"#,
+        executor_id,
+        interval(grace)
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let live: HashMap<Uuid, bool> = ours.into_iter().map(|row| (row.attempt_id, row.overdue)).collect();
+    let theirs: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.attempt_id).collect();
+
+    let mut reconciled = Reconciled::default();
+    for attempt in attempts {
+        match (live.contains_key(&attempt.attempt_id), attempt.state) {
+            (true, NodeAttemptState::Finished) => reconciled.report_again.push(attempt.attempt_id),
+            (true, NodeAttemptState::Received | NodeAttemptState::Running | NodeAttemptState::Stopping)
+            | (false, NodeAttemptState::Finished) => {}
+            (false, NodeAttemptState::Received | NodeAttemptState::Running | NodeAttemptState::Stopping) => {
+                reconciled.stop.push(attempt.attempt_id);
+            }
+        }
+    }
+    if !reconciled.stop.is_empty() {
+        // A cancel is the gentler word (it has a grace and wants a `stopped` report), and polls offer it.
+        let cancelled: HashSet<Uuid> = sqlx::query_scalar!(
+            "select attempt_id from attempt_cancel where executor_id = $1 and attempt_id = any($2) and deadline > now()",
+            executor_id,
+            &reconciled.stop
+        )
+        .fetch_all(&mut *connection)
+        .await?
+        .into_iter()
+        .collect();
+        reconciled.stop.retain(|attempt_id| !cancelled.contains(attempt_id));
+    }
+    let missing: Vec<Uuid> = live
+        .into_iter()
+        .filter(|(attempt_id, overdue)| *overdue && !theirs.contains(attempt_id))
+        .map(|(attempt_id, _)| attempt_id)
+        .collect();
+    if !missing.is_empty() {
+        let reason = "the node does not know the attempt: it restarted or lost its data folder after taking it";
+        let lost = insert_lost(connection, executor_id, &missing, reason).await?;
+        reconciled.runs = lost.iter().map(|(_, run)| *run).collect();
+        reconciled.lost = lost.into_iter().map(|(attempt_id, _)| attempt_id).collect();
+    }
+    Ok(reconciled)
+}
+
+/// Writes `lost` for attempts that were handed to the node; not again for one whose end is in the inbox already.
+async fn insert_lost(
+    connection: &mut PgConnection,
+    executor_id: i64,
+    attempts: &[Uuid],
+    reason: &str,
+) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    let body = serde_json::to_value(inbox::Lost { handed: true, reason: reason.to_owned() })?;
+    let rows = sqlx::query!(
+        "insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+         select a.dag_run_id, a.task_id, a.map_index, a.attempt_id, $3, $4
+         from attempt a
+         where a.attempt_id = any($2) and a.executor_id = $1
+           and not exists (select from task_event e
+                           where e.dag_run_id = a.dag_run_id and e.attempt_id = a.attempt_id
+                             and e.kind in ('lost', 'finished'))
+         order by a.attempt_id
+         returning attempt_id, dag_run_id",
+        executor_id,
+        attempts,
+        inbox::LOST,
+        body
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.attempt_id, row.dag_run_id)).collect())
+}
+
+/// A duration as Postgres takes it.
+pub(super) fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+}

@@ -1,0 +1,412 @@
+//! What nodes tell of their attempts, written for many nodes in one transaction.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use updraft_core::{
+    failpoint,
+    spec::{FailureClass, Outcome},
+};
+use uuid::Uuid;
+
+use super::{TokenId, inbox, reconcile::interval};
+use crate::{Store, StoreError, versions::DagCache, wake::Signal};
+
+const RETURN_VALUE: &str = "return_value";
+
+/// One word about one attempt.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub attempt_id: Uuid,
+    /// How long ago it happened.
+    pub age: Duration,
+    pub body: EventBody,
+}
+
+#[derive(Clone, Debug)]
+pub enum EventBody {
+    /// The node works on it and has not started it: moves the launch deadline.
+    Preparing,
+    Started(Process),
+    Finished(Box<Ended>),
+    /// The cancelled attempt is gone.
+    Stopped,
+}
+
+/// Where an attempt runs.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// The node's name.
+    pub hostname: String,
+    pub pid: Option<i32>,
+    pub container_id: Option<String>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub outcome: Outcome,
+    pub process: Process,
+    pub duration: Duration,
+    pub exit_code: Option<i64>,
+    pub failure_class: Option<FailureClass>,
+    pub failure_reason: Option<String>,
+    pub no_retry: bool,
+    pub return_value: Option<Value>,
+    pub rendered_fields: Option<Value>,
+}
+
+/// The events of one node's request.
+#[derive(Clone, Debug)]
+pub struct NodeReport {
+    pub token: TokenId,
+    pub session: Uuid,
+    pub events: Vec<Event>,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Written,
+    /// The attempt is not current, or not this node's.
+    Stale,
+}
+
+/// A current attempt that the batch speaks of, locked.
+struct Live {
+    executor_id: i64,
+    dag_run_id: i64,
+    task_id: String,
+    map_index: i32,
+    dag_version_id: i64,
+}
+
+/// Writes the reports of any number of nodes in one transaction; durable when it returns. One answer per report: a verdict per
+/// event, or `None` for an unknown session. `launch`: what a `preparing` adds to the launch deadline.
+///
+/// Repeating a report is harmless: plan takes the first end of an attempt and its row is gone by the second. A `stopped`, or the
+/// end of an attempt that is being cancelled, confirms the cancel: its row goes and the task instance hears of it.
+///
+/// Called by the webserver's one report writer, as often as a commit takes. Six round trips at most; served by `attempt_pkey`,
+/// `attempt_cancel_pkey`, `executor_session_key`. Rings [`Signal::Run`] for each run after the commit.
+pub async fn report(
+    store: &Store,
+    dags: &DagCache,
+    reports: &[NodeReport],
+    launch: Duration,
+) -> Result<Vec<Option<Vec<Verdict>>>, StoreError> {
+    let mut transaction = store.begin().await?;
+    let sessions = sessions(&mut transaction, reports).await?;
+    let (now, live) = lock(&mut transaction, reports).await?;
+    let mut writes = Writes::default();
+    let mut answers = Vec::with_capacity(reports.len());
+    for report in reports {
+        let executor_id = match sessions.get(&report.session) {
+            Some((executor_id, token)) if *token == report.token => *executor_id,
+            _ => {
+                answers.push(None);
+                continue;
+            }
+        };
+        let mut verdicts = Vec::with_capacity(report.events.len());
+        for event in &report.events {
+            verdicts.push(match live.get(&event.attempt_id).filter(|live| live.executor_id == executor_id) {
+                Some(attempt) => {
+                    let outputs = outputs(&mut transaction, dags, attempt, &event.body).await?;
+                    writes.add(now, attempt, event, outputs)?;
+                    Verdict::Written
+                }
+                None => writes.add_stale(executor_id, event),
+            });
+        }
+        answers.push(Some(verdicts));
+    }
+    writes.execute(&mut transaction, launch).await?;
+    failpoint!("report.before_commit");
+    transaction.commit().await?;
+    failpoint!("report.after_commit");
+    for run in writes.runs {
+        store.wake().ring(Signal::Run(run));
+    }
+    Ok(answers)
+}
+
+/// Which node each session is, and by which token.
+async fn sessions(
+    connection: &mut PgConnection,
+    reports: &[NodeReport],
+) -> Result<HashMap<Uuid, (i64, TokenId)>, StoreError> {
+    let ids: Vec<Uuid> = reports.iter().map(|report| report.session).collect();
+    let rows = sqlx::query!("select id, session, token_id from executor where session = any($1)", &ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.session, (row.id, TokenId(row.token_id)))).collect())
+}
+
+/// Locks the attempts that are current, in the order everybody locks them; a fence waits until the reports are written.
+async fn lock(
+    connection: &mut PgConnection,
+    reports: &[NodeReport],
+) -> Result<(DateTime<Utc>, HashMap<Uuid, Live>), StoreError> {
+    let ids: BTreeSet<Uuid> =
+        reports.iter().flat_map(|report| report.events.iter().map(|event| event.attempt_id)).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let rows = sqlx::query!(
+        r#"select clock_timestamp() as "now!", a.attempt_id as "attempt_id!", a.executor_id as "executor_id!",
+                  a.dag_run_id as "dag_run_id!", a.task_id as "task_id!", a.map_index as "map_index!",
+                  r.dag_version_id as "dag_version_id!"
+           from attempt a join dag_run r on r.id = a.dag_run_id
+           where a.attempt_id = any($1) and a.executor_id is not null
+           order by a.attempt_id for no key update of a"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    // With no row there is nothing to date.
+    let now = rows.first().map(|row| row.now).unwrap_or_default();
+    let live = rows
+        .into_iter()
+        .map(|row| {
+            let live = Live {
+                executor_id: row.executor_id,
+                dag_run_id: row.dag_run_id,
+                task_id: row.task_id,
+                map_index: row.map_index,
+                dag_version_id: row.dag_version_id,
+            };
+            (row.attempt_id, live)
+        })
+        .collect();
+    Ok((now, live))
+}
+
+/// The XComs an event pushes: `return_value`, and each key of it for a task with `multiple_outputs`.
+async fn outputs(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    attempt: &Live,
+    body: &EventBody,
+) -> Result<Vec<(String, Value)>, StoreError> {
+    let EventBody::Finished(ended) = body else { return Ok(Vec::new()) };
+    let Some(value) = ended.return_value.clone().map(sanitised) else { return Ok(Vec::new()) };
+    let mut outputs = Vec::new();
+    if let Value::Object(map) = &value {
+        let dag = dags.get(&mut *connection, attempt.dag_version_id).await?;
+        if dag.task(&attempt.task_id).is_some_and(|task| task.multiple_outputs) {
+            outputs.extend(map.iter().map(|(key, value)| (key.clone(), value.clone())));
+        }
+    }
+    outputs.push((RETURN_VALUE.to_owned(), value));
+    Ok(outputs)
+}
+
+/// What a batch writes, by table, sorted by key.
+#[derive(Default)]
+struct Writes {
+    /// Attempt → start, and whether its launch deadline moves.
+    attempts: BTreeMap<Uuid, (Option<DateTime<Utc>>, bool)>,
+    events: Vec<(i64, String, i32, Uuid, &'static str, Value)>,
+    xcoms: BTreeMap<(i64, String, i32, String), Value>,
+    /// Attempts that are not current and have ended on the node, with the node that says so.
+    confirmed: BTreeMap<Uuid, i64>,
+    runs: BTreeSet<i64>,
+}
+
+impl Writes {
+    fn add(
+        &mut self,
+        now: DateTime<Utc>,
+        attempt: &Live,
+        event: &Event,
+        outputs: Vec<(String, Value)>,
+    ) -> Result<(), StoreError> {
+        let at = before(now, event.age);
+        let write = self.attempts.entry(event.attempt_id).or_default();
+        let (kind, body) = match &event.body {
+            EventBody::Preparing => {
+                write.1 = true;
+                return Ok(());
+            }
+            EventBody::Started(process) => {
+                write.0 = write.0.or(Some(at));
+                let body = inbox::Started {
+                    hostname: process.hostname.clone(),
+                    pid: process.pid,
+                    container_id: process.container_id.clone(),
+                    started_at: at,
+                };
+                (inbox::STARTED, serde_json::to_value(body)?)
+            }
+            EventBody::Finished(ended) => {
+                let started_at = before(at, ended.duration);
+                write.0 = write.0.or(Some(started_at));
+                (inbox::FINISHED, finished_body(ended, started_at, at)?)
+            }
+            // Nobody cancelled it (the attempt is current), yet it is gone from the node.
+            EventBody::Stopped => {
+                let reason = "the node stopped the attempt, though nobody asked it to".to_owned();
+                (inbox::LOST, serde_json::to_value(inbox::Lost { handed: true, reason })?)
+            }
+        };
+        for (key, value) in outputs {
+            self.xcoms.insert((attempt.dag_run_id, attempt.task_id.clone(), attempt.map_index, key), value);
+        }
+        self.runs.insert(attempt.dag_run_id);
+        let task_id = attempt.task_id.clone();
+        self.events.push((attempt.dag_run_id, task_id, attempt.map_index, event.attempt_id, kind, sanitised(body)));
+        Ok(())
+    }
+
+    /// An event of an attempt that is not current: at most it confirms a cancel.
+    fn add_stale(&mut self, executor_id: i64, event: &Event) -> Verdict {
+        match event.body {
+            EventBody::Preparing | EventBody::Started(_) => Verdict::Stale,
+            EventBody::Finished(_) => {
+                self.confirmed.insert(event.attempt_id, executor_id);
+                Verdict::Stale
+            }
+            EventBody::Stopped => {
+                self.confirmed.insert(event.attempt_id, executor_id);
+                Verdict::Written
+            }
+        }
+    }
+
+    async fn execute(&mut self, connection: &mut PgConnection, launch: Duration) -> Result<(), StoreError> {
+        if !self.attempts.is_empty() {
+            self.write_live(&mut *connection, launch).await?;
+        }
+        if !self.confirmed.is_empty() {
+            self.confirm_cancels(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Attempts, inbox and XComs in one statement.
+    async fn write_live(&self, connection: &mut PgConnection, launch: Duration) -> Result<(), StoreError> {
+        let attempts: Vec<Uuid> = self.attempts.keys().copied().collect();
+        let (starts, extended): (Vec<Option<DateTime<Utc>>>, Vec<bool>) = self.attempts.values().copied().unzip();
+        let count = self.events.len();
+        let (mut runs, mut tasks, mut indexes) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut ids, mut kinds, mut bodies) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        for (run, task_id, map_index, attempt_id, kind, body) in &self.events {
+            runs.push(*run);
+            tasks.push(task_id.clone());
+            indexes.push(*map_index);
+            ids.push(*attempt_id);
+            kinds.push((*kind).to_owned());
+            bodies.push(body.clone());
+        }
+        let (mut x_runs, mut x_tasks, mut x_indexes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut x_keys, mut x_values) = (Vec::new(), Vec::new());
+        for ((run, task_id, map_index, key), value) in &self.xcoms {
+            x_runs.push(*run);
+            x_tasks.push(task_id.clone());
+            x_indexes.push(*map_index);
+            x_keys.push(key.clone());
+            x_values.push(value.clone());
+        }
+        sqlx::query!(
+            "with touched as (
+                 update attempt a
+                 set handed_at = coalesce(a.handed_at, now()), started_at = coalesce(a.started_at, t.started_at),
+                     launch_deadline = case when t.extended then greatest(a.launch_deadline, now() + $4::interval)
+                                            else a.launch_deadline end
+                 from unnest($1::uuid[], $2::timestamptz[], $3::boolean[]) as t (attempt_id, started_at, extended)
+                 where a.attempt_id = t.attempt_id
+             ), told as (
+                 insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+                 select run, task_id, map_index, attempt_id, kind, body
+                 from unnest($5::bigint[], $6::text[], $7::integer[], $8::uuid[], $9::text[], $10::jsonb[]) with ordinality
+                      as e (run, task_id, map_index, attempt_id, kind, body, n)
+                 order by n
+             )
+             insert into xcom (dag_run_id, task_id, map_index, key, value)
+             select * from unnest($11::bigint[], $12::text[], $13::integer[], $14::text[], $15::jsonb[])
+             on conflict (dag_run_id, task_id, map_index, key) do update set value = excluded.value, timestamp = now()",
+            &attempts,
+            &starts as &[Option<DateTime<Utc>>],
+            &extended,
+            interval(launch),
+            &runs,
+            &tasks,
+            &indexes,
+            &ids,
+            &kinds,
+            &bodies,
+            &x_runs,
+            &x_tasks,
+            &x_indexes,
+            &x_keys,
+            &x_values
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Cancels whose attempt is gone from its node: the row goes, its task instance hears `stopped`.
+    async fn confirm_cancels(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let attempts: Vec<Uuid> = self.confirmed.keys().copied().collect();
+        let executors: Vec<i64> = self.confirmed.values().copied().collect();
+        let runs = sqlx::query_scalar!(
+            "with gone as (
+                 delete from attempt_cancel c
+                 using unnest($1::uuid[], $2::bigint[]) as s (attempt_id, executor_id)
+                 where c.attempt_id = s.attempt_id and c.executor_id = s.executor_id
+                 returning c.dag_run_id, c.task_id, c.map_index, c.attempt_id
+             )
+             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+             select dag_run_id, task_id, map_index, attempt_id, $3, '{}'::jsonb from gone
+             returning dag_run_id",
+            &attempts,
+            &executors,
+            inbox::STOPPED
+        )
+        .fetch_all(connection)
+        .await?;
+        self.runs.extend(runs);
+        Ok(())
+    }
+}
+
+fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Utc>) -> Result<Value, StoreError> {
+    let body = inbox::Finished {
+        outcome: ended.outcome,
+        hostname: ended.process.hostname.clone(),
+        pid: ended.process.pid,
+        container_id: ended.process.container_id.clone(),
+        started_at,
+        ended_at,
+        exit_code: ended.exit_code,
+        failure_class: ended.failure_class,
+        failure_reason: ended.failure_reason.clone(),
+        no_retry: ended.no_retry,
+        rendered_fields: ended.rendered_fields.clone(),
+    };
+    Ok(serde_json::to_value(body)?)
+}
+
+/// `instant` minus `age`; an age no calendar can hold is taken for none.
+fn before(instant: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(age).ok().and_then(|age| instant.checked_sub_signed(age)).unwrap_or(instant)
+}
+
+/// Postgres' jsonb holds no NUL character; a task's output may.
+pub(super) fn sanitised(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(items) => Value::Array(items.into_iter().map(sanitised).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter().map(|(key, value)| (key.replace('\0', "\u{fffd}"), sanitised(value))).collect(),
+        ),
+        other => other,
+    }
+}

@@ -1,0 +1,282 @@
+//! From attempts handed out to what the node needs to run them.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use updraft_core::{
+    dag::{Dag, Task},
+    ids::{AttemptId, MapIndex},
+    spec::{FailureClass, Outcome, RunContext, TaskSpec},
+    state::DagRunType,
+};
+use uuid::Uuid;
+
+use super::{Handed, inbox, values};
+use crate::{Store, StoreError, versions::DagCache, wake::Signal};
+
+/// One attempt, ready to travel.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub spec: TaskSpec,
+    /// The XComs its templates name literally, as far as they fit.
+    pub refs: Vec<XComValue>,
+}
+
+/// One task's XCom, named within a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct XComRef {
+    pub task_id: String,
+    pub key: String,
+    /// Absent: the value of an unmapped task, or the list of a mapped task's values.
+    pub map_index: Option<i32>,
+}
+
+/// A reference and its value; `None` when nothing was pushed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct XComValue {
+    pub reference: XComRef,
+    pub value: Option<Value>,
+}
+
+/// A run's facts, and what its tasks are read from.
+struct Run {
+    context: Arc<RunContext>,
+    /// Or why there is none.
+    dag: Result<Arc<Dag>, String>,
+    bundle_hash: Option<String>,
+    relative_fileloc: String,
+}
+
+/// Completes what [`super::hand_out`] returned. `inline_limit`: the bytes of XComs that may travel with one attempt; what does
+/// not fit is fetched by the node.
+///
+/// An attempt whose task the run's DAG version does not have cannot be started by anybody: it is left out and ended as failed
+/// through the inbox, with the reason.
+pub async fn starts(
+    store: &Store,
+    dags: &DagCache,
+    handed: &[Handed],
+    inline_limit: usize,
+) -> Result<Vec<Start>, StoreError> {
+    if handed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut connection = store.pool().acquire().await?;
+    let runs = load_runs(&mut connection, dags, handed).await?;
+    let mut starts = Vec::with_capacity(handed.len());
+    let mut wanted = Vec::new();
+    let mut impossible = Vec::new();
+    for attempt in handed {
+        let Some(run) = runs.get(&attempt.dag_run_id) else {
+            // The run was deleted since; its attempts are gone with it and the node hears of it as `stop`.
+            continue;
+        };
+        let found = match &run.dag {
+            Ok(dag) => dag.task(&attempt.task_id).map(|task| (dag, task)).ok_or_else(|| {
+                format!(
+                    "the DAG version of this run has no task `{}`: clear the run to follow the latest version",
+                    attempt.task_id
+                )
+            }),
+            Err(reason) => Err(reason.clone()),
+        };
+        let (dag, task) = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                impossible.push((attempt, reason));
+                continue;
+            }
+        };
+        wanted.push((attempt.dag_run_id, literal_refs(task, dag)));
+        starts.push(Start { spec: task_spec(attempt, run, dag, task), refs: Vec::new() });
+    }
+    if !impossible.is_empty() {
+        end_impossible(&mut connection, &impossible).await?;
+        let ended: BTreeSet<i64> = impossible.iter().map(|(attempt, _)| attempt.dag_run_id).collect();
+        for run in ended {
+            store.wake().ring(Signal::Run(run));
+        }
+    }
+    if wanted.iter().any(|(_, refs)| !refs.is_empty()) {
+        let distinct: HashSet<(i64, XComRef)> =
+            wanted.iter().flat_map(|(run, refs)| refs.iter().map(|reference| (*run, reference.clone()))).collect();
+        let values = values::load_xcoms(&mut connection, distinct, inline_limit).await?;
+        for (start, (run, refs)) in starts.iter_mut().zip(wanted) {
+            start.refs = fitting(run, refs, &values, inline_limit);
+        }
+    }
+    Ok(starts)
+}
+
+/// As many references as fit, in the order the templates name them.
+fn fitting(run: i64, refs: Vec<XComRef>, values: &values::Loaded, limit: usize) -> Vec<XComValue> {
+    let mut left = limit;
+    let mut fit = Vec::new();
+    for reference in refs {
+        let key = (run, reference);
+        let Some(loaded) = values.get(&key) else { continue };
+        if let Some(rest) = left.checked_sub(loaded.bytes) {
+            left = rest;
+            fit.push(XComValue { reference: key.1, value: loaded.value.clone() });
+        }
+    }
+    fit
+}
+
+/// XComs that the task's fields name by literals.
+fn literal_refs(_task: &Task, _dag: &Dag) -> Vec<XComRef> {
+    Vec::new()
+}
+
+fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {
+    let context = if task.params.is_empty() {
+        run.context.clone()
+    } else {
+        let mut context = (*run.context).clone();
+        context.params = params(dag, &task.params, &context.conf);
+        Arc::new(context)
+    };
+    TaskSpec {
+        attempt_id: AttemptId(attempt.attempt_id),
+        task_id: task.task_id.clone(),
+        map_index: MapIndex(attempt.map_index),
+        try_number: attempt.try_number,
+        max_tries: attempt.max_tries,
+        operator: task.operator,
+        operator_class: task.operator_class.clone(),
+        args: task.args.clone(),
+        env: task.env.clone(),
+        execution_timeout: task.execution_timeout,
+        do_xcom_push: task.do_xcom_push,
+        multiple_outputs: task.multiple_outputs,
+        owner: task.owner.clone(),
+        bundle_hash: run.bundle_hash.clone(),
+        relative_fileloc: run.relative_fileloc.clone(),
+        run: context,
+    }
+}
+
+/// DAG params, overridden by the task's, overridden by conf, which may also add keys (Airflow: `dag_run_conf_overrides_params`).
+fn params(dag: &Dag, task: &Map<String, Value>, conf: &Value) -> Map<String, Value> {
+    let mut params: Map<String, Value> = dag.params.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    params.extend(task.iter().map(|(key, value)| (key.clone(), value.clone())));
+    if let Value::Object(conf) = conf {
+        params.extend(conf.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    params
+}
+
+/// Airflow's `dag.owner`: the tasks' owners, each once, in file order.
+fn owners(dag: &Dag) -> String {
+    let mut seen = HashSet::new();
+    let owners: Vec<&str> =
+        dag.tasks.iter().map(|task| task.owner.as_str()).filter(|owner| seen.insert(*owner)).collect();
+    owners.join(", ")
+}
+
+async fn load_runs(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    handed: &[Handed],
+) -> Result<HashMap<i64, Run>, StoreError> {
+    let ids: BTreeSet<i64> = handed.iter().map(|attempt| attempt.dag_run_id).collect();
+    let ids: Vec<i64> = ids.into_iter().collect();
+    let rows = sqlx::query!(
+        r#"select r.id as "id!", d.dag_id as "dag_id!", r.run_id as "run_id!", r.run_type as "run_type!",
+                  r.logical_date as "logical_date?", r.data_interval_start as "data_interval_start?",
+                  r.data_interval_end as "data_interval_end?", r.run_after as "run_after!", r.start_date as "start_date?",
+                  r.dag_version_id as "dag_version_id!", c.conf as "conf?", v.bundle_hash as "bundle_hash?",
+                  d.relative_fileloc as "relative_fileloc!"
+           from dag_run r
+           join dag d on d.id = r.dag_fk
+           left join dag_run_conf c on c.dag_run_id = r.id
+           left join dag_version v on v.id = r.dag_version_id
+           where r.id = any($1)"#,
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut runs = HashMap::with_capacity(rows.len());
+    for row in rows {
+        // A version that cannot be read ends its own attempts; it must not keep the node from everybody else's.
+        let dag = match dags.get(&mut *connection, row.dag_version_id).await {
+            Ok(dag) => Ok(dag),
+            Err(error @ (StoreError::Data(_) | StoreError::Inconsistent(_))) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        let facts = dag.as_ref().ok();
+        let run_type: DagRunType =
+            row.run_type.parse().map_err(|error| StoreError::Data(format!("run type: {error}")))?;
+        let conf = row.conf.unwrap_or_else(|| Value::Object(Map::new()));
+        let context = RunContext {
+            dag_id: row.dag_id.into(),
+            run_id: row.run_id.into(),
+            run_type,
+            logical_date: row.logical_date,
+            data_interval_start: row.data_interval_start,
+            data_interval_end: row.data_interval_end,
+            run_after: row.run_after,
+            start_date: row.start_date,
+            params: facts.map(|dag| params(dag, &Map::new(), &conf)).unwrap_or_default(),
+            conf,
+            dag_owner: facts.map(|dag| owners(dag)).unwrap_or_default(),
+            dag_tags: facts.map(|dag| dag.tags.clone()).unwrap_or_default(),
+            dag_description: facts.and_then(|dag| dag.description.clone()),
+            render_template_as_native_obj: facts.is_some_and(|dag| dag.render_template_as_native_obj),
+        };
+        let run = Run {
+            context: Arc::new(context),
+            dag,
+            bundle_hash: row.bundle_hash,
+            relative_fileloc: row.relative_fileloc,
+        };
+        runs.insert(row.id, run);
+    }
+    Ok(runs)
+}
+
+/// Ends attempts that no node can start. `started_at` is set so that they are not handed out again meanwhile.
+async fn end_impossible(connection: &mut PgConnection, attempts: &[(&Handed, String)]) -> Result<(), StoreError> {
+    let now = sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&mut *connection).await?;
+    let mut sorted: Vec<&(&Handed, String)> = attempts.iter().collect();
+    sorted.sort_unstable_by_key(|(attempt, _)| attempt.attempt_id);
+    let ids: Vec<Uuid> = sorted.iter().map(|(attempt, _)| attempt.attempt_id).collect();
+    let bodies: Vec<Value> = sorted
+        .iter()
+        .map(|(_, reason)| {
+            serde_json::to_value(inbox::Finished {
+                outcome: Outcome::Failed,
+                hostname: String::new(),
+                pid: None,
+                container_id: None,
+                started_at: now,
+                ended_at: now,
+                exit_code: None,
+                failure_class: Some(FailureClass::InvalidArguments),
+                failure_reason: Some(reason.clone()),
+                no_retry: true,
+                rendered_fields: None,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    sqlx::query!(
+        "with ended as (
+             update attempt a set started_at = coalesce(a.started_at, now())
+             from unnest($1::uuid[], $2::jsonb[]) as e (attempt_id, body)
+             where a.attempt_id = e.attempt_id
+             returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id, e.body
+         )
+         insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+         select dag_run_id, task_id, map_index, attempt_id, $3, body from ended",
+        &ids,
+        &bodies,
+        inbox::FINISHED
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,164 @@
+use serde_json::json;
+use updraft_store::nodes::{self, Cancel};
+use uuid::Uuid;
+
+use crate::seed::{LAUNCH, Seed, finished, started, stopped};
+
+fn ids(start: &[nodes::Handed]) -> Vec<Uuid> {
+    start.iter().map(|handed| handed.attempt_id).collect()
+}
+
+#[tokio::test]
+async fn hands_an_attempt_out_once_while_the_node_has_it() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    assert_eq!(ids(&seed.hand_out(node, &[]).await.unwrap().start), [attempt]);
+    assert!(seed.hand_out(node, &[attempt]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn hands_out_again_what_a_lost_answer_carried() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    seed.hand_out(node, &[]).await.unwrap();
+    seed.execute("update attempt set handed_at = now() - interval '30 seconds', launch_deadline = now()").await;
+    assert_eq!(ids(&seed.hand_out(node, &[]).await.unwrap().start), [attempt]);
+    let (kept, moved): (bool, bool) = sqlx::query_as(
+        "select handed_at < now() - interval '29 seconds', launch_deadline > now() + interval '50 seconds' from attempt",
+    )
+    .fetch_one(seed.store.pool())
+    .await
+    .unwrap();
+    assert!(kept, "the first hand-out is what counts");
+    assert!(moved, "a node that polls gets its time to start again");
+    let logs: i64 = sqlx::query_scalar("select count(*) from attempt_log").fetch_one(seed.store.pool()).await.unwrap();
+    assert_eq!(logs, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_never_keeps_an_attempt_does_not_hold_it_for_ever() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    seed.placed(node, "t0", -1).await;
+    seed.hand_out(node, &[]).await.unwrap();
+    seed.execute(
+        "update attempt set handed_at = now() - interval '11 minutes', launch_deadline = now() - interval '1 minute'",
+    )
+    .await;
+    seed.hand_out(node, &[]).await.unwrap();
+    let passed: bool =
+        sqlx::query_scalar("select launch_deadline < now() from attempt").fetch_one(seed.store.pool()).await.unwrap();
+    assert!(passed);
+}
+
+#[tokio::test]
+async fn a_started_or_finished_attempt_is_not_handed_out_again() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let (long, short) = (seed.placed(node, "t0", -1).await, seed.placed(node, "t1", -1).await);
+    seed.hand_out(node, &[]).await.unwrap();
+    seed.report(node, vec![started(long), finished(short, None)]).await;
+    assert!(seed.hand_out(node, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn hands_out_nothing_to_a_superseded_session() {
+    let seed = Seed::new().await;
+    let old = seed.node("n1").await;
+    seed.register("n1", old.identity, Uuid::new_v4()).await;
+    seed.placed(old, "t0", -1).await;
+    assert!(seed.hand_out(old, &[]).await.is_none());
+    let unhanded: bool =
+        sqlx::query_scalar("select handed_at is null from attempt").fetch_one(seed.store.pool()).await.unwrap();
+    assert!(unhanded);
+}
+
+#[tokio::test]
+async fn offers_a_cancel_until_it_is_confirmed() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    seed.hand_out(node, &[]).await.unwrap();
+    seed.cancel(attempt).await;
+    let cancel = Cancel { attempt_id: attempt, grace_ms: 5000, reason: "cleared".to_owned() };
+    for _ in 0..2 {
+        assert_eq!(seed.hand_out(node, &[]).await.unwrap().cancel, std::slice::from_ref(&cancel));
+    }
+    let known = nodes::hand_out(&seed.store, node.id, node.session, &[], &[attempt], LAUNCH).await.unwrap().unwrap();
+    assert!(known.is_empty(), "what the node is stopping does not end its wait");
+    seed.report(node, vec![stopped(attempt)]).await;
+    assert!(seed.hand_out(node, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn does_not_offer_a_cancel_past_its_deadline() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    seed.cancel(attempt).await;
+    seed.execute("update attempt_cancel set deadline = now()").await;
+    assert!(seed.hand_out(node, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_spec_merges_params_of_dag_task_and_conf() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    seed.placed(node, "t1", -1).await;
+    let handed = seed.hand_out(node, &[]).await.unwrap().start;
+    let starts = nodes::starts(&seed.store, &seed.dags, &handed, 1024).await.unwrap();
+    let spec = &starts[0].spec;
+    assert_eq!(json!(spec.run.params), json!({"a": 10, "b": 2, "c": 3}));
+    assert_eq!((spec.run.run_id.as_str(), spec.bundle_hash.as_deref()), ("r1", Some("b1")));
+    assert_eq!((spec.relative_fileloc.as_str(), spec.run.dag_owner.as_str()), ("d.yaml", "airflow"));
+}
+
+#[tokio::test]
+async fn an_attempt_whose_task_left_the_dag_fails_with_the_reason() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let gone = seed.placed(node, "gone", -1).await;
+    seed.placed(node, "t0", -1).await;
+    let handed = seed.hand_out(node, &[]).await.unwrap().start;
+    let starts = nodes::starts(&seed.store, &seed.dags, &handed, 1024).await.unwrap();
+    assert_eq!(starts.len(), 1, "the others are not held up");
+    let inbox = seed.inbox().await;
+    let [(kind, attempt, body)] = &inbox[..] else { panic!("{inbox:?}") };
+    assert_eq!((kind.as_str(), *attempt, &body["outcome"]), ("finished", gone, &json!("failed")));
+    assert!(body["failure_reason"].as_str().unwrap().contains("no task `gone`"), "{body}");
+    let again = seed.hand_out(node, &[]).await.unwrap().start;
+    assert!(!ids(&again).contains(&gone));
+}
+
+#[tokio::test]
+async fn a_poll_is_a_heartbeat_and_brings_a_lost_node_back() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    seed.execute("update executor set state = 'lost', last_poll_at = now() - interval '1 hour'").await;
+    let (runners, stats) = (json!([{"name": "process", "available": true}]), json!({"cpu": 0.5}));
+    let beat = nodes::begin_poll(&seed.store, seed.token, node.session, &runners, &stats).await.unwrap().unwrap();
+    assert_eq!(beat.executor_id, node.id);
+    let row = nodes::list_nodes(&seed.store).await.unwrap().remove(0);
+    assert_eq!((row.state.as_str(), row.runners, row.stats), ("active", runners, stats));
+    let recent: bool = sqlx::query_scalar("select last_poll_at > now() - interval '1 minute' from executor")
+        .fetch_one(seed.store.pool())
+        .await
+        .unwrap();
+    assert!(recent);
+    assert!(
+        nodes::begin_poll(&seed.store, seed.token, Uuid::new_v4(), &json!([]), &json!({})).await.unwrap().is_none()
+    );
+}
+
+#[tokio::test]
+async fn draining_is_told_and_survives_a_restart_of_the_node() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    assert!(nodes::set_draining(&seed.store, "n1", true).await.unwrap());
+    assert!(seed.hand_out(node, &[]).await.unwrap().draining);
+    seed.register("n1", node.identity, Uuid::new_v4()).await;
+    assert_eq!(nodes::list_nodes(&seed.store).await.unwrap()[0].state, "draining");
+    assert!(!nodes::set_draining(&seed.store, "nobody", true).await.unwrap());
+}

@@ -1,0 +1,70 @@
+use serde_json::{Value, json};
+use updraft_store::nodes::{self, Put, TokenId, XComRef};
+
+use crate::seed::Seed;
+
+fn reference(task_id: &str, map_index: Option<i32>) -> XComRef {
+    XComRef { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index }
+}
+
+#[tokio::test]
+async fn a_current_attempt_pushes_and_pulls_xcoms_of_its_run() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    for value in [json!("first"), json!("second")] {
+        let put = nodes::put_xcom(&seed.store, seed.token, attempt, "return_value", &value).await.unwrap();
+        assert_eq!(put, Put::Written);
+    }
+    for index in [1, 0] {
+        let mapped = seed.placed(node, "t1", index).await;
+        nodes::put_xcom(&seed.store, seed.token, mapped, "return_value", &json!(index * 10)).await.unwrap();
+    }
+    let refs = [
+        reference("t0", None),
+        reference("t1", None),
+        reference("t1", Some(1)),
+        reference("t0", Some(-1)),
+        reference("no", None),
+    ];
+    let values = nodes::resolve_xcoms(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
+    let values: Vec<Option<Value>> = values.into_iter().map(|resolved| resolved.value).collect();
+    assert_eq!(values, [Some(json!("second")), Some(json!([0, 10])), Some(json!(10)), Some(json!("second")), None]);
+}
+
+#[tokio::test]
+async fn a_fenced_attempt_or_another_token_pushes_and_pulls_nothing() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    let put = nodes::put_xcom(&seed.store, TokenId(99), attempt, "k", &json!(1)).await.unwrap();
+    assert_eq!(put, Put::Stale);
+    seed.fence(attempt).await;
+    let put = nodes::put_xcom(&seed.store, seed.token, attempt, "k", &json!(1)).await.unwrap();
+    assert_eq!(put, Put::Stale);
+    assert!(seed.xcoms().await.is_empty());
+    assert!(nodes::resolve_xcoms(&seed.store, seed.token, attempt, &[]).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_bundle_is_read_in_slices() {
+    let seed = Seed::new().await;
+    seed.execute("insert into bundle (hash, content, size) values ('b1', '\\x0102030405', 5)").await;
+    assert_eq!(nodes::bundle_size(&seed.store, "b1").await.unwrap(), Some(5));
+    assert_eq!(nodes::bundle_size(&seed.store, "b2").await.unwrap(), None);
+    assert_eq!(nodes::bundle_slice(&seed.store, "b1", 0, 3).await.unwrap(), [1, 2, 3]);
+    assert_eq!(nodes::bundle_slice(&seed.store, "b1", 3, 3).await.unwrap(), [4, 5]);
+}
+
+#[tokio::test]
+async fn the_place_of_a_log_outlives_the_attempt() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", 3).await;
+    assert!(nodes::log_place(&seed.store, seed.token, attempt).await.unwrap().is_none(), "never handed out");
+    seed.hand_out(node, &[]).await.unwrap();
+    seed.fence(attempt).await;
+    let place = nodes::log_place(&seed.store, seed.token, attempt).await.unwrap().unwrap();
+    assert_eq!((place.dag_id.as_str(), place.run_id.as_str(), place.task_id.as_str()), ("d", "r1", "t0"));
+    assert_eq!((place.map_index, place.try_number), (3, 1));
+}
