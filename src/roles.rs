@@ -53,7 +53,7 @@ pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
 pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
     let config = &app.loaded.config;
     let data_dir = standalone::data_dir::locate(config, &app.environment)?;
-    let layout = Layout(data_dir.clone());
+    let layout = Layout(data_dir);
     let token_file = config.executor.token_file.clone().unwrap_or_else(|| layout.executor_token());
     let token = fs::read_to_string(&token_file).with_context(|| {
         format!(
@@ -62,12 +62,8 @@ pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
             token_file.display()
         )
     })?;
-    // Beside a standalone, whose own node has `executor`, another name has another folder.
     let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
-    let folder = layout.executors().join(name.replace(['/', '\0'], "_"));
-    fs::create_dir_all(&folder).with_context(|| {
-        format!("cannot write to the data folder {}; choose another one with --data-dir", data_dir.display())
-    })?;
+    let folder = layout.executor(&name)?;
     let node = wiring::executor(config, config.executor.server.clone(), SecretString::from(token.trim()), folder);
     let shutdown = Shutdown::on_signals()?;
     tracing::info!(name, server = node.server, slots = node.slots, "executor starting");

@@ -1,6 +1,6 @@
 //! The REST client of the command line: finds the server, logs in, and turns what goes wrong into one clear error.
 
-use std::{fs, io, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -43,7 +43,7 @@ impl Client {
             .with_context(|| format!("{server:?} is no URL of a server; it looks like {DEFAULT_SERVER}"))?;
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(60))
+            .read_timeout(Duration::from_mins(1))
             .user_agent(concat!("updraft/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("making the HTTP client")?;
@@ -83,11 +83,6 @@ impl Client {
         let answer: Value = parse(answer).await?;
         let token = answer["access_token"].as_str().context("the server's login answer has no access_token")?;
         Ok(SecretString::from(token))
-    }
-
-    /// The server's address, for messages.
-    pub(crate) fn server(&self) -> &Url {
-        &self.server
     }
 
     pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value> {
@@ -158,18 +153,9 @@ impl Client {
     }
 }
 
-/// The text of a small file in the data folder; `None` when there is none.
-fn read(file: &std::path::Path) -> Result<Option<String>> {
-    match fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "reading {}; run this as the user who started standalone, or give --server and --password",
-                file.display()
-            )
-        }),
-    }
+/// A file of the data folder, which only its owner may read.
+fn read(file: &Path) -> Result<Option<String>> {
+    data_dir::read_text(file).context("run this as the user who started standalone, or give --server and --password")
 }
 
 async fn check(answer: Response) -> Result<Response> {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
@@ -86,6 +86,11 @@ async fn trigger(app: &App, flags: TriggerFlags) -> Result<ExitCode> {
         })?;
     }
     let client = Client::connect(app).await?;
+    let dag = client.get(&["api", "v2", "dags", &flags.dag_id], &[]).await?;
+    let paused = dag["is_paused"] == true;
+    if paused && flags.wait {
+        bail!("the DAG `{0}` is paused, so its run would wait: first `updraft dags unpause {0}`", flags.dag_id);
+    }
     let mut body = json!({"logical_date": flags.logical_date, "conf": conf});
     if let Some(run_id) = &flags.run_id {
         body["dag_run_id"] = json!(run_id);
@@ -94,8 +99,7 @@ async fn trigger(app: &App, flags: TriggerFlags) -> Result<ExitCode> {
     if !flags.wait {
         one(&run, flags.output.output, runs::RUN_FIELDS)?;
     }
-    let dag = client.get(&["api", "v2", "dags", &flags.dag_id], &[]).await?;
-    if dag["is_paused"] == true {
+    if paused {
         eprintln!("note: the DAG is paused; the run waits until `updraft dags unpause {}`", flags.dag_id);
     }
     if flags.wait {

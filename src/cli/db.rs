@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::{
     App,
     args::{DbCommand, TokenCommand},
+    output::say,
 };
 use crate::roles;
 
@@ -15,11 +16,11 @@ pub(super) async fn run(app: &App, command: DbCommand) -> Result<ExitCode> {
     match command {
         DbCommand::Migrate(_) => {
             store.migrate().await.context("migrating the database")?;
-            println!("The schema is up to date.");
+            say(format_args!("The schema is up to date."))?;
         }
         DbCommand::Check(_) => {
             store.check_schema().await?;
-            println!("The schema is this binary's.");
+            say(format_args!("The schema is this binary's."))?;
         }
     }
     store.close().await;
@@ -30,5 +31,11 @@ pub(super) async fn token(app: &App, command: TokenCommand) -> Result<ExitCode> 
     let TokenCommand::Create { name, .. } = command;
     let store = roles::connect(app, "updraft executor token").await?;
     store.check_schema().await?;
-    anyhow::bail!("tokens are not available yet ({name})")
+    let token = updraft_store::nodes::create_token(&store, &name).await.context("making a token")?;
+    store.close().await;
+    say(format_args!("{token}"))?;
+    eprintln!(
+        "The token is not stored and not shown again: keep it in a file that only the node can read (--token-file)."
+    );
+    Ok(ExitCode::SUCCESS)
 }

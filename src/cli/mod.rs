@@ -6,7 +6,7 @@ mod config;
 mod dags;
 mod db;
 mod executors;
-mod output;
+pub(crate) mod output;
 mod runs;
 mod validate;
 
@@ -51,9 +51,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Runs(runs) => runs::run(&app, runs).await,
         Command::Executors(executors) => executors::run(&app, executors).await,
         Command::Db(db) => db::run(&app, db).await,
-        Command::Config(config) => config::run(&app, config),
+        Command::Config(config) => config::run(&app, &config),
         Command::Version => {
-            println!("updraft {}", env!("CARGO_PKG_VERSION"));
+            output::say(format_args!("updraft {}", env!("CARGO_PKG_VERSION")))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,6 +1,9 @@
 //! Tables for people, JSON for programs.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+};
 
 use anyhow::Result;
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
@@ -8,17 +11,24 @@ use serde_json::Value;
 
 use super::args::Output;
 
+/// Prints a line on stdout. An error (the reader of a pipe went away) ends the command, quietly: see `main`.
+pub(crate) fn say(line: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_fmt(line)?;
+    stdout.write_all(b"\n")
+}
+
 /// One column: its title and how a cell is made of an item.
 pub(super) type Column<'a> = (&'a str, &'a dyn Fn(&Value) -> String);
 
 /// Prints items as a table (borders and colour on a terminal only) or as a JSON list.
 pub(super) fn list(items: &[Value], output: Output, columns: &[Column<'_>], empty: &str) -> Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(items)?);
+        say(format_args!("{}", serde_json::to_string_pretty(items)?))?;
         return Ok(());
     }
     if items.is_empty() {
-        println!("{empty}");
+        say(format_args!("{empty}"))?;
         return Ok(());
     }
     let terminal = io::stdout().is_terminal();
@@ -36,7 +46,7 @@ pub(super) fn list(items: &[Value], output: Output, columns: &[Column<'_>], empt
         }));
     }
     for line in table.lines() {
-        println!("{}", line.trim_end());
+        say(format_args!("{}", line.trim_end()))?;
     }
     Ok(())
 }
@@ -44,12 +54,12 @@ pub(super) fn list(items: &[Value], output: Output, columns: &[Column<'_>], empt
 /// Prints one thing: `name: value` lines, or the JSON object.
 pub(super) fn one(item: &Value, output: Output, fields: &[Column<'_>]) -> Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(item)?);
+        say(format_args!("{}", serde_json::to_string_pretty(item)?))?;
         return Ok(());
     }
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 1;
     for (name, value) in fields {
-        println!("{:width$} {}", format!("{name}:"), value(item));
+        say(format_args!("{:width$} {}", format!("{name}:"), value(item)))?;
     }
     Ok(())
 }

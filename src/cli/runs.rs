@@ -15,7 +15,7 @@ use super::{
     App,
     args::{Output, RunsCommand},
     client::Client,
-    output::{Column, duration, instant, list, one, text},
+    output::{Column, duration, instant, list, one, say, text},
 };
 
 /// What is shown of a run.
@@ -59,10 +59,10 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
             let tasks = tasks(&client, &dag_id, &run_id).await?;
             if output.output == Output::Json {
                 run["task_instances"] = Value::Array(tasks);
-                println!("{}", serde_json::to_string_pretty(&run)?);
+                say(format_args!("{}", serde_json::to_string_pretty(&run)?))?;
             } else {
                 one(&run, output.output, RUN_FIELDS)?;
-                println!();
+                say(format_args!(""))?;
                 list(&tasks, output.output, TASK_FIELDS, "No tasks.")?;
             }
         }
@@ -144,18 +144,18 @@ pub(super) async fn wait(client: &Client, dag_id: &str, run_id: &str, output: Ou
 /// One line per reason: the code and its parameters.
 fn why(answers: &[Value], output: Output) -> Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(answers)?);
+        say(format_args!("{}", serde_json::to_string_pretty(answers)?))?;
         return Ok(());
     }
     if answers.is_empty() {
-        println!("Every task of the run is finished.");
+        say(format_args!("Every task of the run is finished."))?;
     }
     for answer in answers {
-        println!("{} ({})", text(answer, "/task_id"), text(answer, "/state"));
+        say(format_args!("{} ({})", text(answer, "/task_id"), text(answer, "/state")))?;
         for reason in answer["reasons"].as_array().into_iter().flatten() {
             match reason["message"].as_str() {
-                Some(message) => println!("  {}: {message}", text(reason, "/code")),
-                None => println!("  {}{}", text(reason, "/code"), parameters(reason)),
+                Some(message) => say(format_args!("  {}: {message}", text(reason, "/code")))?,
+                None => say(format_args!("  {}{}", text(reason, "/code"), parameters(reason)))?,
             }
         }
     }
@@ -182,13 +182,12 @@ async fn logs(
     try_number: Option<u32>,
     map_index: Option<i32>,
 ) -> Result<()> {
-    let try_number = match try_number {
-        Some(number) => number.to_string(),
-        None => {
-            let path = ["api", "v2", "dags", dag_id, "dagRuns", run_id, "taskInstances", task_id];
-            let task = client.get(&path, &[]).await?;
-            task["try_number"].as_u64().unwrap_or(1).max(1).to_string()
-        }
+    let try_number = if let Some(number) = try_number {
+        number.to_string()
+    } else {
+        let path = ["api", "v2", "dags", dag_id, "dagRuns", run_id, "taskInstances", task_id];
+        let task = client.get(&path, &[]).await?;
+        task["try_number"].as_u64().unwrap_or(1).max(1).to_string()
     };
     let map_index = map_index.map(|index| index.to_string());
     let mut query = vec![("full_content", "false")];
@@ -201,21 +200,22 @@ async fn logs(
         rest.extend_from_slice(&chunk.context("reading the log")?);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            print_line(&String::from_utf8_lossy(&line));
+            print_line(&String::from_utf8_lossy(&line))?;
         }
     }
-    print_line(&String::from_utf8_lossy(&rest));
+    print_line(&String::from_utf8_lossy(&rest))?;
     Ok(())
 }
 
-fn print_line(line: &str) {
+fn print_line(line: &str) -> io::Result<()> {
     let line = line.trim_end();
     match serde_json::from_str::<Value>(line) {
         Ok(entry) if entry["event"].is_string() => {
             let time = text(&entry, "/timestamp");
-            println!("{time} {} {}", entry["level"].as_str().unwrap_or("info"), text(&entry, "/event"));
+            say(format_args!("{time} {} {}", entry["level"].as_str().unwrap_or("info"), text(&entry, "/event")))?;
         }
         _ if line.is_empty() => {}
-        _ => println!("{line}"),
+        _ => say(format_args!("{line}"))?,
     }
+    Ok(())
 }

@@ -55,9 +55,14 @@ impl Layout {
     pub(crate) fn executor_token(&self) -> PathBuf {
         self.0.join("executor-token")
     }
-    /// One folder per node that runs on this machine from this data folder.
-    pub(crate) fn executors(&self) -> PathBuf {
-        self.0.join("executors")
+    /// The folder of a node that runs on this machine, one per name, so that several can share this data folder; made if
+    /// there is none.
+    pub(crate) fn executor(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.0.join("executors").join(name.replace(['/', '\0'], "_"));
+        fs::create_dir_all(&folder).with_context(|| {
+            format!("cannot write to the data folder {}; choose another one with --data-dir", self.0.display())
+        })?;
+        Ok(folder)
     }
     pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")
@@ -149,13 +154,20 @@ fn check_version(layout: &Layout) -> Result<()> {
     }
 }
 
-/// The secret in `file`; `make` provides it when there is none yet, and it is kept with mode 0600.
-pub(crate) fn kept_secret(file: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
+/// The text of a small file of the data folder; `None` when there is no such file, or nothing in it.
+pub(crate) fn read_text(file: &Path) -> Result<Option<String>> {
     match fs::read_to_string(file) {
-        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        Ok(_) => keep(file, make()?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => keep(file, make()?),
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
+    }
+}
+
+/// The secret in `file`; `make` provides it when there is none yet, and it is kept with mode 0600.
+pub(crate) fn kept_secret(file: &Path, make: impl FnOnce() -> String) -> Result<String> {
+    match read_text(file)? {
+        Some(secret) => Ok(secret),
+        None => keep(file, make()),
     }
 }
 
@@ -222,7 +234,7 @@ mod tests {
     fn secrets_are_made_once_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
-        let first = kept_secret(&file, || Ok(random_text(24))).unwrap();
+        let first = kept_secret(&file, || random_text(24)).unwrap();
         let second = kept_secret(&file, || panic!("already made")).unwrap();
         assert_eq!(first, second);
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);

@@ -9,20 +9,21 @@ mod roles;
 use std::{fs, io, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{net::TcpListener, time::timeout};
 use updraft_store::Store;
 
 use self::{
-    data_dir::{DataDir, Layout, keep, kept_secret, random_text},
+    data_dir::{DataDir, Layout, keep, kept_secret, random_text, read_text},
     postgres::PrivatePostgres,
-    roles::Roles,
+    roles::{EXECUTOR, Roles},
 };
 use crate::{
-    cli::{App, args::StandaloneFlags},
+    cli::{App, args::StandaloneFlags, output::say},
     config::Config,
     roles as role_processes,
     shutdown::Shutdown,
+    wiring,
 };
 
 /// Runs until a signal or until a role fails.
@@ -31,14 +32,13 @@ pub(crate) async fn run(app: &App, flags: &StandaloneFlags) -> Result<ExitCode> 
     let config = &app.loaded.config;
     let data_dir = DataDir::open(&data_dir::locate(config, &app.environment)?)?;
     let listener = listen(config).await?;
-    let (mut postgres, url) = match &config.database.url {
-        Some(url) => (None, url.expose_secret().to_owned()),
-        None => {
-            let started =
-                PrivatePostgres::start(&data_dir.layout, &config.core.postgres_bin_dirs, &app.environment.path).await?;
-            let url = started.url();
-            (Some(started), url)
-        }
+    let (mut postgres, url) = if let Some(url) = &config.database.url {
+        (None, url.expose_secret().to_owned())
+    } else {
+        let started =
+            PrivatePostgres::start(&data_dir.layout, &config.core.postgres_bin_dirs, &app.environment.path).await?;
+        let url = started.url();
+        (Some(started), url)
     };
     let outcome = serve(app, flags, &data_dir.layout, listener, url, &mut postgres, &shutdown).await;
     if let Some(postgres) = postgres {
@@ -77,11 +77,11 @@ impl Secrets {
     fn prepare(config: &Config, layout: &Layout) -> Result<Self> {
         let admin_password = match &config.auth.admin_password {
             Some(password) => keep(&layout.admin_password(), password.expose_secret().to_owned())?,
-            None => kept_secret(&layout.admin_password(), || Ok(random_text(20)))?,
+            None => kept_secret(&layout.admin_password(), || random_text(20))?,
         };
         let jwt_secret = match &config.auth.jwt_secret {
             Some(secret) => secret.expose_secret().to_owned(),
-            None => kept_secret(&layout.jwt_secret(), || Ok(random_text(64)))?,
+            None => kept_secret(&layout.jwt_secret(), || random_text(64))?,
         };
         Ok(Self { admin_password, jwt_secret })
     }
@@ -104,8 +104,10 @@ async fn serve(
     let url = reachable_url(&config.webserver.host, &listener)?;
     fs::write(layout.url(), format!("{url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
 
-    let mut roles = start(app, flags, layout, &store, listener, &url, &secrets);
-    greet(app, layout, &url, &secrets);
+    let mut roles = start(app, flags, layout, &store, listener, &url, &secrets).await?;
+    if let Err(error) = greet(app, layout, &url, &secrets) {
+        tracing::warn!(%error, "cannot print the greeting");
+    }
 
     let ended = tokio::select! {
         () = shutdown.orderly.cancelled() => None,
@@ -143,31 +145,52 @@ fn reachable_url(host: &str, listener: &TcpListener) -> Result<String> {
     })
 }
 
-fn greet(app: &App, layout: &Layout, url: &str, secrets: &Secrets) {
+fn greet(app: &App, layout: &Layout, url: &str, secrets: &Secrets) -> io::Result<()> {
     let config = &app.loaded.config;
-    println!("Updraft is up: {url}");
-    println!("  user:         {}", config.auth.admin_user);
-    println!("  password:     {}  (kept in {})", secrets.admin_password, layout.admin_password().display());
-    println!("  DAGs:         {}", config.core.dags_folder.display());
-    println!("  data folder:  {}", layout.0.display());
-    println!("Ctrl-C stops it; unfinished runs go on at the next start.");
+    say(format_args!("Updraft is up: {url}"))?;
+    say(format_args!("  user:         {}", config.auth.admin_user))?;
+    say(format_args!("  password:     {}  (kept in {})", secrets.admin_password, layout.admin_password().display()))?;
+    say(format_args!("  DAGs:         {}", config.core.dags_folder.display()))?;
+    say(format_args!("  data folder:  {}", layout.0.display()))?;
+    say(format_args!("Ctrl-C stops it; unfinished runs go on at the next start."))?;
     if !config.core.dags_folder.is_dir() {
         tracing::warn!(
             folder = %config.core.dags_folder.display(),
             "there is no such DAG folder; make it, or name another one with --dags-folder"
         );
     }
+    Ok(())
 }
 
 /// Starts every role.
-fn start(
-    _app: &App,
-    _flags: &StandaloneFlags,
-    _layout: &Layout,
-    _store: &Store,
+async fn start(
+    app: &App,
+    flags: &StandaloneFlags,
+    layout: &Layout,
+    store: &Store,
     _listener: TcpListener,
-    _url: &str,
+    url: &str,
     _secrets: &Secrets,
-) -> Roles {
-    Roles::new()
+) -> Result<Roles> {
+    let config = &app.loaded.config;
+    let mut roles = Roles::new();
+    let token = executor_token(layout, store).await?;
+    if !flags.no_executor {
+        let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
+        let folder = layout.executor(&name)?;
+        let node = wiring::executor(config, url.to_owned(), SecretString::from(token), folder);
+        roles.spawn(EXECUTOR, |shutdown| async { Ok(updraft_executor::run(node, shutdown).await?) });
+    }
+    Ok(roles)
+}
+
+/// The token of this machine's nodes, made once per database: another `--database-url` does not know the kept one.
+async fn executor_token(layout: &Layout, store: &Store) -> Result<String> {
+    if let Some(kept) = read_text(&layout.executor_token())?
+        && updraft_store::nodes::authenticate_token(store, &kept).await?.is_some()
+    {
+        return Ok(kept);
+    }
+    let token = updraft_store::nodes::create_token(store, "standalone").await.context("making the executor's token")?;
+    keep(&layout.executor_token(), token)
 }

@@ -35,7 +35,7 @@ const NAME: &str = "updraft";
 const LONGEST_SOCKET_FOLDER: usize = 88;
 
 /// Crash recovery of a large cluster takes its time; a start that takes longer is broken.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// A running private Postgres.
 #[derive(Debug)]

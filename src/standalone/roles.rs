@@ -70,13 +70,11 @@ impl Roles {
             first
         })
         .await;
-        match ended {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.tasks.abort_all();
-                bail!("not everything ended within {grace:?} (core.shutdown_grace)")
-            }
-        }
+        let Ok(outcome) = ended else {
+            self.tasks.abort_all();
+            bail!("not everything ended within {grace:?} (core.shutdown_grace)")
+        };
+        outcome
     }
 }
 

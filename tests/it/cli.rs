@@ -51,3 +51,25 @@ async fn commands_that_need_a_database_say_where_to_get_one() {
     assert_eq!(outcome.code, Some(1));
     insta::assert_snapshot!(outcome.stderr);
 }
+
+#[tokio::test]
+async fn an_absent_server_is_an_error_that_says_how_to_start_one() {
+    let home = open_folder();
+    let outcome = run(home.path(), &["dags", "list", "--server", "http://127.0.0.1:9", "--password", "x"]).await;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        outcome.stderr,
+        "error: no server answers at http://127.0.0.1:9/; start one with `updraft standalone`, or name another with --server\n"
+    );
+    let outcome = run(home.path(), &["dags", "list", "--server", "localhost:8080"]).await;
+    assert!(outcome.stderr.contains("is no URL of a server"), "{}", outcome.stderr);
+}
+
+#[tokio::test]
+async fn bad_arguments_of_trigger_are_refused_without_a_server() {
+    let home = open_folder();
+    let outcome = run(home.path(), &["dags", "trigger", "x", "--conf", "[1]"]).await;
+    assert_eq!(outcome.stderr, "error: --conf is no JSON object: [1]\n");
+    let outcome = run(home.path(), &["dags", "trigger", "x", "--logical-date", "2026-01-31"]).await;
+    assert!(outcome.stderr.contains("write an instant with a zone"), "{}", outcome.stderr);
+}

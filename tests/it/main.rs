@@ -1,5 +1,7 @@
 //! Integration tests: the real binary, a real Postgres, one test binary. `make test` sets up what they need.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

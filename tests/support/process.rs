@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Nothing here takes this long; a test that waits longer fails with what was said so far.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary with an environment of its own: no variable of ours but PATH, `home` as HOME.
 pub(crate) fn updraft(home: &Path) -> Command {
@@ -81,6 +81,15 @@ impl Watched {
             Ok(None) => panic!("it ended without saying {text:?}; it said:\n{}", self.said),
             Err(_) => panic!("it did not say {text:?} in time; it said:\n{}", self.said),
         }
+    }
+
+    /// Everything said until now.
+    pub(crate) fn so_far(&mut self) -> &str {
+        while let Ok(line) = self.lines.try_recv() {
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+        &self.said
     }
 
     /// Waits for the end and returns the exit code (`None`: ended by a signal).
