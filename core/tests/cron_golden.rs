@@ -1,0 +1,62 @@
+//! Our cron against a table made with croniter itself; `data/make_cron_golden.py` says how.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use updraft_core::timetable::{cron::Cron, zoned::ZonedCron};
+
+const TABLE: &str = include_str!("data/cron_golden.tsv");
+
+fn instant(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+/// Steps as often as the list is long; what comes out is written like the list.
+fn walk(start: i64, expected: &str, mut step: impl FnMut(i64) -> Option<i64>) -> String {
+    let mut at = start;
+    let mut found = Vec::new();
+    for _ in expected.split_ascii_whitespace() {
+        let Some(next) = step(at) else { break };
+        found.push((next - at).to_string());
+        at = next;
+    }
+    found.join(" ")
+}
+
+fn naive_step(step: impl Fn(NaiveDateTime) -> Option<NaiveDateTime>) -> impl Fn(i64) -> Option<i64> {
+    move |at| Some(step(instant(at).naive_utc())?.and_utc().timestamp())
+}
+
+#[test]
+fn agrees_with_croniter_and_airflow_in_every_line() {
+    let (mut lines, mut wrong) = (0, Vec::new());
+    for line in TABLE.lines() {
+        lines += 1;
+        let fields: Vec<&str> = line.split('\t').collect();
+        let ok = match fields[..] {
+            ["E", expression] => Cron::parse(expression).is_err(),
+            ["N", expression, start, nexts, prevs] => {
+                let start = start.parse().unwrap();
+                Cron::parse(expression).is_ok_and(|cron| {
+                    walk(start, nexts, naive_step(|at| cron.next(at))) == nexts
+                        && walk(start, prevs, naive_step(|at| cron.prev(at))) == prevs
+                })
+            }
+            ["Z", expression, zone, start, nexts, prevs] => {
+                let start: i64 = start.parse().unwrap();
+                let cron = ZonedCron::parse(expression, zone.parse::<Tz>().unwrap()).unwrap();
+                // `prevs` begin 30 hours after `start`, but their first distance is from `start`.
+                let prevs_start = start + 30 * 3600;
+                let (first, rest) = prevs.split_once(' ').unwrap();
+                let first = format!("{} {rest}", first.parse::<i64>().unwrap() - 30 * 3600);
+                walk(start, nexts, |at| Some(cron.next(instant(at))?.timestamp())) == nexts
+                    && walk(prevs_start, &first, |at| Some(cron.prev(instant(at))?.timestamp())) == first
+            }
+            _ => false,
+        };
+        if !ok {
+            wrong.push(line);
+        }
+    }
+    assert!(lines >= 20_000, "{lines} lines");
+    assert!(wrong.is_empty(), "{} of {lines} lines differ:\n{}", wrong.len(), wrong[..wrong.len().min(25)].join("\n"));
+}
