@@ -18,4 +18,5 @@ pub mod operator;
 pub mod plan;
 pub mod spec;
 pub mod state;
+pub mod template;
 pub mod timetable;

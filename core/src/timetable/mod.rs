@@ -17,12 +17,13 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
 
+use self::zoned::ZonedCron;
 pub use self::{
     describe::{description, summary},
     run_id::{RUN_ID_LENGTH, RunIdError, check_run_id, run_id, run_id_with_suffix},
 };
+pub(crate) use self::{run_id::isoformat, zoned::localise};
 use crate::dag::{Dag, Schedule, Step};
-use zoned::ZonedCron;
 
 /// What a run covers: start inclusive, end exclusive; equal for a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

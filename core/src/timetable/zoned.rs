@@ -64,7 +64,7 @@ impl ZonedCron {
 }
 
 /// The instant of a wall-clock time; `None` only at the ends of the calendar.
-pub(super) fn localise(zone: Tz, naive: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub(crate) fn localise(zone: Tz, naive: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&naive) {
         MappedLocalTime::Single(instant) => Some(instant.to_utc()),
         MappedLocalTime::Ambiguous(_, second) => Some(second.to_utc()),

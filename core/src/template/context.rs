@@ -1,0 +1,526 @@
+//! The names a template may use: Airflow's context, as far as a node knows it.
+//!
+//! What depends on the logical date is *undefined* for a run without one, as in Airflow, so that a template fails instead of
+//! rendering a wrong day.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use minijinja::{
+    Error, State, Value,
+    value::{Enumerator, Kwargs, Object, from_args},
+};
+use serde_json::Value as Json;
+
+use super::{
+    Ref,
+    engine::{check_defined, invalid},
+    filters::{ds, ds_nodash, ts, ts_nodash, ts_nodash_with_tz},
+    json::{empty_list, from_json},
+    macros::Macros,
+    python,
+    time::Moment,
+};
+use crate::{
+    ids::{AttemptId, TaskId},
+    spec::{RunContext, TaskSpec},
+};
+
+/// Defined only when the run has a logical date.
+const DATED: [&str; 10] = [
+    "logical_date",
+    "ds",
+    "ds_nodash",
+    "ts",
+    "ts_nodash",
+    "ts_nodash_with_tz",
+    "data_interval_start",
+    "data_interval_end",
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+];
+
+/// In Airflow's context, but known to the server only.
+const UNAVAILABLE: [&str; 9] = [
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+    "prev_start_date_success",
+    "prev_end_date_success",
+    "inlet_events",
+    "outlet_events",
+    "triggering_asset_events",
+    "task_state_store",
+    "asset_state_store",
+];
+
+/// What was in Airflow 2's context, and what to write now.
+const REMOVED: [(&str, &str); 14] = [
+    ("execution_date", "logical_date"),
+    ("next_execution_date", "data_interval_end"),
+    ("next_ds", "data_interval_end | ds"),
+    ("next_ds_nodash", "data_interval_end | ds_nodash"),
+    ("prev_execution_date", "data_interval_start"),
+    ("prev_execution_date_success", "prev_data_interval_start_success"),
+    ("prev_ds", "macros.ds_add(ds, -1)"),
+    ("prev_ds_nodash", "logical_date.subtract(days=1) | ds_nodash"),
+    ("yesterday_ds", "macros.ds_add(ds, -1)"),
+    ("yesterday_ds_nodash", "logical_date.subtract(days=1) | ds_nodash"),
+    ("tomorrow_ds", "macros.ds_add(ds, 1)"),
+    ("tomorrow_ds_nodash", "logical_date.add(days=1) | ds_nodash"),
+    ("conf", "dag_run.conf"),
+    ("triggering_dataset_events", "triggering_asset_events"),
+];
+
+/// The context of one attempt. Cheap to share: each render of a field uses the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Context(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    run: Arc<RunContext>,
+    attempt_id: AttemptId,
+    task_id: TaskId,
+    map_index: i32,
+    try_number: i32,
+    max_tries: i32,
+    operator_class: String,
+    owner: String,
+    relative_fileloc: String,
+    resolved: Arc<HashMap<Ref, Option<Json>>>,
+    /// References that were needed and are not fetched yet.
+    missing: Mutex<Vec<Ref>>,
+    /// The name behind the last error raised from here.
+    failed: Mutex<Option<String>>,
+    conf: OnceLock<Value>,
+    params: OnceLock<Value>,
+}
+
+impl Context {
+    pub(super) fn new(spec: &TaskSpec, resolved: &Arc<HashMap<Ref, Option<Json>>>) -> Self {
+        Self(Arc::new(Inner {
+            run: Arc::clone(&spec.run),
+            attempt_id: spec.attempt_id,
+            task_id: spec.task_id.clone(),
+            map_index: spec.map_index.0,
+            try_number: spec.try_number,
+            max_tries: spec.max_tries,
+            operator_class: spec.operator_class.clone(),
+            owner: spec.owner.clone(),
+            relative_fileloc: spec.relative_fileloc.clone(),
+            resolved: Arc::clone(resolved),
+            missing: Mutex::default(),
+            failed: Mutex::default(),
+            conf: OnceLock::new(),
+            params: OnceLock::new(),
+        }))
+    }
+
+    /// The value minijinja looks names up in.
+    pub(super) fn root(&self) -> Value {
+        Value::from_object(self.clone())
+    }
+
+    /// References asked for since the last call and not fetched yet.
+    pub(super) fn take_missing(&self) -> Vec<Ref> {
+        std::mem::take(&mut *self.0.missing.lock().expect("nothing panics while it holds the lock"))
+    }
+
+    /// The name behind the last error that came from here.
+    pub(super) fn take_failed(&self) -> Option<String> {
+        self.0.failed.lock().expect("nothing panics while it holds the lock").take()
+    }
+
+    /// Why a top-level name is undefined, when there is more to say than that it is.
+    pub(super) fn explain(&self, name: &str) -> Option<String> {
+        if DATED.contains(&name) && self.0.run.logical_date.is_none() {
+            return Some(format!("`{name}` is undefined: this run has no logical date"));
+        }
+        if UNAVAILABLE.contains(&name) {
+            return Some(format!("`{name}` is not available in templates"));
+        }
+        REMOVED
+            .iter()
+            .find(|(old, _)| *old == name)
+            .map(|(_, new)| format!("`{name}` was removed in Airflow 3; write `{{{{ {new} }}}}`"))
+    }
+
+    fn fail(&self, name: String, message: String) -> Error {
+        *self.0.failed.lock().expect("nothing panics while it holds the lock") = Some(name);
+        invalid(message)
+    }
+
+    /// A fetched value; `Ok(None)` when there is none on the server; `Err` when it is yet to be asked for.
+    fn fetch(&self, reference: Ref) -> Result<Option<&Json>, Error> {
+        match self.0.resolved.get(&reference) {
+            Some(value) => Ok(value.as_ref()),
+            None => {
+                self.0.missing.lock().expect("nothing panics while it holds the lock").push(reference);
+                Err(invalid("a value is to be fetched first"))
+            }
+        }
+    }
+
+    fn lookup(&self, name: &str) -> Option<Value> {
+        let inner = &*self.0;
+        let run = &*inner.run;
+        let text = |value: &str| Value::from(value);
+        let moment = |at| Value::from_object(Moment::utc(at));
+        let dated = |format: fn(&Moment) -> String| run.logical_date.map(|at| Value::from(format(&Moment::utc(at))));
+        Some(match name {
+            "logical_date" => moment(run.logical_date?),
+            "ds" => dated(ds)?,
+            "ds_nodash" => dated(ds_nodash)?,
+            "ts" => dated(ts)?,
+            "ts_nodash" => dated(ts_nodash)?,
+            "ts_nodash_with_tz" => dated(ts_nodash_with_tz)?,
+            "data_interval_start" => run.logical_date.and(run.data_interval_start).map(moment)?,
+            "data_interval_end" => run.logical_date.and(run.data_interval_end).map(moment)?,
+            "run_id" => text(run.run_id.as_str()),
+            "dag_run" => self.dag_run(),
+            "dag" => self.dag(),
+            "task" => self.task(),
+            "ti" | "task_instance" => Value::from_object(TaskInstance(self.clone())),
+            "params" => self.params(),
+            "var" => Record::value(
+                "var",
+                vec![
+                    ("value", Value::from_object(Variables { context: self.clone(), json: false })),
+                    ("json", Value::from_object(Variables { context: self.clone(), json: true })),
+                ],
+            ),
+            "conn" => Value::from_object(Connections(self.clone())),
+            "macros" => Value::from_object(Macros::All),
+            "inlets" | "outlets" => empty_list(),
+            "task_instance_key_str" => {
+                let last = match run.logical_date {
+                    Some(at) => ds_nodash(&Moment::utc(at)),
+                    None => run.run_id.to_string(),
+                };
+                format!("{}__{}__{last}", run.dag_id, inner.task_id).into()
+            }
+            "task_reschedule_count" => Value::from(0),
+            "map_index_template" | "partition_key" | "partition_date" => Value::from(()),
+            _ => return None,
+        })
+    }
+
+    fn params(&self) -> Value {
+        let params =
+            || Value::from_pairs(self.0.run.params.iter().map(|(key, value)| (key.as_str(), from_json(value))));
+        self.0.params.get_or_init(params).clone()
+    }
+
+    fn conf(&self) -> Value {
+        let conf = || match &self.0.run.conf {
+            Json::Null => Value::from_pairs(std::iter::empty::<(Value, Value)>()),
+            conf => from_json(conf),
+        };
+        self.0.conf.get_or_init(conf).clone()
+    }
+
+    fn dag_run(&self) -> Value {
+        let run = &*self.0.run;
+        let moment = |at: Option<_>| at.map_or(Value::from(()), |at| Value::from_object(Moment::utc(at)));
+        Record::value(
+            "dag_run",
+            vec![
+                ("dag_id", run.dag_id.as_str().into()),
+                ("run_id", run.run_id.as_str().into()),
+                ("run_type", run.run_type.as_str().into()),
+                ("logical_date", moment(run.logical_date)),
+                ("data_interval_start", moment(run.data_interval_start)),
+                ("data_interval_end", moment(run.data_interval_end)),
+                ("run_after", moment(Some(run.run_after))),
+                ("start_date", moment(run.start_date)),
+                ("end_date", Value::from(())),
+                // A task of it runs.
+                ("state", "running".into()),
+                ("conf", self.conf()),
+                ("external_trigger", (run.run_type != crate::state::DagRunType::Scheduled).into()),
+            ],
+        )
+    }
+
+    fn dag(&self) -> Value {
+        let run = &*self.0.run;
+        Record::value(
+            "dag",
+            vec![
+                ("dag_id", run.dag_id.as_str().into()),
+                ("owner", run.dag_owner.as_str().into()),
+                ("tags", run.dag_tags.iter().map(|tag| Value::from(tag.as_str())).collect::<Vec<_>>().into()),
+                ("description", run.dag_description.as_deref().map_or(Value::from(()), Value::from)),
+                ("params", self.params()),
+                ("relative_fileloc", self.0.relative_fileloc.as_str().into()),
+            ],
+        )
+    }
+
+    fn task(&self) -> Value {
+        let inner = &*self.0;
+        let class = inner.operator_class.rsplit('.').next().unwrap_or_default();
+        Record::value(
+            "task",
+            vec![
+                ("task_id", inner.task_id.as_str().into()),
+                ("dag_id", inner.run.dag_id.as_str().into()),
+                ("owner", inner.owner.as_str().into()),
+                ("task_type", class.into()),
+                ("operator_name", class.into()),
+                ("params", self.params()),
+            ],
+        )
+    }
+
+    /// `xcom_pull(task_ids=None, dag_id=None, key='return_value', include_prior_dates=False, map_indexes=None, default=None)`.
+    fn xcom_pull(&self, args: &[Value]) -> Result<Value, Error> {
+        type Positional = (Option<Value>, Option<Value>, Option<Value>, Option<bool>, Kwargs);
+        let (task_ids, dag_id, key, include_prior, kwargs): Positional = from_args(args)?;
+        let or_named = |given: Option<Value>, name: &str| match given {
+            Some(value) => Ok(Some(value)),
+            None => kwargs.get::<Option<Value>>(name),
+        };
+        let task_ids = or_named(task_ids, "task_ids")?.filter(|value| !value.is_none());
+        let dag_id = or_named(dag_id, "dag_id")?.filter(|value| !value.is_none());
+        let key = or_named(key, "key")?.map_or_else(|| "return_value".to_owned(), |key| python::text(&key));
+        let include_prior = include_prior.or(kwargs.get("include_prior_dates")?).unwrap_or(false);
+        let map_indexes = kwargs.get::<Option<Value>>("map_indexes")?.filter(|value| !value.is_none());
+        let default = kwargs.get::<Option<Value>>("default")?.unwrap_or(Value::from(()));
+        let run_id = kwargs.get::<Option<String>>("run_id")?;
+        kwargs.assert_all_used()?;
+        let name = || "ti.xcom_pull".to_owned();
+        if dag_id.is_some_and(|dag_id| dag_id.as_str() != Some(self.0.run.dag_id.as_str()))
+            || run_id.is_some_and(|run_id| run_id != self.0.run.run_id.as_str())
+            || include_prior
+        {
+            return Err(self.fail(name(), "`xcom_pull` reads XComs of the same run only".to_owned()));
+        }
+        let index = match map_indexes {
+            None => None,
+            Some(index) if index.is_integer() => Some(i32::try_from(index)?),
+            Some(list) => {
+                let task_id = task_ids.as_ref().map_or_else(|| self.0.task_id.to_string(), python::text);
+                let indexes = list.try_iter()?.map(i32::try_from).collect::<Result<Vec<_>, _>>()?;
+                return collect(indexes.into_iter().map(|index| self.pull(&task_id, &key, Some(index), &default)));
+            }
+        };
+        let pull = |task_id: &Value| self.pull(&python::text(task_id), &key, index, &default);
+        match task_ids {
+            None => pull(&Value::from(self.0.task_id.as_str())),
+            Some(task_id) if task_id.as_str().is_some() => pull(&task_id),
+            Some(list) => collect(list.try_iter()?.map(|task_id| pull(&task_id))),
+        }
+    }
+
+    fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>, default: &Value) -> Result<Value, Error> {
+        let reference = Ref::XCom { task_id: task_id.to_owned(), key: key.to_owned(), map_index };
+        Ok(self.fetch(reference)?.map_or_else(|| default.clone(), from_json))
+    }
+
+    fn variable(&self, key: &str, json: bool, default: Option<Value>) -> Result<Value, Error> {
+        let name = || format!("var.{}.{key}", if json { "json" } else { "value" });
+        match (self.fetch(Ref::Variable { key: key.to_owned() })?, default) {
+            (None, Some(default)) => Ok(default),
+            (None, None) => Err(self.fail(name(), format!("the variable `{key}` does not exist"))),
+            (Some(Json::String(text)), _) if json => serde_json::from_str(text)
+                .map(|json| from_json(&json))
+                .map_err(|error| self.fail(name(), format!("the variable `{key}` is not JSON: {error}"))),
+            (Some(value), _) if json => Ok(from_json(value)),
+            (Some(Json::String(text)), _) => Ok(text.as_str().into()),
+            (Some(value), _) => Ok(Value::from(value.to_string())),
+        }
+    }
+
+    fn connection(&self, conn_id: &str, default: Option<Value>) -> Result<Value, Error> {
+        match (self.fetch(Ref::Connection { conn_id: conn_id.to_owned() })?, default) {
+            (Some(fields), _) => Ok(connection(conn_id, fields)),
+            (None, Some(default)) => Ok(default),
+            (None, None) => {
+                Err(self.fail(format!("conn.{conn_id}"), format!("the connection `{conn_id}` does not exist")))
+            }
+        }
+    }
+}
+
+/// A list of them all; every one is asked for before the first gap stops the render.
+fn collect(values: impl Iterator<Item = Result<Value, Error>>) -> Result<Value, Error> {
+    let values: Vec<_> = values.collect();
+    values.into_iter().collect::<Result<Vec<_>, _>>().map(Value::from)
+}
+
+/// The fields of a connection as the server sends them; `extra` may be text or already an object.
+fn connection(conn_id: &str, fields: &Json) -> Value {
+    let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
+    let plain = |name: &str| field(name).map_or(Value::from(()), from_json);
+    let extra = match field("extra") {
+        Some(Json::String(text)) => serde_json::from_str(text).unwrap_or_default(),
+        Some(other) => other.clone(),
+        None => Json::Null,
+    };
+    let extra_text = match field("extra") {
+        Some(Json::String(text)) => Value::from(text.as_str()),
+        Some(other) => Value::from(other.to_string()),
+        None => Value::from(()),
+    };
+    let extra = if extra.is_object() { extra } else { Json::Object(serde_json::Map::new()) };
+    Record::value(
+        "conn",
+        vec![
+            ("conn_id", conn_id.into()),
+            ("conn_type", plain("conn_type")),
+            ("description", plain("description")),
+            ("host", plain("host")),
+            ("schema", plain("schema")),
+            ("login", plain("login")),
+            ("password", plain("password")),
+            ("port", plain("port")),
+            ("extra", extra_text),
+            ("extra_dejson", from_json(&extra)),
+        ],
+    )
+}
+
+impl Object for Context {
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.lookup(key)
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.lookup(key.as_str()?)
+    }
+}
+
+/// Fixed fields with a name; an unknown field is undefined.
+#[derive(Debug)]
+struct Record {
+    name: &'static str,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Record {
+    fn value(name: &'static str, fields: Vec<(&'static str, Value)>) -> Value {
+        Value::from_object(Self { name, fields })
+    }
+}
+
+impl Object for Record {
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.fields.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.fields.iter().map(|(name, _)| Value::from(*name)).collect())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = ["run_id", "task_id", "dag_id", "conn_id"].iter().find_map(|key| self.get_value_by_str(key));
+        match id {
+            Some(id) => write!(f, "<{} {id}>", self.name),
+            None => write!(f, "<{}>", self.name),
+        }
+    }
+}
+
+/// `ti`, `task_instance`.
+#[derive(Debug)]
+struct TaskInstance(Context);
+
+impl Object for TaskInstance {
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let inner = &*self.0.0;
+        Some(match key {
+            "id" => inner.attempt_id.to_string().into(),
+            "task_id" => inner.task_id.as_str().into(),
+            "dag_id" => inner.run.dag_id.as_str().into(),
+            "run_id" => inner.run.run_id.as_str().into(),
+            "map_index" => inner.map_index.into(),
+            "try_number" => inner.try_number.into(),
+            "max_tries" => inner.max_tries.into(),
+            "state" => "running".into(),
+            "operator" => inner.operator_class.rsplit('.').next().unwrap_or_default().into(),
+            "task" => self.0.task(),
+            "dag_run" => self.0.dag_run(),
+            "logical_date" => match inner.run.logical_date {
+                Some(at) => Value::from_object(Moment::utc(at)),
+                None => Value::from(()),
+            },
+            _ => return None,
+        })
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        args.iter().try_for_each(check_defined)?;
+        match method {
+            "xcom_pull" => self.0.xcom_pull(args),
+            "xcom_push" => {
+                Err(self.0.fail("ti.xcom_push".to_owned(), "a template does not push XComs; the task does".to_owned()))
+            }
+            _ => Err(invalid(format!("`ti` has no method named `{method}` in templates"))),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0.0;
+        write!(f, "<TaskInstance: {}.{} {}>", inner.run.dag_id, inner.task_id, inner.run.run_id)
+    }
+}
+
+/// `var.value`, `var.json`.
+#[derive(Debug)]
+struct Variables {
+    context: Context,
+    json: bool,
+}
+
+impl Object for Variables {
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        Some(self.context.variable(key, self.json, None).unwrap_or_else(Value::from))
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        if method != "get" {
+            return Err(invalid(format!("`var` has no method named `{method}`")));
+        }
+        let (key, default, kwargs): (&str, Option<Value>, Kwargs) = from_args(args)?;
+        let default = default.map_or_else(|| kwargs.get::<Option<Value>>("default_var"), |given| Ok(Some(given)))?;
+        kwargs.assert_all_used()?;
+        self.context.variable(key, self.json, Some(default.unwrap_or(Value::from(()))))
+    }
+}
+
+/// `conn`.
+#[derive(Debug)]
+struct Connections(Context);
+
+impl Object for Connections {
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        Some(self.0.connection(key, None).unwrap_or_else(Value::from))
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        if method != "get" {
+            return Err(invalid(format!("`conn` has no method named `{method}`")));
+        }
+        let (conn_id, default): (&str, Option<Value>) = from_args(args)?;
+        self.0.connection(conn_id, Some(default.unwrap_or(Value::from(()))))
+    }
+}

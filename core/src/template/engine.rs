@@ -1,0 +1,276 @@
+//! One template text: compile, check, evaluate. Everything that knows minijinja's insides is here.
+//!
+//! minijinja has no operators on objects, but `data_interval_end + macros.timedelta(hours=4)` must work. So the compiled
+//! instructions are patched before they run: `+`, `-`, `*`, `/` and `~` become calls of functions that know datetimes and hand
+//! everything else to minijinja's own operators. The same instructions tell which filters and tests a text needs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
+
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Expression, Output, State, UndefinedBehavior, Value, context,
+    machinery::{CompiledTemplate, Instruction, Instructions, TemplateConfig, eval, make_string_output},
+    syntax::SyntaxConfig,
+};
+
+use super::{filters, native, python, time};
+
+/// Instructions a render may use; a text takes a few dozen, a loop a few per round.
+const FUEL: u64 = 1_000_000;
+/// The longest text a render may give, and the longest that `~` and `+` may build. Bytes.
+pub(super) const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
+
+const OPERATORS: [(&str, char); 5] =
+    [("__add__", '+'), ("__sub__", '-'), ("__mul__", '*'), ("__truediv__", '/'), ("__concat__", '~')];
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    // Keeps the source with errors, so that they can say which name is undefined.
+    environment.set_debug(true);
+    environment.set_formatter(write_value);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    filters::install(&mut environment);
+    for (name, operator) in OPERATORS {
+        environment.add_function(name, move |left: Value, right: Value| operate(operator, left, right));
+    }
+    environment
+});
+
+static CONFIG: LazyLock<TemplateConfig> = LazyLock::new(|| TemplateConfig {
+    syntax_config: SyntaxConfig::default(),
+    default_auto_escape: Arc::new(|_| AutoEscape::None),
+});
+
+/// minijinja's own operators, for everything that is no datetime.
+static PLAIN: LazyLock<[Expression<'static, 'static>; 5]> = LazyLock::new(|| {
+    ["a + b", "a - b", "a * b", "a / b", "a ~ b"]
+        .map(|source| ENVIRONMENT.compile_expression(source).expect("a constant expression compiles"))
+});
+
+/// A text that is a template. Anything else renders to itself.
+pub(super) fn is_template(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|pair| matches!(pair, b"{{" | b"{%" | b"{#"))
+}
+
+/// A compiled text, patched.
+pub(super) struct Compiled<'text> {
+    template: CompiledTemplate<'text>,
+}
+
+impl<'text> Compiled<'text> {
+    pub(super) fn new(text: &'text str) -> Result<Self, Error> {
+        let mut template = CompiledTemplate::new("", text, &CONFIG)?;
+        patch(&mut template.instructions);
+        template.blocks.values_mut().for_each(patch);
+        Ok(Self { template })
+    }
+
+    /// Renders to text.
+    pub(super) fn render(&self, root: Value) -> Result<String, Error> {
+        let mut text = String::with_capacity(self.template.buffer_size_hint);
+        self.eval(&self.template.instructions, root, &mut make_string_output(&mut text))?;
+        Ok(text)
+    }
+
+    /// Renders to a value (`render_template_as_native_obj`): a text that is one expression gives the expression's value, else
+    /// the rendered text read as a Python literal, if it is one.
+    pub(super) fn render_native(mut self, root: Value) -> Result<Value, Error> {
+        let instructions = &mut self.template.instructions;
+        let last = (0..).take_while(|at| instructions.get(*at).is_some()).last();
+        let emits = |instruction: &&Instruction| matches!(instruction, Instruction::Emit | Instruction::EmitRaw(_));
+        let is_single = all(instructions).filter(emits).count() == 1
+            && last.and_then(|at| instructions.get(at)).is_some_and(|last| matches!(last, Instruction::Emit));
+        if is_single && let Some(emit) = last.and_then(|at| instructions.get_mut(at)) {
+            *emit = Instruction::Return;
+            let mut ignored = String::new();
+            let value = self.eval(&self.template.instructions, root, &mut make_string_output(&mut ignored))?;
+            let value = value.unwrap_or(Value::from(()));
+            check_defined(&value)?;
+            return Ok(match value.as_str() {
+                Some(text) => native::literal(text).unwrap_or(value),
+                None => value,
+            });
+        }
+        let text = self.render(root)?;
+        if text.is_empty() && all(&self.template.instructions).filter(emits).count() == 0 {
+            return Ok(Value::from(()));
+        }
+        Ok(native::literal(&text).unwrap_or_else(|| Value::from(text)))
+    }
+
+    /// The first filter or test that does not exist.
+    pub(super) fn check(&self) -> Result<(), Unknown> {
+        for instructions in std::iter::once(&self.template.instructions).chain(self.template.blocks.values()) {
+            for (at, instruction) in (0..).zip(all(instructions)) {
+                let (kind, name) = match instruction {
+                    Instruction::ApplyFilter(name, ..) => (ErrorKind::UnknownFilter, name),
+                    Instruction::PerformTest(name, ..) => (ErrorKind::UnknownTest, name),
+                    _ => continue,
+                };
+                let mut state = ENVIRONMENT.empty_state();
+                let error = match kind {
+                    ErrorKind::UnknownFilter => state.apply_filter(name, &[]).err(),
+                    _ => state.perform_test(name, &[]).err(),
+                };
+                if error.is_some_and(|error| error.kind() == kind) {
+                    let span = instructions.get_span(at);
+                    return Err(Unknown {
+                        is_filter: kind == ErrorKind::UnknownFilter,
+                        name: (*name).to_owned(),
+                        line: span.map(|span| u32::from(span.start_line)),
+                        offset: span.map(|span| span.start_offset as usize),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn eval(&self, root: &Instructions<'text>, value: Value, output: &mut Output) -> Result<Option<Value>, Error> {
+        let fuel = fuel_for(&self.template);
+        let limited;
+        let environment = if fuel == FUEL {
+            &*ENVIRONMENT
+        } else {
+            let mut environment = ENVIRONMENT.clone();
+            environment.set_fuel(Some(fuel));
+            limited = environment;
+            &limited
+        };
+        run(environment, root, value, &self.template.blocks, output)
+    }
+}
+
+/// Ties the lifetimes together: the environment outlives nothing here, the text everything.
+fn run<'run>(
+    environment: &'run Environment<'run>,
+    instructions: &'run Instructions<'run>,
+    root: Value,
+    blocks: &'run BTreeMap<&'run str, Instructions<'run>>,
+    output: &mut Output,
+) -> Result<Option<Value>, Error> {
+    eval(environment, instructions, root, blocks, output, AutoEscape::None).map(|(value, _)| value)
+}
+
+/// A filter or test that does not exist.
+pub(super) struct Unknown {
+    pub(super) is_filter: bool,
+    pub(super) name: String,
+    pub(super) line: Option<u32>,
+    /// Byte offset in the text.
+    pub(super) offset: Option<usize>,
+}
+
+fn all<'a, 'text>(instructions: &'a Instructions<'text>) -> impl Iterator<Item = &'a Instruction<'text>> {
+    (0..).map_while(|at| instructions.get(at))
+}
+
+fn patch(instructions: &mut Instructions<'_>) {
+    let mut at = 0;
+    while let Some(instruction) = instructions.get_mut(at) {
+        let operator = match instruction {
+            Instruction::Add => '+',
+            Instruction::Sub => '-',
+            Instruction::Mul => '*',
+            Instruction::Div => '/',
+            Instruction::StringConcat => '~',
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        let (name, _) = OPERATORS.iter().find(|(_, known)| *known == operator).expect("all five are listed");
+        *instruction = Instruction::CallFunction(name, Some(2));
+        at += 1;
+    }
+}
+
+/// Values are measured as they are written, but text between tags is not: where it can repeat, the fuel is cut so that even
+/// then the output stays bounded.
+fn fuel_for(template: &CompiledTemplate<'_>) -> u64 {
+    let longest = std::iter::once(&template.instructions)
+        .chain(template.blocks.values())
+        .filter(|instructions| {
+            all(instructions).any(|instruction| {
+                matches!(instruction, Instruction::Iterate(_) | Instruction::BuildMacro(..) | Instruction::FastRecurse)
+            })
+        })
+        .flat_map(all)
+        .filter_map(|instruction| match instruction {
+            Instruction::EmitRaw(text) => Some(text.len()),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0);
+    // Sixteen kilobytes of text in a loop still leave it 4,000 instructions.
+    ((4 * OUTPUT_LIMIT / longest.max(1)) as u64).clamp(1_000, FUEL)
+}
+
+fn operate(operator: char, left: Value, right: Value) -> Result<Value, Error> {
+    if let Some(result) = time::arithmetic(operator, &left, &right) {
+        return result;
+    }
+    check_defined(&left)?;
+    check_defined(&right)?;
+    if operator == '~' {
+        let (left, right) = (python::text(&left), python::text(&right));
+        check_length(left.len() + right.len())?;
+        return Ok(Value::from(left + &right));
+    }
+    if let (Some(left), Some(right)) = (left.as_str(), right.as_str()) {
+        check_length(left.len() + right.len())?;
+    }
+    if operator == '*'
+        && let (Some(text), Some(times)) = (left.as_str(), right.as_usize())
+    {
+        check_length(text.len().saturating_mul(times))?;
+        return Ok(Value::from(text.repeat(times)));
+    }
+    let index = OPERATORS.iter().position(|(_, known)| *known == operator).expect("all five are listed");
+    // The error must point into the text, not into "a + b".
+    PLAIN[index]
+        .eval(context! { a => left, b => right })
+        .map_err(|error| Error::new(error.kind(), error.detail().unwrap_or("the operator fails").to_owned()))
+}
+
+fn check_length(length: usize) -> Result<(), Error> {
+    if length > OUTPUT_LIMIT {
+        return Err(invalid(format!("the result is longer than {} MiB", OUTPUT_LIMIT / 1024 / 1024)));
+    }
+    Ok(())
+}
+
+/// Bytes written so far in this render.
+struct Written(usize);
+
+/// How a value looks in a text: as Python's `str` has it (`True`, `None`, `['a', 1]`).
+fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    check_defined(value)?;
+    let text = python::text(value);
+    let written = state.get_or_insert_extension(Written(0));
+    let mut total = written.0;
+    total += text.len();
+    check_length(total)?;
+    if let Some(written) = state.get_extension_mut::<Written>() {
+        written.0 = total;
+    }
+    output.write_str(&text).map_err(|_| Error::from(ErrorKind::WriteFailure))
+}
+
+/// An error without a place; the engine adds it.
+pub(super) fn invalid(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, detail.into())
+}
+
+/// Fails when the value is undefined, with an error that names it.
+pub(super) fn check_defined(value: &Value) -> Result<(), Error> {
+    if !value.is_undefined() {
+        return Ok(());
+    }
+    // Only minijinja can put the name into the error, and does so when an attribute is asked for.
+    Err(value.get_attr("").err().unwrap_or_else(|| Error::from(ErrorKind::UndefinedError)))
+}

@@ -1,0 +1,148 @@
+//! Airflow's filters, and those of Jinja2 that minijinja lacks or writes differently.
+
+use minijinja::{Environment, Error, ErrorKind, Value, value::Kwargs};
+
+use super::{
+    engine::{OUTPUT_LIMIT, check_defined},
+    json::{dumps, to_json},
+    python,
+    time::Moment,
+};
+
+pub(super) fn install(environment: &mut Environment<'_>) {
+    environment.add_filter("ds", |value: Value| moment_text(&value, ds));
+    environment.add_filter("ds_nodash", |value: Value| moment_text(&value, ds_nodash));
+    environment.add_filter("ts", |value: Value| moment_text(&value, ts));
+    environment.add_filter("ts_nodash", |value: Value| moment_text(&value, ts_nodash));
+    environment.add_filter("ts_nodash_with_tz", |value: Value| moment_text(&value, ts_nodash_with_tz));
+
+    environment.add_filter("string", |value: Value| check_defined(&value).map(|()| python::text(&value)));
+    environment.add_filter("join", join);
+    environment.add_filter("tojson", tojson);
+    environment.add_filter("center", center);
+    environment.add_filter("wordcount", |value: Value| {
+        check_defined(&value).map(|()| python::text(&value).split_whitespace().count())
+    });
+    environment
+        .add_filter("forceescape", |value: Value| check_defined(&value).map(|()| escape_html(&python::text(&value))));
+    environment.add_filter("urlencode", |value: Value| check_defined(&value).and_then(|()| urlencode(&value)));
+    environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
+    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
+    environment.add_filter("striptags", minijinja_contrib::filters::striptags);
+    environment.add_filter("random", |_: Value| -> Result<Value, Error> {
+        Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "`random` gives another value each time; a rendered template must give the same text twice",
+        ))
+    });
+}
+
+/// Airflow's date filters take a datetime and leave None alone.
+fn moment_text(value: &Value, format: fn(&Moment) -> String) -> Result<Value, Error> {
+    check_defined(value)?;
+    if value.is_none() {
+        return Ok(value.clone());
+    }
+    match value.downcast_object_ref::<Moment>() {
+        Some(moment) => Ok(format(moment).into()),
+        None => Err(Error::new(ErrorKind::InvalidOperation, "the filter takes a datetime, such as `logical_date`")),
+    }
+}
+
+pub(super) fn ds(moment: &Moment) -> String {
+    moment.wall().format("%Y-%m-%d").to_string()
+}
+
+pub(super) fn ds_nodash(moment: &Moment) -> String {
+    moment.wall().format("%Y%m%d").to_string()
+}
+
+pub(super) fn ts(moment: &Moment) -> String {
+    moment.isoformat("T")
+}
+
+pub(super) fn ts_nodash(moment: &Moment) -> String {
+    moment.wall().format("%Y%m%dT%H%M%S").to_string()
+}
+
+/// Airflow takes `-` and `:` out of the ISO text, the offset's too.
+pub(super) fn ts_nodash_with_tz(moment: &Moment) -> String {
+    moment.isoformat("T").replace(['-', ':'], "")
+}
+
+fn join(values: &Value, separator: Option<String>, attribute: Option<Value>, kwargs: Kwargs) -> Result<String, Error> {
+    check_defined(values)?;
+    let separator = separator.map_or_else(|| kwargs.get::<Option<String>>("d"), |given| Ok(Some(given)))?;
+    let attribute = attribute.map_or_else(|| kwargs.get::<Option<Value>>("attribute"), |given| Ok(Some(given)))?;
+    kwargs.assert_all_used()?;
+    let separator = separator.unwrap_or_default();
+    let mut text = String::new();
+    for (index, value) in values.try_iter()?.enumerate() {
+        let value = match &attribute {
+            Some(attribute) => value.get_item(attribute)?,
+            None => value,
+        };
+        check_defined(&value)?;
+        if index > 0 {
+            text.push_str(&separator);
+        }
+        text.push_str(&python::text(&value));
+        if text.len() > OUTPUT_LIMIT {
+            return Err(Error::new(ErrorKind::InvalidOperation, "the joined text is too long"));
+        }
+    }
+    Ok(text)
+}
+
+/// Jinja2's: keys sorted, and safe inside HTML. `indent` gives one field a line.
+fn tojson(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<String, Error> {
+    let indent = indent.map_or_else(|| kwargs.get::<Option<usize>>("indent"), |given| Ok(Some(given)))?;
+    kwargs.assert_all_used()?;
+    let json = to_json(value)?;
+    let text = match indent {
+        None => dumps(&json, true),
+        Some(_) => serde_json::to_string_pretty(&json)
+            .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?,
+    };
+    Ok(text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027"))
+}
+
+fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
+    check_defined(value)?;
+    let (text, width) = (python::text(value), width.unwrap_or(80));
+    if width > OUTPUT_LIMIT {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the width is too large"));
+    }
+    Ok(format!("{text:^width$}"))
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;")
+}
+
+/// A text, or a mapping or list of pairs as a query string.
+fn urlencode(value: &Value) -> Result<String, Error> {
+    let quote = |value: &Value, keep: &str| {
+        let mut text = String::new();
+        for byte in python::text(value).bytes() {
+            if byte.is_ascii_alphanumeric() || "-_.~".contains(byte as char) || keep.contains(byte as char) {
+                text.push(byte as char);
+            } else {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        text
+    };
+    if value.as_str().is_some() || value.is_number() {
+        return Ok(quote(value, "/"));
+    }
+    let mut pairs = Vec::new();
+    for item in value.try_iter()? {
+        let (key, value) = match value.kind() {
+            minijinja::value::ValueKind::Map => (item.clone(), value.get_item(&item)?),
+            _ => (item.get_item_by_index(0)?, item.get_item_by_index(1)?),
+        };
+        pairs.push(format!("{}={}", quote(&key, ""), quote(&value, "")));
+    }
+    Ok(pairs.join("&"))
+}

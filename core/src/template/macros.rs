@@ -1,0 +1,173 @@
+//! `macros`: Airflow's helpers, as far as they are pure. What reads a clock or throws dice is refused with the reason.
+
+use std::{fmt, sync::Arc};
+
+use chrono::{Days, FixedOffset, NaiveDate, NaiveDateTime};
+use minijinja::{
+    Error, ErrorKind, State, Value,
+    value::{Kwargs, Object, from_args},
+};
+
+use super::{
+    engine::{check_defined, invalid},
+    json::{dumps, from_json, to_json},
+    python,
+    strftime::{parse_ds, strftime, strptime},
+    time::{Delta, Moment, Zone},
+};
+
+fn impure(name: &str) -> Error {
+    invalid(format!(
+        "`macros.{name}` gives another value each time; a rendered template must give the same text twice (the task itself \
+         may call it)"
+    ))
+}
+
+/// `macros`, and its parts that are modules or classes in Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Macros {
+    All,
+    Datetime,
+    Timedelta,
+    Json,
+    /// A function or module that is refused; the name is for the message.
+    Refused(&'static str),
+}
+
+impl Object for Macros {
+    fn is_true(self: &Arc<Self>) -> bool {
+        true
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let part = match (**self, key) {
+            (Self::All, "datetime") => Self::Datetime,
+            (Self::All, "timedelta") => Self::Timedelta,
+            (Self::All, "json") => Self::Json,
+            (Self::All, "uuid") => Self::Refused("uuid"),
+            (Self::All, "random") => Self::Refused("random"),
+            (Self::All, "time") => Self::Refused("time"),
+            (Self::All, "yaml") => Self::Refused("yaml"),
+            (Self::All, "dateutil") => Self::Refused("dateutil"),
+            // `macros.datetime.timedelta` is what people try who think of the module.
+            (Self::Datetime, "timedelta") => Self::Timedelta,
+            (Self::Datetime, "datetime") => Self::Datetime,
+            _ => return None,
+        };
+        Some(Value::from_object(part))
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        args.iter().try_for_each(check_defined)?;
+        match **self {
+            Self::Datetime => datetime(args),
+            Self::Timedelta => Delta::from_call(args).map(Value::from_object),
+            Self::Refused("random") => Err(impure("random")),
+            _ => Err(invalid("this is no function")),
+        }
+    }
+
+    fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        args.iter().try_for_each(check_defined)?;
+        match (**self, method) {
+            (Self::All, "ds_add") => {
+                let (ds, days): (&str, i64) = from_args(args)?;
+                let date = parse_ds(ds)?;
+                let count = Days::new(days.unsigned_abs());
+                let moved = if days < 0 { date.checked_sub_days(count) } else { date.checked_add_days(count) };
+                moved.map(|date| date.to_string().into()).ok_or_else(|| invalid("the result is outside the calendar"))
+            }
+            (Self::All, "ds_format") => {
+                let (ds, input, output): (&str, &str, &str) = from_args(args)?;
+                let at = Moment::from_wall(strptime(ds, input)?, Zone::Naive)?;
+                Ok(strftime(&at, output).into())
+            }
+            (Self::All, "datetime_diff_for_humans") => {
+                Err(invalid("`macros.datetime_diff_for_humans` is not supported; subtract the datetimes"))
+            }
+            (Self::All, "ds_format_locale") => Err(invalid(
+                "`macros.ds_format_locale` is not supported: a node has no locales; use `macros.ds_format`",
+            )),
+            (Self::Datetime, "strptime") => {
+                let (text, format): (&str, &str) = from_args(args)?;
+                Moment::from_wall(strptime(text, format)?, Zone::Naive).map(Value::from_object)
+            }
+            (Self::Datetime, "fromisoformat") => {
+                let (text,): (&str,) = from_args(args)?;
+                parse_iso(text).map(Value::from_object)
+            }
+            (Self::Datetime, "now" | "utcnow" | "today") => Err(impure(&format!("datetime.{method}"))),
+            (Self::Json, "dumps") => {
+                let (value, kwargs): (Value, Kwargs) = from_args(args)?;
+                let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
+                kwargs.assert_all_used()?;
+                Ok(dumps(&to_json(&value)?, sort_keys).into())
+            }
+            (Self::Json, "loads") => {
+                let (text,): (Value,) = from_args(args)?;
+                serde_json::from_str(&python::text(&text))
+                    .map(|json| from_json(&json))
+                    .map_err(|error| invalid(format!("not JSON: {error}")))
+            }
+            (Self::Refused(name @ ("yaml" | "dateutil")), _) => {
+                Err(invalid(format!("`macros.{name}` is not supported in templates")))
+            }
+            (Self::Refused(name), _) => Err(impure(&format!("{name}.{method}"))),
+            _ => match self.get_value_by_str(method) {
+                Some(part) => part.call(state, args),
+                None => Err(invalid(format!("`macros` has nothing named `{method}`"))),
+            },
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<macros>")
+    }
+}
+
+/// `datetime(year, month, day, hour=0, minute=0, second=0, microsecond=0)`.
+fn datetime(args: &[Value]) -> Result<Value, Error> {
+    const NAMES: [&str; 7] = ["year", "month", "day", "hour", "minute", "second", "microsecond"];
+    let (given, kwargs): (&[Value], Kwargs) = from_args(args)?;
+    if given.len() > NAMES.len() {
+        return Err(Error::from(ErrorKind::TooManyArguments));
+    }
+    let mut parts = [0; 7];
+    for (index, name) in NAMES.into_iter().enumerate() {
+        parts[index] = match given.get(index) {
+            Some(value) => u32::try_from(value.clone())?,
+            None => match kwargs.get::<Option<u32>>(name)? {
+                Some(value) => value,
+                None if index < 3 => return Err(invalid(format!("datetime needs a {name}"))),
+                None => 0,
+            },
+        };
+    }
+    kwargs.assert_all_used()?;
+    let [year, month, day, hour, minute, second, micro] = parts;
+    let date = i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
+    let wall = date.and_then(|date| date.and_hms_micro_opt(hour, minute, second, micro));
+    Moment::from_wall(wall.ok_or_else(|| invalid("there is no such date or time"))?, Zone::Naive)
+        .map(Value::from_object)
+}
+
+/// ISO 8601 with or without an offset; a date alone is its midnight.
+pub(super) fn parse_iso(text: &str) -> Result<Moment, Error> {
+    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
+        let offset: FixedOffset = *at.offset();
+        let zone = if offset.local_minus_utc() == 0 { Zone::Named(chrono_tz::UTC) } else { Zone::Fixed(offset) };
+        return Moment::from_wall(at.naive_local(), zone);
+    }
+    let naive = text
+        .replacen(' ', "T", 1)
+        .parse::<NaiveDateTime>()
+        .or_else(|_| text.parse::<NaiveDate>().map(|date| date.and_time(chrono::NaiveTime::MIN)));
+    match naive {
+        Ok(wall) => Moment::from_wall(wall, Zone::Naive),
+        Err(_) => Err(invalid(format!("`{text}` is not an ISO 8601 datetime"))),
+    }
+}

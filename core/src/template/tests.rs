@@ -1,0 +1,439 @@
+//! What templates render to, as far as Airflow 3 and Jinja2 fix it.
+
+use serde_json::json;
+
+use super::*;
+
+fn spec() -> TaskSpec {
+    let spec = json!({
+        "attempt_id": "00000000-0000-0000-0000-000000000001", "task_id": "load", "map_index": -1, "try_number": 2, "max_tries": 3,
+        "operator": "bash", "operator_class": "airflow.providers.standard.operators.bash.BashOperator", "args": {}, "env": {},
+        "execution_timeout": null, "do_xcom_push": true, "multiple_outputs": false, "owner": "etl", "bundle_hash": null,
+        "relative_fileloc": "d.yaml",
+        "run": {
+            "dag_id": "sales", "run_id": "manual__1", "run_type": "manual", "logical_date": "2026-01-15T01:02:03Z",
+            "data_interval_start": "2026-01-14T00:00:00Z", "data_interval_end": "2026-01-15T00:00:00Z",
+            "run_after": "2026-01-15T00:00:00Z", "start_date": null, "conf": {"region": "eu", "deep": {"b": 1, "a": [1.5, null]}},
+            "params": {"rows": [3, "x", true, null], "day": "2026-01-31", "on": false, "n": 7},
+            "dag_owner": "etl", "dag_tags": ["a", "b"], "dag_description": null, "render_template_as_native_obj": false
+        }
+    });
+    serde_json::from_value(spec).unwrap()
+}
+
+fn without_logical_date() -> TaskSpec {
+    let mut spec = spec();
+    Arc::get_mut(&mut spec.run).unwrap().logical_date = None;
+    spec
+}
+
+fn xcom(task_id: &str) -> Ref {
+    Ref::XCom { task_id: task_id.into(), key: "return_value".into(), map_index: None }
+}
+
+fn variable(key: &str) -> Ref {
+    Ref::Variable { key: key.into() }
+}
+
+fn values() -> Resolved {
+    let connection =
+        json!({"conn_type": "postgres", "host": "db", "login": "me", "port": 5432, "extra": "{\"ssl\": true}"});
+    [
+        (xcom("count"), Some(json!({"total": 12, "rows": ["a", "b"]}))),
+        (xcom("none"), None),
+        (Ref::XCom { task_id: "count".into(), key: "k".into(), map_index: Some(1) }, Some(json!("one"))),
+        (variable("bucket"), Some(json!("s3://b"))),
+        (variable("settings"), Some(json!("{\"depth\": 3}"))),
+        (variable("gone"), None),
+        (Ref::Connection { conn_id: "dwh".into() }, Some(connection)),
+        (Ref::Connection { conn_id: "gone".into() }, None),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn render(text: &str) -> Result<String, RenderError> {
+    render_text(text, "bash_command", &spec(), &values())
+}
+
+fn failed(text: &str) -> TemplateFailure {
+    failed_in(text, &spec())
+}
+
+fn failed_in(text: &str, spec: &TaskSpec) -> TemplateFailure {
+    match render_text(text, "bash_command", spec, &values()) {
+        Err(RenderError::Failed(failure)) => failure,
+        other => panic!("{text} gives {other:?}"),
+    }
+}
+
+#[track_caller]
+fn table(rows: &[(&str, &str)]) {
+    for (text, expected) in rows {
+        assert_eq!(render(text).as_deref(), Ok(*expected), "{text}");
+    }
+}
+
+#[test]
+fn dates_of_the_run_are_airflows() {
+    table(&[
+        ("{{ ds }} {{ ds_nodash }}", "2026-01-15 20260115"),
+        ("{{ ts }}", "2026-01-15T01:02:03+00:00"),
+        ("{{ ts_nodash }} {{ ts_nodash_with_tz }}", "20260115T010203 20260115T010203+0000"),
+        ("{{ logical_date }}", "2026-01-15 01:02:03+00:00"),
+        ("{{ data_interval_start | ds }}/{{ data_interval_end | ts }}", "2026-01-14/2026-01-15T00:00:00+00:00"),
+        ("{{ logical_date | ds_nodash }} {{ logical_date | ts_nodash }}", "20260115 20260115T010203"),
+        ("{{ logical_date | ts_nodash_with_tz }}", "20260115T010203+0000"),
+        ("{{ task_instance_key_str }}", "sales__load__20260115"),
+        ("{{ dag_run.logical_date.isoformat() }}", "2026-01-15T01:02:03+00:00"),
+    ]);
+}
+
+#[test]
+fn datetimes_calculate() {
+    table(&[
+        ("{{ data_interval_end + macros.timedelta(hours=4) }}", "2026-01-15 04:00:00+00:00"),
+        ("{{ (logical_date - macros.timedelta(days=1)).isoformat() }}", "2026-01-14T01:02:03+00:00"),
+        ("{{ (macros.timedelta(days=1) + data_interval_end) | string }}", "2026-01-16 00:00:00+00:00"),
+        ("{{ (data_interval_end - data_interval_start).days }}", "1"),
+        ("{{ (logical_date - data_interval_end).total_seconds() }}", "3723.0"),
+        ("{{ logical_date - data_interval_end }}", "1:02:03"),
+        ("{{ macros.timedelta(days=1, hours=2) * 2 }}", "2 days, 4:00:00"),
+        ("{{ macros.timedelta(minutes=90) / macros.timedelta(hours=1) }}", "1.5"),
+        ("{{ -1 * macros.timedelta(seconds=1) }}", "-1 day, 23:59:59"),
+        ("{{ logical_date.isoweekday() == 4 }} {{ logical_date.weekday() }}", "True 3"),
+        (
+            "{{ logical_date.strftime('%d.%m.%y %H:%M:%S.%f %j %A %% %q') }}",
+            "15.01.26 01:02:03.000000 015 Thursday % %q",
+        ),
+        ("{{ logical_date.add(months=1, days=1) | ds }}", "2026-02-16"),
+        ("{{ logical_date.subtract(months=11, days=15, hours=1).to_date_string() }}", "2025-01-31"),
+        ("{{ logical_date.replace(day=1, hour=0).isoformat() }}", "2026-01-01T00:02:03+00:00"),
+        (
+            "{{ logical_date.start_of('month') }} {{ logical_date.end_of('month') | ds }}",
+            "2026-01-01 00:00:00+00:00 2026-01-31",
+        ),
+        ("{{ logical_date.start_of('week') | ds }}", "2026-01-12"),
+        ("{{ logical_date.in_timezone('Europe/Zurich') }}", "2026-01-15 02:02:03+01:00"),
+        ("{{ logical_date.in_tz('Asia/Kolkata').strftime('%H:%M %z %Z') }}", "06:32 +0530 IST"),
+        ("{{ logical_date.to_iso8601_string() }}", "2026-01-15T01:02:03Z"),
+        ("{{ logical_date.year }}-{{ logical_date.month }} {{ logical_date.int_timestamp }}", "2026-1 1768438923"),
+        ("{{ logical_date.date() }} {{ logical_date.date() - macros.timedelta(days=15) }}", "2026-01-15 2025-12-31"),
+        ("{{ logical_date > data_interval_end }} {{ logical_date == logical_date.add(days=0) }}", "True True"),
+        ("{{ [logical_date, data_interval_start] | min | ds }}", "2026-01-14"),
+    ]);
+}
+
+#[test]
+fn macros_are_airflows_as_far_as_they_are_pure() {
+    table(&[
+        ("{{ macros.ds_add(ds, 5) }} {{ macros.ds_add('2026-03-01', -1) }}", "2026-01-20 2026-02-28"),
+        ("{{ macros.ds_format(ds, '%Y-%m-%d', '%d/%m/%y') }}", "15/01/26"),
+        ("{{ macros.ds_format('1/5/2026', '%m/%d/%Y', '%Y-%m-%d') }}", "2026-01-05"),
+        ("{{ macros.datetime(2026, 2, 3, hour=4) }}", "2026-02-03 04:00:00"),
+        ("{{ macros.datetime.strptime('2026-02', '%Y-%m').strftime('%b %Y') }}", "Feb 2026"),
+        ("{{ macros.datetime.fromisoformat('2026-02-03T04:05:06+02:00') | ts }}", "2026-02-03T04:05:06+02:00"),
+        ("{{ macros.json.dumps(dag_run.conf) }}", r#"{"region": "eu", "deep": {"b": 1, "a": [1.5, null]}}"#),
+        ("{{ macros.json.loads('{\"a\": [1]}').a[0] }}", "1"),
+    ]);
+    for text in [
+        "{{ macros.uuid.uuid4() }}",
+        "{{ macros.random() }}",
+        "{{ macros.datetime.now() }}",
+        "{{ macros.time.time() }}",
+    ] {
+        assert!(failed(text).message.contains("the same text twice"), "{text}: {}", failed(text).message);
+    }
+}
+
+#[test]
+fn values_are_written_as_python_writes_them() {
+    table(&[
+        ("{{ params.rows }}", "[3, 'x', True, None]"),
+        (
+            "{{ params.on }} {{ none }} {{ 1.0 }} {{ 1e20 }} {{ 0.00001 }} {{ [0.5] }}",
+            "False None 1.0 1e+20 1e-05 [0.5]",
+        ),
+        ("{{ dag_run.conf }}", "{'region': 'eu', 'deep': {'b': 1, 'a': [1.5, None]}}"),
+        ("{{ params.rows | join(',') }} {{ 'a' ~ true ~ none }}", "3,x,True,None aTrueNone"),
+        ("{{ (1, 'a') }} {{ (1,) }} {{ \"it's\" }} {{ [\"it's\"] }}", "(1, 'a') (1,) it's [\"it's\"]"),
+        ("{{ dag_run.conf.deep | tojson }}", r#"{"a": [1.5, null], "b": 1}"#),
+        ("{{ params.on | tojson }} {{ '<é>' | tojson }}", "false \"\\u003c\\u00e9\\u003e\""),
+        ("{{ dag.tags }} {{ '%s-%02d' | format('a', 3) }}", "['a', 'b'] a-03"),
+        (
+            "{{ [1] + [2] }} {{ 'a' + 'b' }} {{ 7 // 2 }} {{ 7 / 2 }} {{ 2 ** 3 }} {{ 'ab' * 2 }}",
+            "[1, 2] ab 3 3.5 8 abab",
+        ),
+    ]);
+}
+
+#[test]
+fn the_context_names_task_run_and_dag() {
+    table(&[
+        ("{{ dag.dag_id }} {{ task.task_id }} {{ run_id }} {{ dag_run.run_type }}", "sales load manual__1 manual"),
+        ("{{ ti.task_id }} {{ ti.try_number }} {{ ti.map_index }} {{ task_instance.dag_id }}", "load 2 -1 sales"),
+        ("{{ task.owner }} {{ ti.operator }} {{ dag_run.state }}", "etl BashOperator running"),
+        (
+            "{{ dag_run.conf.region }} {{ dag_run.conf['deep'].b }} {{ dag_run.conf.get('no', 'default') }}",
+            "eu 1 default",
+        ),
+        ("{{ params.n + 1 }} {{ params['day'] }} {{ params.get('no') }}", "8 2026-01-31 None"),
+        ("{{ params.no | default('d') }} {{ params.no is defined }}", "d False"),
+        ("{% for row in params.rows %}{{ loop.index }}:{{ row }} {% endfor %}", "1:3 2:x 3:True 4:None "),
+        ("{% if params.on %}a{% else %}b{% endif %}{# comment #}{% set x = 2 %}{{ x }}", "b2"),
+        ("{{ ds.split('-')[0] }} {{ ds.replace('-', '/') }} {{ 'a-b'.upper() }}", "2026 2026/01/15 A-B"),
+        ("{% raw %}{{ ds }}{% endraw %}", "{{ ds }}"),
+    ]);
+}
+
+#[test]
+fn fetched_values_are_rendered() {
+    table(&[
+        ("{{ ti.xcom_pull(task_ids='count').total }}", "12"),
+        ("{{ ti.xcom_pull('count')['rows'] | length }}", "2"),
+        ("{{ task_instance.xcom_pull(task_ids=['count', 'none']) }}", "[{'total': 12, 'rows': ['a', 'b']}, None]"),
+        ("{{ ti.xcom_pull(task_ids='none') }} {{ ti.xcom_pull(task_ids='none', default=5) }}", "None 5"),
+        (
+            "{{ ti.xcom_pull('count', key='k', map_indexes=1) }} {{ ti.xcom_pull('count', none, 'k', map_indexes=[1]) }}",
+            "one ['one']",
+        ),
+        ("{{ var.value.bucket }} {{ var.json.settings.depth }} {{ var.value.get('gone', 'x') }}", "s3://b 3 x"),
+        (
+            "{{ conn.dwh.host }}:{{ conn.dwh.port }} {{ conn.dwh.extra_dejson.ssl }} {{ conn.dwh.password }}",
+            "db:5432 True None",
+        ),
+        (
+            "{{ conn.get('dwh').login }} {{ 'big' if ti.xcom_pull(task_ids='count').total | int > 10 else 'small' }}",
+            "me big",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_not_fetched_is_asked_for_all_at_once() {
+    let mut spec = spec();
+    spec.args = json!({
+        "bash_command": "{{ var.value.a }} {{ ti.xcom_pull(task_ids=['x', 'y']) }}",
+        "env": {"A": "{{ conn.c.host }}", "B": "{{ var.json.get('a' ~ 'b') }}"},
+        "image": "{{ var.value.not_a_template_field }}",
+    })
+    .as_object()
+    .unwrap()
+    .clone();
+    let expected = [variable("a"), xcom("x"), xcom("y"), Ref::Connection { conn_id: "c".into() }, variable("ab")];
+    assert_eq!(render_fields(&spec, &Resolved::default()), Err(RenderError::Missing(expected.to_vec())));
+}
+
+#[test]
+fn a_missing_variable_or_connection_fails_by_name() {
+    let failure = failed("x\n{{ var.value.gone }}");
+    assert_eq!((failure.line, failure.name.as_deref()), (Some(2), Some("var.value.gone")));
+    assert_eq!(failure.to_string(), "template of `bash_command`, line 2: the variable `gone` does not exist");
+    assert_eq!(failed("{{ conn.gone.host }}").message, "the connection `gone` does not exist");
+    assert!(failed("{{ var.json.bucket }}").message.starts_with("the variable `bucket` is not JSON"));
+}
+
+#[test]
+fn an_undefined_name_fails_with_field_line_and_name() {
+    for (text, name) in [
+        ("{{ foo }}", "foo"),
+        ("{{ params.foo }}", "params.foo"),
+        ("{{ params['foo'] }}", "params['foo']"),
+        ("{{ dag_run.conf.deep.foo }}", "dag_run.conf.deep.foo"),
+        ("{{ foo.bar }}", "foo"),
+        ("{{ foo + 1 }}", "foo"),
+        ("{{ 'a' ~ foo }}", "foo"),
+        ("{{ foo | ds }}", "foo"),
+        ("{{ foo | join(',') }}", "foo"),
+        ("{{ foo | upper }}", "foo"),
+        ("{{ foo.bar() }}", "foo"),
+        ("{{ foo() }}", "foo"),
+        ("{{ macros.ds_add(foo, 1) }}", "foo"),
+        ("{% if foo %}{% endif %}", "foo"),
+        ("{% for x in foo %}{% endfor %}", "foo"),
+    ] {
+        let failure = failed(&format!("first\n{text}"));
+        assert_eq!((failure.line, failure.name.as_deref()), (Some(2), Some(name)), "{text}: {failure}");
+        assert_eq!(failure.field, "bash_command");
+    }
+}
+
+#[test]
+fn dates_are_undefined_without_a_logical_date() {
+    let spec = without_logical_date();
+    for name in DATED_NAMES {
+        let failure = failed_in(&format!("{{{{ {name} }}}}"), &spec);
+        assert_eq!(failure.name.as_deref(), Some(name));
+        assert_eq!(failure.message, format!("`{name}` is undefined: this run has no logical date"));
+    }
+    let text =
+        render_text("{{ run_id }} {{ dag_run.logical_date }} {{ task_instance_key_str }}", "f", &spec, &values());
+    assert_eq!(text.as_deref(), Ok("manual__1 None sales__load__manual__1"));
+}
+
+const DATED_NAMES: [&str; 7] =
+    ["ds", "ds_nodash", "ts", "ts_nodash", "logical_date", "data_interval_start", "data_interval_end"];
+
+#[test]
+fn names_of_airflow_2_say_what_to_write() {
+    assert_eq!(
+        failed("{{ execution_date }}").message,
+        "`execution_date` was removed in Airflow 3; write `{{ logical_date }}`"
+    );
+    assert!(failed("{{ next_ds }}").message.contains("{{ data_interval_end | ds }}"));
+}
+
+#[test]
+fn template_fields_are_rendered_and_the_rest_is_not() {
+    let mut spec = spec();
+    spec.args = json!({
+        "bash_command": "echo {{ ds }}",
+        "env": {"{{ key }}": "{{ params.n }}", "LIST": ["{{ ds }}", 3, null]},
+        "append_env": true,
+        "image": "{{ untouched }}",
+    })
+    .as_object()
+    .unwrap()
+    .clone();
+    let rendered = render_fields(&spec, &Resolved::default()).unwrap();
+    assert_eq!(
+        Value::Object(rendered),
+        json!({
+            "bash_command": "echo 2026-01-15",
+            "env": {"{{ key }}": "7", "LIST": ["2026-01-15", 3, null]},
+            "append_env": true,
+            "image": "{{ untouched }}",
+        })
+    );
+}
+
+#[test]
+fn native_rendering_gives_values() {
+    let mut spec = spec();
+    Arc::get_mut(&mut spec.run).unwrap().render_template_as_native_obj = true;
+    for (text, expected) in [
+        ("{{ params.rows }}", json!([3, "x", true, null])),
+        ("{{ params.n }}", json!(7)),
+        ("{{ '7' }}", json!(7)),
+        ("a{{ params.n }}", json!("a7")),
+        ("{{ params.n }}{{ params.n }}", json!(77)),
+        ("[{{ params.n }}, 'x', {'k': (1, 2)}, True, None, -1.5]", json!([7, "x", {"k": [1, 2]}, true, null, -1.5])),
+        ("[1, 2]x", json!("[1, 2]x")),
+        (" {{ [1] }}", json!(" [1]")),
+        ("{% if false %}x{% endif %}", json!("")),
+        ("{{ params.day }}", json!("2026-01-31")),
+        ("{{ logical_date }}", json!("2026-01-15T01:02:03+00:00")),
+        ("{{ 'yes' if params.n else 'no' }}", json!("yes")),
+        ("no template", json!("no template")),
+    ] {
+        spec.args = Map::from_iter([("bash_command".to_owned(), json!(text))]);
+        let rendered = render_fields(&spec, &values()).unwrap();
+        assert_eq!(rendered["bash_command"], expected, "{text}");
+    }
+}
+
+#[test]
+fn the_environment_is_always_text() {
+    let mut spec = spec();
+    Arc::get_mut(&mut spec.run).unwrap().render_template_as_native_obj = true;
+    spec.env = IndexMap::from([("N".to_owned(), "{{ params.n }}".to_owned()), ("P".to_owned(), "plain".to_owned())]);
+    let env = render_env(&spec, &Resolved::default()).unwrap();
+    assert_eq!(env["N"], "7");
+    assert_eq!(env["P"], "plain");
+    spec.env.insert("X".to_owned(), "{{ nope }}".to_owned());
+    let Err(RenderError::Failed(failure)) = render_env(&spec, &Resolved::default()) else { panic!() };
+    assert_eq!(failure.field, "env.X");
+}
+
+#[test]
+fn references_are_found_without_rendering() {
+    let args = json!({
+        "a": "{{ ti.xcom_pull(task_ids='x') }} {{ task_instance.xcom_pull('y', key=\"k\")[0] }} {{ ti.xcom_pull(ti.task_id) }}",
+        "b": ["{{ ti.xcom_pull(task_ids=['x', 'z'], map_indexes=2) }}", {"c": "{% if var.value.flag %}{{ conn.db.host }}{% endif %}"}],
+        "d": "ti.xcom_pull(task_ids='text') {{ my.conn.x }} {{ var.json.get('cfg', {}) }} {{ ti.xcom_pull(task_ids=names) }}",
+        "e": "{{ ti.xcom_pull(task_ids='x', key=k) }} {{ ti.xcom_pull(task_ids='o', dag_id='other') }} {{ broken",
+    });
+    let env = IndexMap::from([("E".to_owned(), "{{ var.value.env }}".to_owned())]);
+    let x = |task_id: &str, key: &str, map_index| Ref::XCom { task_id: task_id.into(), key: key.into(), map_index };
+    assert_eq!(
+        refs(args.as_object().unwrap(), &env),
+        [
+            x("x", "return_value", None),
+            x("y", "k", None),
+            x("x", "return_value", Some(2)),
+            x("z", "return_value", Some(2)),
+            variable("flag"),
+            Ref::Connection { conn_id: "db".into() },
+            variable("cfg"),
+            variable("env"),
+        ]
+    );
+}
+
+#[test]
+fn references_are_spelled_as_in_the_protocol() {
+    assert_eq!(
+        serde_json::to_value(xcom("t")).unwrap(),
+        json!({"kind": "xcom", "task_id": "t", "key": "return_value", "map_index": null})
+    );
+    assert_eq!(serde_json::to_value(variable("v")).unwrap(), json!({"kind": "variable", "key": "v"}));
+    let connection = Ref::Connection { conn_id: "c".into() };
+    assert_eq!(serde_json::to_value(connection).unwrap(), json!({"kind": "connection", "conn_id": "c"}));
+}
+
+#[test]
+fn syntax_filters_and_tests_are_checked_before_any_run() {
+    assert_eq!(check_syntax("plain {text}"), Ok(()));
+    assert_eq!(
+        check_syntax("{{ unknown_name | ds }} {% if x is defined %}{% endif %} {{ y | urlencode | center }}"),
+        Ok(())
+    );
+    let problem = |text| check_syntax(text).unwrap_err();
+    let unknown = problem("é\n  {{ foo | bar }}");
+    assert_eq!((unknown.kind, unknown.line, unknown.column), (SyntaxKind::UnknownFilter, 2, Some(12)));
+    assert_eq!(unknown.message, "there is no filter named `bar`");
+    assert_eq!(problem("{{ foo is bar }}").kind, SyntaxKind::UnknownTest);
+    let syntax = problem("a\n{{ foo bar }}");
+    assert_eq!((syntax.kind, syntax.line, syntax.column), (SyntaxKind::Syntax, 2, Some(8)));
+    assert_eq!(problem("{{ foo").kind, SyntaxKind::Syntax);
+    assert_eq!(problem("{% if x %}").kind, SyntaxKind::Syntax);
+}
+
+#[test]
+fn rendering_is_bounded_in_steps_and_output() {
+    let endless = "{% for i in range(100000) %}{% for j in range(100) %}{{ i }}{% endfor %}{% endfor %}";
+    assert_eq!(failed(endless).message, "the template takes too many steps");
+    let doubling = "{% set x = 'x' * 1000000 %}".to_owned() + &"{% set x = x ~ x %}".repeat(40);
+    assert_eq!(failed(&doubling).message, "the result is longer than 16 MiB");
+    let repeated = format!("{{% for i in range(100000) %}}{}{{% endfor %}}", "x".repeat(100_000));
+    assert_eq!(failed(&repeated).message, "the template takes too many steps");
+    assert_eq!(
+        failed("{% set x = 'x' * 1000000 %}{% for i in range(100) %}{{ x }}{% endfor %}").message,
+        "the result is longer than 16 MiB"
+    );
+    let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
+    assert!(check_syntax(&deep).is_err());
+}
+
+#[test]
+fn the_environment_of_commands_names_the_run() {
+    let env = airflow_ctx_env(&spec());
+    let get = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    assert_eq!(get("AIRFLOW_CTX_DAG_ID"), Some("sales"));
+    assert_eq!(get("AIRFLOW_CTX_TASK_ID"), Some("load"));
+    assert_eq!(get("AIRFLOW_CTX_DAG_RUN_ID"), Some("manual__1"));
+    assert_eq!(get("AIRFLOW_CTX_TRY_NUMBER"), Some("2"));
+    assert_eq!(get("AIRFLOW_CTX_LOGICAL_DATE"), Some("2026-01-15T01:02:03+00:00"));
+    assert_eq!(get("AIRFLOW_CTX_DAG_OWNER"), Some("etl"));
+    assert!(airflow_ctx_env(&without_logical_date()).iter().all(|(name, _)| name != "AIRFLOW_CTX_LOGICAL_DATE"));
+}
+
+proptest::proptest! {
+    /// Whatever a file contains, rendering ends and does not panic.
+    #[test]
+    fn rendering_any_text_ends(text in r#"(\{\{|\}\}|\{%|%\}|ds|ti|\.|\(|\)|'|"|\||[-+*/~\[\], ]|x|1|if |for |in |\n|é){0,24}"#) {
+        let _ = render(&text);
+        let _ = check_syntax(&text);
+        let _ = refs(&Map::from_iter([("a".to_owned(), Value::String(text))]), &IndexMap::new());
+    }
+}
