@@ -122,7 +122,7 @@ impl RunState {
 pub fn plan(state: &RunState, changes: &[Change], scope: Scope, now: DateTime<Utc>, ids: NewAttemptId<'_>) -> Plan {
     let mut work = Work::new(state, now, ids);
     work.take(changes);
-    work.timers(scope);
+    work.timers();
     if work.time_out() {
         return work.finish();
     }
@@ -312,11 +312,11 @@ impl<'a> Work<'a> {
     }
 
     /// Retries that are due and stops that took too long.
-    fn timers(&mut self, _scope: Scope) {
+    fn timers(&mut self) {
         for task in 0..self.state.tis.len() {
             let Some(ti) = self.ti(task) else { continue };
             match ti.state {
-                TaskInstanceState::UpForRetry if ti.next_retry_at.is_none_or(|at| at <= self.now) => {
+                TaskInstanceState::UpForRetry if self.retry_is_due(task) => {
                     self.look_at.insert((self.state.dag.rank(task), task));
                 }
                 TaskInstanceState::Restarting if ti.stopping.is_none_or(|stop| stop.deadline <= self.now) => {
@@ -327,13 +327,21 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// A try that failed in this very plan is written first, so that the archive has its end; without delay, the next plan
+    /// follows at once.
+    fn retry_is_due(&self, task: TaskIndex) -> bool {
+        self.state.ti(task).is_some_and(|ti| {
+            ti.state == TaskInstanceState::UpForRetry && ti.next_retry_at.is_none_or(|at| at <= self.now)
+        })
+    }
+
     /// Evaluates what may have become ready, upstream first, until nothing changes.
     fn evaluate(&mut self) {
         while let Some((_, task)) = self.look_at.pop_first() {
             let Some(ti) = self.ti(task) else { continue };
             let due = match ti.state {
                 TaskInstanceState::None => true,
-                TaskInstanceState::UpForRetry => ti.next_retry_at.is_none_or(|at| at <= self.now),
+                TaskInstanceState::UpForRetry => self.retry_is_due(task),
                 _ => false,
             };
             if !due {

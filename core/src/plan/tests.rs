@@ -99,6 +99,19 @@ fn a_retry_waits_its_delay_and_is_a_new_attempt_with_the_old_try_archived() {
 }
 
 #[test]
+fn a_retry_without_delay_is_planned_after_the_failed_try_was_written() {
+    let mut a = task("a", &[]);
+    a.retries = 1;
+    a.retry_delay = Duration::ZERO;
+    let mut sim = Sim::new(vec![a]);
+    sim.begin();
+    let wake_at = sim.fail("a").wake_at;
+    assert_eq!((sim.state_of("a"), wake_at), (S::UpForRetry, Some(start())));
+    assert_eq!(sim.wait(0).archive, [0]);
+    assert_eq!(sim.state_of("a"), S::Scheduled);
+}
+
+#[test]
 fn a_task_may_refuse_its_retries() {
     let mut a = task("a", &[]);
     a.retries = 3;
