@@ -11,9 +11,14 @@ pub mod audit;
 pub mod bundles;
 mod connect;
 pub mod dags;
+pub mod dispatch;
 mod error;
+pub mod jobs;
+pub mod liveness;
 pub mod nodes;
+pub mod plan;
 pub mod query;
+pub mod runs;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod versions;
@@ -21,3 +26,5 @@ pub mod wake;
 
 pub use connect::{Store, StoreConfig};
 pub use error::StoreError;
+/// One connection, inside a transaction or not; what most functions here take.
+pub use sqlx::PgConnection;

@@ -17,6 +17,9 @@ pub const STOPPED: &str = "stopped";
 /// `task_event.kind`: the attempt will never be heard of again. Body: [`Lost`].
 pub const LOST: &str = "lost";
 
+/// `task_event.kind`: the node took the attempt and did not start it in time; from the janitor. Body: `{}`.
+pub const LAUNCH_TIMEOUT: &str = "launch_timeout";
+
 /// The body of [`STARTED`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {

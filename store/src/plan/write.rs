@@ -1,0 +1,301 @@
+//! Writing plans: one data-modifying statement for a whole batch of runs.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use updraft_core::{
+    dag::TaskIndex,
+    plan::{CANCEL_GRACE, Plan, RunState, Ti},
+};
+use uuid::Uuid;
+
+use crate::{StoreError, dispatch::Classes};
+
+/// A decided plan, with the state it was made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    pub dag_fk: i64,
+    pub dag_version_id: i64,
+    pub state: &'a RunState,
+    pub plan: &'a Plan,
+    /// The run's tag from this commit on.
+    pub tag: i64,
+}
+
+/// What writing found.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Nodes with attempts to stop.
+    pub cancelled_on: BTreeSet<i64>,
+    /// Runs that were given a `stopped` event in this very transaction, because there was nothing to stop.
+    pub stopped_at_once: BTreeSet<i64>,
+    /// Whether attempts ended, so that capacity was given back.
+    pub freed: bool,
+    /// Whether attempts began to wait for a slot.
+    pub waiting: bool,
+}
+
+#[derive(Serialize)]
+struct RunJson {
+    id: i64,
+    tag: i64,
+    dag_version_id: i64,
+    state: &'static str,
+    queued_at: Option<DateTime<Utc>>,
+    start_date: Option<DateTime<Utc>>,
+    end_date: Option<DateTime<Utc>>,
+    wake_at: Option<DateTime<Utc>>,
+    cleared: i32,
+}
+
+#[derive(Serialize)]
+struct TiKeyJson<'a> {
+    dag_run_id: i64,
+    task_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct TiJson<'a> {
+    dag_run_id: i64,
+    task_id: &'a str,
+    state: &'static str,
+    attempt_id: Uuid,
+    try_number: i32,
+    max_tries: i32,
+    scheduled_dttm: Option<DateTime<Utc>>,
+    queued_dttm: Option<DateTime<Utc>>,
+    start_date: Option<DateTime<Utc>>,
+    end_date: Option<DateTime<Utc>>,
+    next_retry_at: Option<DateTime<Utc>>,
+    stopping_attempt: Option<Uuid>,
+    stop_deadline: Option<DateTime<Utc>>,
+    hostname: &'a str,
+    pid: Option<i32>,
+    failure_class: Option<&'static str>,
+    failure_reason: Option<&'a str>,
+    exit_code: Option<i64>,
+    rendered_fields: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct AttemptJson<'a> {
+    attempt_id: Uuid,
+    dag_run_id: i64,
+    task_id: &'a str,
+    try_number: i32,
+    dag_fk: i64,
+    class_id: i64,
+    priority_weight: i32,
+    run_order: DateTime<Utc>,
+    pool: &'a str,
+    pool_slots: u32,
+}
+
+#[derive(Serialize)]
+struct EndJson<'a> {
+    attempt_id: Uuid,
+    cancel: bool,
+    wanted: bool,
+    reason: &'a str,
+    deadline: Option<DateTime<Utc>>,
+}
+
+/// Writes the plans. `now` is Postgres' clock as read with the runs.
+///
+/// Called once per batch by the reactor and by API mutations. Every table is reached by its primary key. Postgres' whole
+/// statement sees one snapshot, so the archive holds the rows as they were before the update beside it.
+///
+/// # Errors
+/// [`StoreError::Inconsistent`] when a row that a plan names is not there: roll back and load the runs anew.
+pub async fn write(
+    connection: &mut PgConnection,
+    classes: &Classes,
+    now: DateTime<Utc>,
+    planned: &[Planned<'_>],
+) -> Result<Written, StoreError> {
+    classes.prepare(&mut *connection, planned).await?;
+    let mut runs = Vec::with_capacity(planned.len());
+    let (mut archive, mut xcoms, mut tis, mut attempts, mut ends) = (vec![], vec![], vec![], vec![], vec![]);
+    for one in planned {
+        let (state, plan) = (one.state, one.plan);
+        let id = state.run.id;
+        let key = |task: &TaskIndex| TiKeyJson { dag_run_id: id, task_id: state.dag.tasks[*task].task_id.as_str() };
+        let run = plan.run.as_ref().unwrap_or(&state.run);
+        runs.push(RunJson {
+            id,
+            tag: one.tag,
+            dag_version_id: one.dag_version_id,
+            state: run.state.as_str(),
+            queued_at: run.queued_at,
+            start_date: run.start_date,
+            end_date: run.end_date,
+            wake_at: plan.wake_at,
+            cleared: plan.cleared_runs,
+        });
+        archive.extend(plan.archive.iter().map(key));
+        xcoms.extend(plan.forget_xcoms.iter().map(key));
+        for (task, ti) in &plan.tis {
+            let rendered = plan.rendered.iter().find(|(of, _)| of == task).map(|(_, value)| value);
+            tis.push(ti_json(id, state.dag.tasks[*task].task_id.as_str(), ti, rendered));
+        }
+        for new in &plan.attempts {
+            let task = &state.dag.tasks[new.task];
+            attempts.push(AttemptJson {
+                attempt_id: new.attempt.0,
+                dag_run_id: id,
+                task_id: task.task_id.as_str(),
+                try_number: new.try_number,
+                dag_fk: one.dag_fk,
+                class_id: classes.id(&state.dag, task)?,
+                priority_weight: state.dag.effective_priority(new.task),
+                run_order: run.logical_date.or(run.queued_at).unwrap_or(now),
+                pool: &task.pool,
+                pool_slots: task.pool_slots,
+            });
+        }
+        ends.extend(plan.ended.iter().map(|attempt| EndJson {
+            attempt_id: attempt.0,
+            cancel: false,
+            wanted: false,
+            reason: "",
+            deadline: None,
+        }));
+        ends.extend(plan.cancels.iter().map(|cancel| EndJson {
+            attempt_id: cancel.attempt.0,
+            cancel: true,
+            wanted: cancel.wanted,
+            reason: &cancel.reason,
+            deadline: Some(cancel.deadline),
+        }));
+    }
+    let waiting = !attempts.is_empty();
+    let (expected_runs, expected_tis, expected_ends) = (runs.len() as i64, tis.len() as i64, ends.len() as i64);
+    let grace_ms = i64::try_from(CANCEL_GRACE.as_millis()).expect("seconds fit");
+    let row = sqlx::query!(
+        r#"
+        with gone as (
+            delete from attempt a
+            using json_to_recordset($1::text::json) as e(attempt_id uuid, cancel boolean, wanted boolean, reason text, deadline timestamptz)
+            where a.attempt_id = e.attempt_id
+            returning a.attempt_id, a.dag_run_id, a.task_id, a.map_index, a.executor_id, a.handed_at,
+                      e.cancel, e.wanted, e.reason, e.deadline
+        ), cancels as (
+            insert into attempt_cancel (attempt_id, dag_run_id, task_id, map_index, executor_id, reason, grace_ms, deadline)
+            select attempt_id, dag_run_id, task_id, map_index, executor_id, reason, $2, deadline
+            from gone where cancel and handed_at is not null
+            on conflict do nothing
+            returning executor_id
+        ), nothing_to_stop as (
+            insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+            select dag_run_id, task_id, map_index, attempt_id, 'stopped', '{}' from gone where wanted and handed_at is null
+            returning dag_run_id
+        ), archived as (
+            insert into task_instance_history
+                (dag_run_id, task_id, map_index, try_number, attempt_id, state, max_tries, scheduled_dttm, queued_dttm, start_date,
+                 end_date, hostname, pid, operator, pool, pool_slots, queue, priority_weight, failure_class, failure_reason,
+                 exit_code, rendered_fields)
+            select t.dag_run_id, t.task_id, t.map_index, t.try_number, t.attempt_id,
+                   -- Airflow 3: an archived try is never unfinished.
+                   case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then t.state else 'failed' end,
+                   t.max_tries, t.scheduled_dttm, t.queued_dttm, t.start_date, coalesce(t.end_date, $3), t.hostname, t.pid,
+                   t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, t.failure_class, t.failure_reason, t.exit_code,
+                   t.rendered_fields
+            from task_instance t
+            join json_to_recordset($4::text::json) as k(dag_run_id bigint, task_id text)
+              on t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = -1
+            on conflict do nothing
+        ), forgotten as (
+            delete from xcom x using json_to_recordset($5::text::json) as k(dag_run_id bigint, task_id text)
+            where x.dag_run_id = k.dag_run_id and x.task_id = k.task_id and x.map_index = -1
+        ), tis as (
+            update task_instance t
+            set state = w.state, attempt_id = w.attempt_id, try_number = w.try_number, max_tries = w.max_tries,
+                scheduled_dttm = w.scheduled_dttm, queued_dttm = w.queued_dttm, start_date = w.start_date, end_date = w.end_date,
+                next_retry_at = w.next_retry_at, stopping_attempt = w.stopping_attempt, stop_deadline = w.stop_deadline,
+                hostname = w.hostname, pid = w.pid, failure_class = w.failure_class, failure_reason = w.failure_reason,
+                exit_code = w.exit_code, updated_at = $3,
+                rendered_fields = case when w.attempt_id = t.attempt_id then coalesce(w.rendered_fields, t.rendered_fields) end
+            from json_to_recordset($6::text::json) as w(
+                dag_run_id bigint, task_id text, state text, attempt_id uuid, try_number integer, max_tries integer,
+                scheduled_dttm timestamptz, queued_dttm timestamptz, start_date timestamptz, end_date timestamptz,
+                next_retry_at timestamptz, stopping_attempt uuid, stop_deadline timestamptz, hostname text, pid integer,
+                failure_class text, failure_reason text, exit_code bigint, rendered_fields jsonb)
+            where t.dag_run_id = w.dag_run_id and t.task_id = w.task_id and t.map_index = -1
+            returning 1
+        ), attempts as (
+            insert into attempt (attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight,
+                                 run_order, pool, pool_slots)
+            select attempt_id, dag_run_id, task_id, -1, try_number, dag_fk, class_id, priority_weight, run_order, pool, pool_slots
+            from json_to_recordset($7::text::json) as n(
+                attempt_id uuid, dag_run_id bigint, task_id text, try_number integer, dag_fk bigint, class_id bigint,
+                priority_weight integer, run_order timestamptz, pool text, pool_slots integer)
+        ), runs as (
+            update dag_run r
+            set tag = w.tag, dag_version_id = w.dag_version_id, state = w.state, queued_at = w.queued_at,
+                start_date = w.start_date, end_date = w.end_date, wake_at = w.wake_at, last_scheduling_decision = $3,
+                clear_number = r.clear_number + w.cleared, plan_failures = 0, quarantine_reason = null, updated_at = $3
+            from json_to_recordset($8::text::json) as w(
+                id bigint, tag bigint, dag_version_id bigint, state text, queued_at timestamptz, start_date timestamptz,
+                end_date timestamptz, wake_at timestamptz, cleared integer)
+            where r.id = w.id
+            returning 1
+        )
+        select (select count(*) from runs) as "runs!", (select count(*) from tis) as "tis!", (select count(*) from gone) as "gone!",
+               array(select distinct executor_id from cancels) as "cancelled_on!",
+               array(select distinct dag_run_id from nothing_to_stop) as "stopped!"
+        "#,
+        json(&ends)?,
+        grace_ms,
+        now,
+        json(&archive)?,
+        json(&xcoms)?,
+        json(&tis)?,
+        json(&attempts)?,
+        json(&runs)?,
+    )
+    .fetch_one(connection)
+    .await?;
+    if (row.runs, row.tis, row.gone) != (expected_runs, expected_tis, expected_ends) {
+        return Err(StoreError::Inconsistent(format!(
+            "a plan named {expected_runs} runs, {expected_tis} task instances and {expected_ends} attempts; it met {}, {} and {}",
+            row.runs, row.tis, row.gone
+        )));
+    }
+    Ok(Written {
+        cancelled_on: row.cancelled_on.into_iter().collect(),
+        stopped_at_once: row.stopped.into_iter().collect(),
+        freed: expected_ends > 0,
+        waiting,
+    })
+}
+
+fn ti_json<'a>(dag_run_id: i64, task_id: &'a str, ti: &'a Ti, rendered: Option<&'a Value>) -> TiJson<'a> {
+    TiJson {
+        dag_run_id,
+        task_id,
+        state: ti.state.as_str(),
+        attempt_id: ti.attempt.0,
+        try_number: ti.try_number,
+        max_tries: ti.max_tries,
+        scheduled_dttm: ti.scheduled_dttm,
+        queued_dttm: ti.queued_dttm,
+        start_date: ti.start_date,
+        end_date: ti.end_date,
+        next_retry_at: ti.next_retry_at,
+        stopping_attempt: ti.stopping.map(|stopping| stopping.attempt.0),
+        stop_deadline: ti.stopping.map(|stopping| stopping.deadline),
+        hostname: &ti.hostname,
+        pid: ti.pid,
+        failure_class: ti.failure.as_ref().map(|failure| failure.class.as_str()),
+        failure_reason: ti.failure.as_ref().map(|failure| failure.reason.as_str()),
+        exit_code: ti.exit_code,
+        rendered_fields: rendered,
+    }
+}
+
+fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
+    Ok(serde_json::to_string(rows)?)
+}

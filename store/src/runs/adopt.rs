@@ -1,0 +1,52 @@
+//! A folder's runs follow the latest DAG version (semantics §14): fix the file, clear, and the fixed task runs.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use updraft_core::dag::Dag;
+
+use super::create::insert_instances;
+use crate::{StoreError, plan::RunRow};
+
+/// Brings a locked run to another version of its DAG: instances of new tasks are added, unfinished ones of tasks that are gone
+/// become `removed` and their attempts are fenced. The caller loads the run afterwards and writes `dag_version_id` with its plan.
+pub async fn adopt(
+    connection: &mut PgConnection,
+    row: &RunRow,
+    dag: &Dag,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let tasks: Vec<String> = dag.tasks.iter().map(|task| task.task_id.to_string()).collect();
+    let deadline = now + updraft_core::plan::CANCEL_GRACE;
+    let grace_ms = i64::try_from(updraft_core::plan::CANCEL_GRACE.as_millis()).expect("seconds fit");
+    sqlx::query!(
+        "with gone as (
+             delete from attempt where dag_run_id = $1 and task_id <> all($2)
+             returning attempt_id, dag_run_id, task_id, map_index, executor_id, handed_at
+         ), cancels as (
+             insert into attempt_cancel (attempt_id, dag_run_id, task_id, map_index, executor_id, reason, grace_ms, deadline)
+             select attempt_id, dag_run_id, task_id, map_index, executor_id, 'the task was removed from the DAG', $3, $4
+             from gone where handed_at is not null on conflict do nothing
+         )
+         update task_instance set state = 'removed', end_date = $5, updated_at = $5
+         where dag_run_id = $1 and task_id <> all($2)
+           and state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')",
+        row.run.id,
+        &tasks,
+        grace_ms,
+        deadline,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    // A task that came back is undecided again.
+    sqlx::query!(
+        "update task_instance set state = 'none', start_date = null, end_date = null, updated_at = $3
+         where dag_run_id = $1 and state = 'removed' and task_id = any($2)",
+        row.run.id,
+        &tasks,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    insert_instances(connection, row.run.id, dag, row.run.logical_date, row.run.run_type).await
+}

@@ -1,0 +1,189 @@
+//! Making a run with its task instances: one statement each, whatever the number of tasks.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use thiserror::Error;
+use updraft_core::{
+    dag::Dag,
+    ids::RunId,
+    state::DagRunType,
+    timetable::{DataInterval, infer_manual_data_interval, run_id},
+};
+
+use crate::{StoreError, versions::DagCache};
+
+/// A run to insert, in state `queued`.
+#[derive(Clone, Debug)]
+pub struct NewRun<'a> {
+    pub dag_fk: i64,
+    pub dag: &'a Dag,
+    pub dag_version_id: i64,
+    pub run_type: DagRunType,
+    pub run_id: RunId,
+    pub logical_date: Option<DateTime<Utc>>,
+    pub data_interval: Option<DataInterval>,
+    pub run_after: DateTime<Utc>,
+    pub conf: Option<&'a Value>,
+    pub note: Option<&'a str>,
+    /// Airflow's `DagRunTriggeredByType`: `rest_api`, `ui`, `cli`, `timetable`, …
+    pub triggered_by: &'a str,
+    pub user: Option<&'a str>,
+}
+
+/// A run that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Trigger<'a> {
+    pub dag_id: &'a str,
+    /// Checked by the caller (`timetable::check_run_id`); `None`: made from `run_after`.
+    pub run_id: Option<RunId>,
+    pub logical_date: Option<DateTime<Utc>>,
+    /// `None` with a logical date: inferred from the timetable; without one: none.
+    pub data_interval: Option<DataInterval>,
+    /// `None`: now.
+    pub run_after: Option<DateTime<Utc>>,
+    pub conf: Option<&'a Value>,
+    pub note: Option<&'a str>,
+    pub triggered_by: &'a str,
+    pub user: Option<&'a str>,
+}
+
+/// Why a run cannot be made.
+#[derive(Debug, Error)]
+pub enum TriggerError {
+    #[error("the Dag with ID: `{0}` was not found")]
+    DagNotFound(String),
+    /// Includes the violated constraints `dag_run_run_id_key` and `dag_run_logical_date_key`.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Inserts a manual run of the latest version and returns its key. Commit, then ring [`Signal::Dags`](crate::wake::Signal::Dags).
+///
+/// A paused DAG's run is created and stays queued, as in Airflow.
+pub async fn trigger(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    trigger: &Trigger<'_>,
+) -> Result<i64, TriggerError> {
+    let row = sqlx::query!(
+        r#"select id, latest_version_id, now() as "now!" from dag where dag_id = $1 and not is_stale"#,
+        trigger.dag_id
+    )
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(StoreError::from)?;
+    let not_found = || TriggerError::DagNotFound(trigger.dag_id.to_owned());
+    let row = row.ok_or_else(not_found)?;
+    let version = row.latest_version_id.ok_or_else(not_found)?;
+    let dag = dags.get(&mut *connection, version).await?;
+    let run_after = trigger.run_after.unwrap_or(row.now);
+    let data_interval = trigger
+        .data_interval
+        .or_else(|| trigger.logical_date.map(|date| infer_manual_data_interval(&dag.schedule, date)));
+    let new = NewRun {
+        dag_fk: row.id,
+        dag: &dag,
+        dag_version_id: version,
+        run_type: DagRunType::Manual,
+        run_id: trigger.run_id.clone().unwrap_or_else(|| run_id(DagRunType::Manual, run_after)),
+        logical_date: trigger.logical_date,
+        data_interval,
+        run_after,
+        conf: trigger.conf,
+        note: trigger.note,
+        triggered_by: trigger.triggered_by,
+        user: trigger.user,
+    };
+    Ok(insert(connection, &new).await?)
+}
+
+/// Inserts the run, its conf and note, and one task instance per task whose dates include it (semantics §9.5).
+///
+/// # Errors
+/// [`StoreError::Constraint`] when the run id or the logical date exists.
+pub(super) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> Result<i64, StoreError> {
+    let id = sqlx::query_scalar!(
+        "insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
+                              run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version)
+         select $1, $2, $3, 'queued', $4, $5, $6, $7, $8, now(), $9, $10, $11, v.bundle_version
+         from dag_version v where v.id = $11
+         returning id",
+        new.dag_fk,
+        new.run_id.as_str(),
+        rand::random::<i64>(),
+        new.run_type.as_str(),
+        new.logical_date,
+        new.data_interval.map(|interval| interval.start),
+        new.data_interval.map(|interval| interval.end),
+        new.run_after,
+        new.triggered_by,
+        new.user,
+        new.dag_version_id
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if let Some(conf) = new.conf {
+        sqlx::query!("insert into dag_run_conf (dag_run_id, conf) values ($1, $2)", id, conf)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if let Some(note) = new.note {
+        sqlx::query!(
+            "insert into dag_run_note (dag_run_id, content, user_name) values ($1, $2, $3)",
+            id,
+            note,
+            new.user
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    insert_instances(connection, id, new.dag, new.logical_date, new.run_type).await?;
+    Ok(id)
+}
+
+/// Inserts the instances that the run lacks.
+pub(super) async fn insert_instances(
+    connection: &mut PgConnection,
+    dag_run_id: i64,
+    dag: &Dag,
+    logical_date: Option<DateTime<Utc>>,
+    run_type: DagRunType,
+) -> Result<(), StoreError> {
+    let (mut ids, mut operators, mut pools, mut slots, mut queues, mut weights, mut tries) =
+        (vec![], vec![], vec![], vec![], vec![], vec![], vec![]);
+    for (index, task) in dag.tasks.iter().enumerate() {
+        let excluded = logical_date.is_some_and(|date| {
+            task.start_date.is_some_and(|start| start > date) || task.end_date.is_some_and(|end| end < date)
+        });
+        if excluded && run_type != DagRunType::Backfill {
+            continue;
+        }
+        ids.push(task.task_id.to_string());
+        operators.push(task.operator_class.rsplit('.').next().unwrap_or_default().to_owned());
+        pools.push(task.pool.clone());
+        slots.push(i32::try_from(task.pool_slots).unwrap_or(i32::MAX));
+        queues.push(task.queue.clone());
+        weights.push(dag.effective_priority(index));
+        tries.push(i32::try_from(task.retries).unwrap_or(i32::MAX));
+    }
+    sqlx::query!(
+        "insert into task_instance (dag_run_id, task_id, map_index, attempt_id, operator, pool, pool_slots, queue,
+                                    priority_weight, max_tries)
+         select $1, n.task_id, -1, gen_random_uuid(), n.operator, n.pool, n.pool_slots, n.queue, n.priority_weight, n.max_tries
+         from unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::integer[], $8::integer[])
+              as n(task_id, operator, pool, pool_slots, queue, priority_weight, max_tries)
+         on conflict do nothing",
+        dag_run_id,
+        &ids,
+        &operators,
+        &pools,
+        &slots,
+        &queues,
+        &weights,
+        &tries
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

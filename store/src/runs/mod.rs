@@ -1,0 +1,19 @@
+//! DAG runs as a whole: making them, starting them, and what users do to them.
+//!
+//! Runs are created and started under their `dag` row (`max_active_runs`); everything else here holds one run's lock.
+//! Callers commit, then ring: [`Signal::Dags`](crate::wake::Signal::Dags) after [`trigger`] and [`create_due`],
+//! [`Outcome::ring`] after the mutations.
+
+mod adopt;
+mod create;
+mod due;
+mod mutate;
+mod start;
+
+pub use self::{
+    adopt::adopt,
+    create::{NewRun, Trigger, TriggerError, trigger},
+    due::{create_due, next_due},
+    mutate::{ClearRequest, Mutated, Outcome, clear, delete, mark},
+    start::{next_start, start_queued},
+};
