@@ -1,1 +1,74 @@
-//! Updraft.
+//! The scheduler: decides what runs next and places it on nodes. Any number of them run at once, all active.
+//!
+//! It holds no state that Postgres does not: its cache of runs is checked against their tags under their locks, so killing it
+//! between any two steps loses nothing. It never talks to executors; it writes rows and rings the bell.
+//!
+//! Where to start reading: [`run`]; [`reactor`] (wake → plan → dispatch), [`timetables`] (runs that are due),
+//! [`janitor`] (lost nodes).
+
+mod heartbeat;
+mod janitor;
+mod prefer;
+mod reactor;
+mod run_cache;
+mod timetables;
+
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use updraft_store::{Store, StoreError, versions::DagCache};
+use uuid::Uuid;
+
+/// What a scheduler needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Attempts that may be placed at once in the whole deployment.
+    pub parallelism: u32,
+    /// A node that was silent for this long is lost.
+    pub lease: Duration,
+    /// Shown in `/jobs`.
+    pub hostname: String,
+    /// Task instances kept in memory, at most; runs beyond are read again when something happens to them.
+    pub cached_instances: usize,
+}
+
+/// Why a scheduler stopped without being asked.
+#[derive(Debug, Error)]
+pub enum SchedulerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A loop panicked: a bug. The process should be restarted; nothing is lost.
+    #[error("a scheduler task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Schedules until `shutdown`. Database outages are survived; only a bug returns early.
+pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> Result<(), SchedulerError> {
+    let id = Uuid::new_v4();
+    let dags = DagCache::default();
+    let (live, live_schedulers) = watch::channel(vec![id]);
+    let mut tasks: JoinSet<Result<(), SchedulerError>> = JoinSet::new();
+    let stop = shutdown.child_token();
+
+    tasks.spawn(heartbeat::run(store.clone(), id, config.hostname.clone(), live, stop.clone()));
+    tasks.spawn(timetables::run(store.clone(), dags.clone(), stop.clone()));
+    tasks.spawn(janitor::run(store.clone(), config.lease, stop.clone()));
+    let reactor = reactor::Reactor::new(store.clone(), dags, &config, prefer::Preference::new(id, live_schedulers));
+    tasks.spawn(reactor.run(stop.clone()));
+    tracing::info!(scheduler = %id, "the scheduler is running");
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.map_err(SchedulerError::from).and_then(|result| result);
+        if ended.is_err() && outcome.is_ok() {
+            outcome = ended;
+        }
+        // One loop ended: by shutdown, or by a bug that must not leave half a scheduler running.
+        stop.cancel();
+    }
+    if let Err(error) = updraft_store::jobs::end(store.pool(), id).await {
+        tracing::debug!(%error, "the scheduler's end could not be noted; it will be taken for dead");
+    }
+    outcome
+}

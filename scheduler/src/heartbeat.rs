@@ -1,0 +1,44 @@
+//! Says that this scheduler lives, and learns which others do.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use updraft_store::{Store, jobs};
+use uuid::Uuid;
+
+use crate::SchedulerError;
+
+/// Airflow's `job_heartbeat_sec`.
+const EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(
+    store: Store,
+    id: Uuid,
+    hostname: String,
+    live: watch::Sender<Vec<Uuid>>,
+    stop: CancellationToken,
+) -> Result<(), SchedulerError> {
+    loop {
+        match beat(&store, id, &hostname).await {
+            Ok(schedulers) => {
+                live.send_if_modified(|known| {
+                    let changed = *known != schedulers;
+                    known.clone_from(&schedulers);
+                    changed
+                });
+            }
+            // Others will think this one dead and take its runs; that costs nothing but a preference.
+            Err(error) => tracing::warn!(%error, "the heartbeat could not be written"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn beat(store: &Store, id: Uuid, hostname: &str) -> Result<Vec<Uuid>, updraft_store::StoreError> {
+    jobs::heartbeat(store.pool(), id, jobs::SCHEDULER, hostname).await?;
+    jobs::live_schedulers(store.pool()).await
+}
