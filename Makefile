@@ -37,8 +37,7 @@ fmt: ## format the code
 	cargo fmt --all
 
 bench: ## how fast it is, beside floors measured in the same run
-	cargo build --release
-	tools/test-env.sh target/release/updraft bench
+	tools/test-env.sh cargo bench --bench engine -- $(ARGS)
 
 sqlx: ## renew .sqlx/ after a change of SQL
 	tools/test-env.sh tools/sqlx.sh write

@@ -1,0 +1,109 @@
+//! What the machine does without us, measured in the same run with the same concurrency.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bollard::{
+    Docker,
+    models::ContainerCreateBody,
+    query_parameters::{
+        CreateContainerOptionsBuilder, RemoveContainerOptions, StartContainerOptions, WaitContainerOptions,
+    },
+};
+use futures::StreamExt;
+
+use crate::instance::{Instance, SLOTS};
+
+pub(crate) async fn docker_answers() -> bool {
+    match Docker::connect_with_unix_defaults() {
+        Ok(docker) => docker.ping().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Name and value of each floor.
+pub(crate) async fn measure(instance: &Instance, docker: bool) -> Vec<(String, String)> {
+    let mut floors = vec![(format!("fork+exec true, {SLOTS} at a time"), format!("{:.0}/s", fork_exec()))];
+    if docker {
+        let rate = containers(60).await;
+        floors.push((format!("Docker API: create, start, wait, remove, {SLOTS} at a time"), format!("{rate:.1}/s")));
+    }
+    floors.push(("pgbench simple-update, 8 clients, same Postgres".into(), pgbench(instance)));
+    floors
+}
+
+fn fork_exec() -> f64 {
+    let each = 60;
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..SLOTS {
+            scope.spawn(|| {
+                for _ in 0..each {
+                    let status = Command::new("/bin/true").stdin(Stdio::null()).status().unwrap();
+                    assert!(status.success());
+                }
+            });
+        }
+    });
+    f64::from(SLOTS * each) / begin.elapsed().as_secs_f64()
+}
+
+async fn containers(count: usize) -> f64 {
+    let docker = Docker::connect_with_unix_defaults().unwrap();
+    let begin = Instant::now();
+    let all = futures::stream::iter(0..count).for_each_concurrent(SLOTS as usize, |number| {
+        let docker = docker.clone();
+        async move {
+            let name = format!("updraft-bench-floor-{}-{number}", std::process::id());
+            let options = CreateContainerOptionsBuilder::default().name(&name).build();
+            let body = ContainerCreateBody {
+                image: Some("busybox".into()),
+                cmd: Some(vec!["true".into()]),
+                ..ContainerCreateBody::default()
+            };
+            docker.create_container(Some(options), body).await.unwrap();
+            docker.start_container(&name, None::<StartContainerOptions>).await.unwrap();
+            while docker
+                .wait_container(&name, None::<WaitContainerOptions>)
+                .next()
+                .await
+                .is_some_and(|end| end.is_err())
+            {}
+            docker.remove_container(&name, None::<RemoveContainerOptions>).await.unwrap();
+        }
+    });
+    all.await;
+    count as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// Commits per second of a small durable transaction on the instance's own server.
+fn pgbench(instance: &Instance) -> String {
+    let Some(folder) = programs() else { return "no pgbench on this machine".into() };
+    let socket = instance.socket_folder();
+    let run = |program: &str, arguments: &[&str]| {
+        Command::new(folder.join(program))
+            .args(["-h", socket.to_str().expect("a Unicode path"), "-U", "updraft"])
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    run("createdb", &["bench"]);
+    run("pgbench", &["-i", "-q", "-s", "5", "bench"]);
+    let seconds = Duration::from_secs(5).as_secs().to_string();
+    let output = run("pgbench", &["-N", "-c", "8", "-j", "2", "-T", &seconds, "bench"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
+    rate.map_or_else(|| String::from_utf8_lossy(&output.stderr).trim().to_owned(), |rate| format!("{rate:.0}/s"))
+}
+
+fn programs() -> Option<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .collect();
+    folders.sort();
+    folders.into_iter().rev().find(|folder| folder.join("pgbench").is_file())
+}

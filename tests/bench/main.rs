@@ -1,0 +1,96 @@
+//! How fast the engine is, beside floors measured in the same run: `make bench`, or `cargo bench --bench engine`.
+//!
+//! Starts a throw-away standalone (private Postgres with its durable defaults), runs each workload, and prints one table.
+//! Figures are throughput (tasks ended per second, from the trigger to the end of the last run) and the time from the end of a
+//! task's last upstream to its start. For process tasks that time comes from clocks read inside the tasks; for the others from
+//! the node's or the scheduler's instants in the API.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot go on panics")]
+
+mod floors;
+mod instance;
+mod workload;
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use self::{
+    instance::Instance,
+    workload::{Kind, Measured, Shape, Workload},
+};
+
+#[tokio::main]
+async fn main() {
+    // `cargo bench` appends `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let only: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
+
+    let instance = Instance::start().await;
+    println!("first start on an empty data folder: {:.2} s", instance.start_seconds);
+    let instance = instance.restart().await;
+    println!("start on an existing data folder:    {:.2} s", instance.start_seconds);
+
+    let docker = floors::docker_answers().await;
+    if !docker {
+        println!("no Docker daemon answers: Docker tasks are left out");
+    }
+    let mut rows = Vec::new();
+    for workload in workloads(quick) {
+        let skipped = workload.kind == Kind::Docker && !docker;
+        let chosen = only.is_empty() || only.iter().any(|word| workload.name().contains(word.as_str()));
+        if chosen && !skipped {
+            eprintln!("running {}", workload.name());
+            let measured = workload.run(&instance).await;
+            rows.push((workload.name(), measured));
+        }
+    }
+    eprintln!("measuring the floors");
+    let floors = floors::measure(&instance, docker).await;
+    let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
+    print(&rows);
+    println!();
+    for (name, value) in floors {
+        println!("floor: {name:52} {value}");
+    }
+    println!("idle: {idle}");
+}
+
+fn workloads(quick: bool) -> Vec<Workload> {
+    let mut all = Vec::new();
+    for kind in [Kind::Noop, Kind::Process, Kind::Docker, Kind::Empty] {
+        let slow = kind == Kind::Docker;
+        let (chain, fan, runs) = if quick { (20, 100, 5) } else { (50, 500, 20) };
+        let fan = if slow { fan / 5 } else { fan };
+        let runs = if slow { runs / 5 } else { runs };
+        let chain = if slow { chain / 2 } else { chain };
+        all.push(Workload { kind, shape: Shape::Chain(chain), runs: 1 });
+        all.push(Workload { kind, shape: Shape::Fan(fan), runs: 1 });
+        all.push(Workload { kind, shape: Shape::Chain(10), runs });
+    }
+    all
+}
+
+fn print(rows: &[(String, Measured)]) {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["workload", "tasks", "seconds", "tasks/s", "p50 ms", "p95 ms", "p99 ms"]);
+    for (name, measured) in rows {
+        let gap = |share: f64| measured.gap_ms(share).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+        table.add_row([
+            name.clone(),
+            measured.tasks.to_string(),
+            format!("{:.2}", measured.seconds),
+            format!("{:.0}", measured.tasks as f64 / measured.seconds),
+            gap(0.50),
+            gap(0.95),
+            gap(0.99),
+        ]);
+    }
+    for column in 1..7 {
+        table.column_mut(column).expect("there are seven columns").set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+}
