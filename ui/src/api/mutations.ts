@@ -64,7 +64,7 @@ function clearTasks(
 
 /** What `useClear` would clear; changes nothing. */
 export const clearPreview = (request: ClearRequest) => ({
-  queryKey: ["run", request.dagId, request.runId, "clear", request] as const,
+  queryKey: ["clearPreview", request] as const,
   queryFn: ({ signal }: { signal: AbortSignal }) => clearTasks(request, true, signal),
   staleTime: 0,
   gcTime: 0,

@@ -20,6 +20,7 @@ const GLYPHS = {
   again: "M9 6.2a3 3 0 1 1-1-2.3M8.8 2v2.4H6.4",
   back: "M3 6.2a3 3 0 1 0 1-2.3M3.2 2v2.4h2.4",
   clock: "M6 3.4V6l1.8 1.2M6 1.8a4.2 4.2 0 1 1 0 8.4 4.2 4.2 0 0 1 0-8.4",
+  glass: "M4 2.5h4M4 9.5h4M4.3 2.5c0 2.4 3.4 4.6 3.4 7M7.7 2.5c0 2.4-3.4 4.6-3.4 7",
   dots: "M3 6h.01M6 6h.01M9 6h.01",
   moon: "M8.8 7.4A3.6 3.6 0 0 1 4.9 2.8 3.7 3.7 0 1 0 8.8 7.4z",
   hand: "M4 6.5V3.2M6 6V2.4M8 6.5V3.2M3.4 6.4c0 4 5.2 4 5.2 0",
@@ -35,7 +36,7 @@ export const LOOKS: Record<StateWord, Look> = {
   running: { family: "moving", fill: "solid", glyph: GLYPHS.play },
   restarting: { family: "moving", fill: "half", glyph: GLYPHS.again },
   up_for_retry: { family: "retrying", fill: "solid", glyph: GLYPHS.back },
-  up_for_reschedule: { family: "retrying", fill: "outline", glyph: GLYPHS.clock },
+  up_for_reschedule: { family: "retrying", fill: "outline", glyph: GLYPHS.glass },
   awaiting_input: { family: "human", fill: "solid", glyph: GLYPHS.hand },
   scheduled: { family: "idle", fill: "outline", glyph: GLYPHS.clock },
   queued: { family: "idle", fill: "half", glyph: GLYPHS.dots },
@@ -46,7 +47,7 @@ export const LOOKS: Record<StateWord, Look> = {
 
 /** The API says `null` for a task about which nothing is decided yet; a word of a newer server is shown as that too. */
 export function stateWord(state: string | null): StateWord {
-  return state !== null && state in LOOKS ? (state as StateWord) : "none";
+  return state !== null && Object.hasOwn(LOOKS, state) ? (state as StateWord) : "none";
 }
 
 const FINISHED: ReadonlySet<StateWord> = new Set(["success", "skipped", "failed", "upstream_failed", "removed"]);

@@ -6,6 +6,8 @@ const plural = new Intl.PluralRules("en");
 const count = (n: number, one: string, many: string) => `${n} ${plural.select(n) === "one" ? one : many}`;
 const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
 
+const list = (value: unknown) => (Array.isArray(value) ? value.map(text).join(", ") : text(value));
+
 export type Params = Record<string, unknown>;
 
 export const strings = {
@@ -35,7 +37,7 @@ export const strings = {
     username: "User name",
     password: "Password",
     submit: "Sign in",
-    hint: "`updraft standalone` prints the password of the user admin when it starts.",
+    hint: "“updraft standalone” prints the password of the user “admin” when it starts.",
     wrong: "User name or password is wrong.",
     expired: "Your session has ended. Please sign in again.",
   },
@@ -117,6 +119,7 @@ export const strings = {
     title: (task: string) => `Log of ${task}`,
     tries: "Tries",
     try: (n: number) => `Try ${n}`,
+    tryIs: (n: number, state: string) => `Try ${n}: ${state}`,
     region: "Log lines",
     empty: "This try has written nothing yet.",
     emptyDone: "This try wrote nothing.",
@@ -153,7 +156,21 @@ export const strings = {
     asset_materialization: "asset materialization",
   },
   /** Why a task does not run: one sentence per code of `updraft_core::explain`. */
-  reasons: {} as Record<string, (params: Params) => string>,
+  reasons: {
+    pool_missing: ({ pool }) => `The pool ${text(pool)} does not exist; it runs once somebody creates it.`,
+    pool_full: ({ pool, used, slots, needs }) =>
+      `The pool ${text(pool)} is full: ${text(used)} of ${text(slots)} slots are taken and it needs ${text(needs)}.`,
+    pool_too_small: ({ pool, slots, needs }) =>
+      `It needs ${text(needs)} slots of the pool ${text(pool)}, which has only ${text(slots)}.`,
+    nodes_full: ({ nodes, slots }) => `Every node that could run it is full: ${list(nodes)} (${text(slots)} slots).`,
+    no_node: ({ queue, live_nodes }) =>
+      live_nodes === 0
+        ? "No executor node is connected."
+        : `None of the ${text(live_nodes)} connected nodes serves the queue ${text(queue)} with the labels it asks for.`,
+    parallelism: ({ limit }) => `The whole deployment already runs its limit of ${text(limit)} tasks.`,
+    max_active_tasks: ({ limit }) => `The run already has its limit of ${text(limit)} active tasks.`,
+    max_active_tis_per_dag: ({ limit }) => `The task already runs ${text(limit)} times, which is its limit.`,
+  } as Record<string, (params: Params) => string>,
   unknownReason: (code: string, params: Params) => {
     const details = Object.entries(params).map(([key, value]) => `${key.replaceAll("_", " ")}: ${text(value)}`);
     const sentence = code.replaceAll("_", " ");

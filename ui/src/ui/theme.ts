@@ -7,9 +7,25 @@ export const theme = createTheme({
   fontSizes: { xs: "12px", sm: "14px", md: "14px" },
   defaultRadius: 6,
   cursorType: "pointer",
+  // Mantine's dark greys, in our hue.
+  colors: {
+    dark: [
+      "#e8ecf2",
+      "#c9d1db",
+      "#a3adba",
+      "#7d8794",
+      "#3a4553",
+      "#2b3441",
+      "#1e2631",
+      "#171d26",
+      "#11161d",
+      "#0c1015",
+    ],
+  },
   primaryColor: "indigo",
   primaryShade: { light: 8, dark: 8 },
   respectReducedMotion: true,
+  components: { Button: { styles: { label: { fontWeight: 500 } } } },
 });
 
 export const cssVariables: CSSVariablesResolver = () => ({

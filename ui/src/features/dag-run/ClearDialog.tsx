@@ -16,15 +16,16 @@ export type ClearTarget = Pick<ClearRequest, "dagId" | "runId" | "task">;
 export function ClearDialog({ target, onClose }: { target: ClearTarget | null; onClose: () => void }) {
   const title = target?.task == null ? words.titleFailed : words.title(target.task.taskId);
   return (
-    <Modal
-      opened={target !== null}
-      onClose={onClose}
-      title={title}
-      closeButtonProps={{ "aria-label": words.cancel }}
-      transitionProps={{ duration: 0 }}
-    >
-      {target !== null && <Body target={target} onClose={onClose} />}
-    </Modal>
+    <Modal.Root opened={target !== null} onClose={onClose} transitionProps={{ duration: 0 }}>
+      <Modal.Overlay />
+      <Modal.Content>
+        {/* No Modal.Header: its <header> would be a second banner of the page. */}
+        <Modal.Body pt="md">
+          <Modal.Title mb="sm">{title}</Modal.Title>
+          {target !== null && <Body target={target} onClose={onClose} />}
+        </Modal.Body>
+      </Modal.Content>
+    </Modal.Root>
   );
 }
 

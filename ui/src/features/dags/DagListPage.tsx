@@ -30,7 +30,8 @@ export function DagListPage() {
   });
   const [outcome, setOutcome] = useState<Outcome>(null);
 
-  const runsOf = Map.groupBy(runs.dag_runs, (run) => run.dag_id);
+  const runsOf = new Map<string, DagRun[]>();
+  for (const run of runs.dag_runs) runsOf.set(run.dag_id, [...(runsOf.get(run.dag_id) ?? []), run]);
   // With every run there is in hand, a DAG without one has never run; otherwise its row asks for itself.
   const complete = runs.dag_runs.length < recentRuns.limit;
   return (

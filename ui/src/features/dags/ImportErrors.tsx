@@ -16,7 +16,11 @@ export function ImportErrors({ errors, total }: { errors: ImportError[]; total: 
       mb="md"
       title={words.importErrors(total)}
       aria-label={words.importErrors(total)}
-      styles={{ message: { color: "var(--mantine-color-text)" }, title: { color: "var(--mantine-color-text)" } }}
+      styles={{
+        body: { minWidth: 0 },
+        message: { color: "var(--mantine-color-text)" },
+        title: { color: "var(--mantine-color-text)" },
+      }}
     >
       <Text size="sm" mb="xs">
         {words.importErrorHint}

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { NavLink, useParams, useSearchParams } from "react-router";
 
 import { taskInstanceQuery, triesQuery, type TaskKey } from "../../api/queries";
-import { isFinished } from "../../lib/states";
+import { isFinished, stateWord } from "../../lib/states";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
 import { Facts } from "../../ui/Facts";
@@ -60,15 +60,23 @@ export function LogPage() {
 
 function Tries({ task, count, current }: { task: TaskKey; count: number; current: string | null }) {
   const tries = useQuery({ ...triesQuery(task, count), enabled: count > 1 });
+  // Undefined while the server has not said.
   const stateOf = (n: number) =>
-    n === count ? current : (tries.data?.task_instances.find((attempt) => attempt.try_number === n)?.state ?? null);
+    n === count ? current : tries.data?.task_instances.find((attempt) => attempt.try_number === n)?.state;
   return (
     <nav aria-label={words.tries} className={classes.tries}>
-      {Array.from({ length: count }, (_, index) => index + 1).map((n) => (
-        <NavLink key={n} to={paths.log(task, n)}>
-          <StateMark state={stateOf(n)} size={16} /> {words.try(n)}
-        </NavLink>
-      ))}
+      {Array.from({ length: count }, (_, index) => index + 1).map((n) => {
+        const state = stateOf(n);
+        return (
+          <NavLink
+            key={n}
+            to={paths.log(task, n)}
+            aria-label={state === undefined ? undefined : words.tryIs(n, strings.states[stateWord(state)])}
+          >
+            {state !== undefined && <StateMark state={state} size={16} />} {words.try(n)}
+          </NavLink>
+        );
+      })}
     </nav>
   );
 }

@@ -1,0 +1,43 @@
+import { screen, waitFor } from "@testing-library/react";
+import { describe, expect, it } from "vitest";
+
+import { session } from "../../api/session";
+import { dag } from "../../testing/fixtures";
+import { expectAccessible, open } from "../../testing/render";
+import { world } from "../../testing/handlers";
+
+describe("signing in", () => {
+  it("is asked for when the server does not know us, and leads back", async () => {
+    world.token = "secret";
+    world.dags = [dag("example")];
+    const { user, here, container } = open("/dags/example?state=failed");
+    await screen.findByRole("heading", { name: "Sign in" });
+    expect(here()).toBe("/login?next=%2Fdags%2Fexample%3Fstate%3Dfailed");
+    await expectAccessible(container);
+
+    await user.type(screen.getByRole("textbox", { name: "User name" }), "admin");
+    await user.type(screen.getByLabelText("Password"), "wrong{Enter}");
+    expect((await screen.findByRole("alert")).textContent).toBe("User name or password is wrong.");
+
+    await user.clear(screen.getByLabelText("Password"));
+    await user.type(screen.getByLabelText("Password"), "right{Enter}");
+    expect(await screen.findByRole("heading", { name: "example" })).toBeTruthy();
+    expect(here()).toBe("/dags/example?state=failed");
+    expect(session.token()).toBe("secret");
+  });
+
+  it("is not needed with a cookie that the server accepts", async () => {
+    world.dags = [dag("example")];
+    open("/");
+    expect(await screen.findByRole("link", { name: "example" })).toBeTruthy();
+    expect(session.token()).toBeNull();
+  });
+
+  it("ends with signing out", async () => {
+    session.begin("any");
+    const { user } = open("/");
+    await user.click(await screen.findByRole("button", { name: "Sign out" }));
+    await waitFor(() => expect(screen.getByRole("heading", { name: "Sign in" })).toBeTruthy());
+    expect(session.token()).toBeNull();
+  });
+});

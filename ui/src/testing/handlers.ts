@@ -1,0 +1,149 @@
+/** A server of fixtures, and the requests that changed something, for tests to look at. */
+import { http, HttpResponse, type JsonBodyType } from "msw";
+
+import type { Dag, DagDetails, DagRun, ImportError, LogPage, TaskInstance } from "../api/client";
+import type { Reason } from "../lib/reasons";
+import { dagDetails } from "./fixtures";
+
+export interface World {
+  dags: Dag[];
+  details: DagDetails[];
+  runs: DagRun[];
+  tasks: TaskInstance[];
+  importErrors: ImportError[];
+  reasons: Record<string, Reason[]>;
+  /** Answers to questions for a log, in this order; the last one is repeated. */
+  logs: LogPage[];
+  /** The only token that is accepted; null accepts everybody. */
+  token: string | null;
+}
+
+export interface Sent {
+  method: string;
+  path: string;
+  body: unknown;
+}
+
+export const world: World = emptyWorld();
+export const sent: Sent[] = [];
+/** Continuation tokens of the questions for a log. */
+export const logTokens: (string | null)[] = [];
+
+function emptyWorld(): World {
+  return { dags: [], details: [], runs: [], tasks: [], importErrors: [], reasons: {}, logs: [], token: null };
+}
+
+export function resetWorld() {
+  Object.assign(world, emptyWorld());
+  sent.length = 0;
+  logTokens.length = 0;
+}
+
+const API = "*/api/v2";
+const RUN = `${API}/dags/:dagId/dagRuns/:runId`;
+
+function answer(request: Request, body: JsonBodyType, status = 200) {
+  if (world.token !== null && request.headers.get("Authorization") !== `Bearer ${world.token}`) {
+    return HttpResponse.json({ detail: "Not authenticated" }, { status: 401 });
+  }
+  return HttpResponse.json(body, { status });
+}
+
+const found = (request: Request, thing: JsonBodyType | undefined, what: string) =>
+  thing === undefined ? answer(request, { detail: `${what} was not found` }, 404) : answer(request, thing);
+
+async function note(request: Request) {
+  const body: unknown = await request.clone().json();
+  sent.push({ method: request.method, path: decodeURIComponent(new URL(request.url).pathname), body });
+}
+
+export const handlers = [
+  http.post("*/auth/token", async ({ request }) => {
+    const { password } = (await request.json()) as { password: string };
+    return password === "right"
+      ? HttpResponse.json({ access_token: world.token ?? "any" }, { status: 201 })
+      : HttpResponse.json({ detail: "Invalid credentials" }, { status: 401 });
+  }),
+  http.get(`${API}/dags`, ({ request }) => {
+    const q = new URL(request.url).searchParams.get("dag_id_pattern") ?? "";
+    const dags = world.dags.filter((dag) => dag.dag_id.includes(q));
+    return answer(request, { dags, total_entries: dags.length });
+  }),
+  http.get(`${API}/importErrors`, ({ request }) =>
+    answer(request, { import_errors: world.importErrors, total_entries: world.importErrors.length }),
+  ),
+  http.get(`${API}/dags/:dagId/details`, ({ request, params }) => {
+    const known = world.details.find((dag) => dag.dag_id === params["dagId"]);
+    const listed = world.dags.find((dag) => dag.dag_id === params["dagId"]);
+    return found(request, known ?? (listed && dagDetails(listed.dag_id, listed)), "The DAG");
+  }),
+  http.patch(`${API}/dags/:dagId`, async ({ request, params }) => {
+    await note(request);
+    const { is_paused } = (await request.json()) as { is_paused: boolean };
+    world.dags = world.dags.map((dag) => (dag.dag_id === params["dagId"] ? { ...dag, is_paused } : dag));
+    return answer(
+      request,
+      world.dags.find((dag) => dag.dag_id === params["dagId"]),
+    );
+  }),
+  http.get(`${API}/dags/:dagId/dagRuns`, ({ request, params }) => {
+    const search = new URL(request.url).searchParams;
+    const states = search.getAll("state");
+    const runs = world.runs
+      .filter((run) => params["dagId"] === "~" || run.dag_id === params["dagId"])
+      .filter((run) => states.length === 0 || states.includes(run.state));
+    const offset = Number(search.get("offset"));
+    const page = runs.slice(offset, offset + Number(search.get("limit")));
+    return answer(request, { dag_runs: page, total_entries: runs.length });
+  }),
+  http.post(`${API}/dags/:dagId/dagRuns`, async ({ request, params }) => {
+    await note(request);
+    const last = world.runs.find((run) => run.dag_id === params["dagId"]);
+    return found(request, last && { ...last, dag_run_id: "manual__new", state: "queued" }, "The DAG");
+  }),
+  http.get(RUN, ({ request, params }) =>
+    found(
+      request,
+      world.runs.find((run) => run.dag_run_id === params["runId"]),
+      "The DagRun",
+    ),
+  ),
+  http.get(`${RUN}/taskInstances`, ({ request }) =>
+    answer(request, { task_instances: world.tasks, total_entries: world.tasks.length }),
+  ),
+  http.get(`${RUN}/taskInstances/:taskId/tries`, ({ request, params }) => {
+    const tries = world.tasks.filter((task) => task.task_id === params["taskId"]);
+    return answer(request, { task_instances: tries, total_entries: tries.length });
+  }),
+  http.get(`${RUN}/taskInstances/:taskId/logs/:tryNumber`, ({ request }) => {
+    logTokens.push(new URL(request.url).searchParams.get("token"));
+    const page = world.logs.length > 1 ? world.logs.shift() : world.logs[0];
+    return answer(request, { ...(page ?? { content: [], continuation_token: null }) });
+  }),
+  http.get(`${RUN}/taskInstances/:taskId`, ({ request, params }) =>
+    found(
+      request,
+      world.tasks.find((task) => task.task_id === params["taskId"]),
+      "The task instance",
+    ),
+  ),
+  http.get(`${RUN}/taskInstances/:taskId/:mapIndex`, ({ request, params }) =>
+    found(
+      request,
+      world.tasks.find((task) => task.task_id === params["taskId"] && task.map_index === Number(params["mapIndex"])),
+      "The task instance",
+    ),
+  ),
+  http.post(`${API}/dags/:dagId/clearTaskInstances`, async ({ request }) => {
+    await note(request);
+    const body = (await request.json()) as { only_failed: boolean; task_ids?: string[]; include_downstream: boolean };
+    const first = world.tasks.findIndex((task) => task.task_id === body.task_ids?.[0]);
+    const chosen = body.only_failed
+      ? world.tasks.filter((task) => task.state === "failed" || task.state === "upstream_failed")
+      : world.tasks.slice(first, body.include_downstream ? undefined : first + 1);
+    return answer(request, { task_instances: chosen, total_entries: chosen.length });
+  }),
+  http.get("*/ui/why/:dagId/:runId/:taskId", ({ request, params }) =>
+    answer(request, { reasons: world.reasons[String(params["taskId"])] ?? [] }),
+  ),
+];

@@ -1,0 +1,20 @@
+import { cleanup } from "@testing-library/react";
+import { afterAll, afterEach, beforeAll, vi } from "vitest";
+
+import { session } from "../api/session";
+import { resetWorld } from "./handlers";
+import { server } from "./server";
+
+// What Mantine asks of a browser and happy-dom does not have.
+window.matchMedia ??= vi.fn().mockReturnValue({ matches: false, addEventListener() {}, removeEventListener() {} });
+window.scrollTo = () => {};
+
+beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
+afterEach(() => {
+  cleanup();
+  session.begin("");
+  sessionStorage.clear();
+  resetWorld();
+  server.resetHandlers();
+});
+afterAll(() => server.close());
