@@ -161,6 +161,15 @@ pub struct TaskGroup {
     pub tooltip: String,
     pub prefix_group_id: bool,
     pub display_name: Option<String>,
+    /// What the file says about the group as a whole (the tasks' own edges are in [`Task::upstream`]), for display.
+    #[serde(default)]
+    pub upstream_tasks: Vec<TaskId>,
+    #[serde(default)]
+    pub downstream_tasks: Vec<TaskId>,
+    #[serde(default)]
+    pub upstream_groups: Vec<String>,
+    #[serde(default)]
+    pub downstream_groups: Vec<String>,
 }
 
 /// A compiled DAG.
@@ -196,6 +205,10 @@ pub struct Dag {
     /// What the engine does not act on yet; see [`Task::extra`].
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+    /// Relative dates as written (`start_date` → `2 days`; `default_args.start_date`, `tasks.<id>.start_date` likewise).
+    /// The instants above move with the day the file is read on; [`Self::hash`] looks at these instead.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub source_dates: IndexMap<String, String>,
     #[serde(skip)]
     graph: OnceLock<Graph>,
 }
@@ -247,6 +260,7 @@ impl Dag {
             task_groups: IndexMap::new(),
             tasks: Vec::new(),
             extra: Map::new(),
+            source_dates: IndexMap::new(),
             graph: OnceLock::new(),
         }
     }
@@ -332,9 +346,31 @@ impl Dag {
         Err(Cycle { path })
     }
 
-    /// The DAG version: the SHA-256 of the canonical form, in hex.
+    /// The earliest instant a scheduled run may have: the first of the DAG's `start_date` and its tasks'
+    /// (Airflow: `DAG._time_restriction`; with `start_date` in `default_args` only the tasks have one).
+    pub fn earliest_start_date(&self) -> Option<DateTime<Utc>> {
+        self.tasks.iter().filter_map(|task| task.start_date).chain(self.start_date).min()
+    }
+
+    /// The latest instant a scheduled run may have: the last of the tasks' `end_date`s and the DAG's, none if one has none.
+    pub fn latest_end_date(&self) -> Option<DateTime<Utc>> {
+        let tasks = self.tasks.iter().map(|task| task.end_date).collect::<Option<Vec<_>>>().unwrap_or_default();
+        tasks.into_iter().chain(self.end_date).max()
+    }
+
+    /// The DAG version: the SHA-256 of the canonical form, in hex. Relative dates count as written, not as resolved today.
     pub fn hash(&self) -> String {
-        let bytes = serde_json::to_vec(self).expect("a DAG has string keys and finite numbers");
+        let mut value = serde_json::to_value(self).expect("a DAG has string keys and finite numbers");
+        for name in self.source_dates.keys() {
+            let key = name.rsplit('.').next().unwrap_or(name);
+            // Every resolved copy goes, the tasks' inherited ones too: the text in `source_dates` stands for them.
+            value[key] = Value::Null;
+            value["default_args"][key] = Value::Null;
+            for task in value["tasks"].as_array_mut().into_iter().flatten() {
+                task[key] = Value::Null;
+            }
+        }
+        let bytes = serde_json::to_vec(&value).expect("a value serialises");
         hex(&Sha256::digest(bytes))
     }
 
