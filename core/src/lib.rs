@@ -20,3 +20,4 @@ pub mod spec;
 pub mod state;
 pub mod template;
 pub mod timetable;
+pub mod yaml;

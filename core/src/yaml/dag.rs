@@ -1,0 +1,434 @@
+//! The keys of a DAG, read into a [`Dag`].
+
+use std::{cell::RefCell, collections::HashSet};
+
+use chrono_tz::Tz;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Context,
+    base::{BASE, CALLBACKS, callback_of},
+    groups::{Members, bad_character},
+    layout::Source,
+    node::{Entry, Mapping, Node},
+    params::Params,
+    suggest::did_you_mean,
+    task::{Built, Shared},
+    values::{Date, Zone, duration_json},
+};
+use crate::dag::{Dag, Schedule};
+
+/// Every key of a DAG, old ones left out.
+pub(super) const KEYS: &[&str] = &[
+    "tasks",
+    "task_groups",
+    "default_args",
+    "schedule",
+    "start_date",
+    "end_date",
+    "timezone",
+    "catchup",
+    "description",
+    "dag_display_name",
+    "doc_md",
+    "doc_md_file_path",
+    "doc_md_python_callable_name",
+    "doc_md_python_callable_file",
+    "doc_md_python_arguments",
+    "tags",
+    "params",
+    "max_active_runs",
+    "max_active_tasks",
+    "dagrun_timeout",
+    "is_paused_upon_creation",
+    "render_template_as_native_obj",
+    "template_searchpath",
+    "user_defined_macros",
+    "on_success_callback",
+    "on_failure_callback",
+    "on_execute_callback",
+    "sla_miss_callback",
+    "access_control",
+    "default_view",
+    "orientation",
+    "fail_fast",
+    "max_consecutive_failed_dag_runs",
+    "owner_links",
+    "auto_register",
+    "template_undefined",
+    "jinja_environment_kwargs",
+    "user_defined_filters",
+    "deadline",
+    "dag_id",
+    "inputs",
+    "env",
+    "secrets",
+    "flow",
+    "sequential",
+    "include",
+    "on_failure",
+    "on_success",
+    "worker_selector",
+];
+
+/// Keys that Airflow has, dag-factory drops, and that have no effect here.
+const WITHOUT_EFFECT: &[&str] = &[
+    "on_execute_callback",
+    "sla_miss_callback",
+    "auto_register",
+    "template_undefined",
+    "jinja_environment_kwargs",
+    "user_defined_filters",
+    "deadline",
+    "access_control",
+    "owner_links",
+];
+
+impl Context<'_> {
+    /// Reads a DAG whose defaults are merged. What it gives after an error is not to be used.
+    pub(super) fn dag(&self, source: &Source) -> Dag {
+        let empty = Mapping::new();
+        let entries = source.node.as_mapping().unwrap_or(&empty);
+        let mut dag = Dag::new(source.dag_id.as_str());
+        self.check_id(source);
+        self.unknown_keys(entries, source);
+        let get = |name: &str| entries.get(name).map(|entry| &entry.value);
+        let zone =
+            get("timezone").and_then(|node| self.timezone("timezone", node)).unwrap_or(self.settings.default_timezone);
+        dag.timezone = zone;
+        let zone = Zone { zone, overwrites: !source.native };
+        self.texts_of(&mut dag, entries);
+        let default_args = self.dates(&mut dag, entries, zone);
+        self.limits(&mut dag, entries);
+        self.read_schedule(&mut dag, entries, default_args);
+        let mut params = Params::default();
+        if let Some(node) = get("params") {
+            self.params(node, &mut params);
+        }
+        if let Some(node) = get("inputs") {
+            self.inputs(node, dag.schedule != Schedule::None, &mut params);
+        }
+        dag.params = params.values;
+        dag.param_schemas = params.schemas;
+        self.dag_extra(&mut dag, entries);
+        let members = self.members(entries);
+        if members.tasks.is_empty() && get("tasks").is_none_or(|node| node.as_scalar().is_none_or(|_| node.is_null())) {
+            let help = "add `tasks`".to_owned();
+            self.findings.warning_help(
+                "no_tasks",
+                source.mark,
+                format!("the DAG `{}` has no tasks", source.dag_id),
+                Some(help),
+            );
+        }
+        for index in 0..members.groups.len() {
+            let group = self.task_group(&members, index);
+            dag.task_groups.insert(group.group_id.clone(), group);
+        }
+        self.tasks(&mut dag, entries, &members, zone, default_args);
+        dag
+    }
+
+    fn check_id(&self, source: &Source) {
+        let id = &source.dag_id;
+        if let Some(bad) = bad_character(id, true) {
+            let message = format!("the DAG id `{id}` has a {bad} in it");
+            let help = "DAG ids have letters, digits, `_`, `-` and `.`".to_owned();
+            self.findings.error_help("invalid_dag_id", source.mark, message, Some(help));
+        } else if !(1..=250).contains(&id.chars().count()) {
+            self.findings.error("invalid_dag_id", source.mark, "a DAG id has 1 to 250 characters");
+        }
+    }
+
+    fn unknown_keys(&self, entries: &Mapping, source: &Source) {
+        for (key, entry) in entries {
+            let key = &**key;
+            if key == "dag_id" {
+                if !source.native && entry.value.as_text() != Some(&source.dag_id) {
+                    let message = format!("`dag_id` has no effect here: the DAG is `{}`", source.dag_id);
+                    let help = "in a file of several DAGs the key is the id".to_owned();
+                    self.findings.warning_help("unknown_key", entry.key, message, Some(help));
+                }
+                continue;
+            }
+            let known = KEYS.contains(&key) || matches!(key, "vars" | "default") || key.starts_with("x-");
+            if !known && !callback_of(key).is_some_and(|callback| KEYS.contains(&callback)) {
+                let help = if BASE.contains(&key) {
+                    Some(format!("`{key}` is an argument of tasks; write it in `default_args`"))
+                } else {
+                    did_you_mean(key, KEYS.iter().copied())
+                };
+                self.findings.warning_help(
+                    "unknown_key",
+                    entry.key,
+                    format!("a DAG has no key `{key}`; it has no effect"),
+                    help,
+                );
+            }
+            if WITHOUT_EFFECT.contains(&key) && !entry.value.is_null() && !is_empty(&entry.value) {
+                self.without_effect(entry.key, &format!("`{key}`"));
+            }
+        }
+    }
+
+    fn texts_of(&self, dag: &mut Dag, entries: &Mapping) {
+        let text = |name: &str| entries.get(name).and_then(|entry| self.text(name, &entry.value));
+        dag.description = text("description");
+        if let Some(name) = text("dag_display_name") {
+            dag.dag_display_name = name;
+        }
+        dag.doc_md = text("doc_md");
+        if let Some(entry) = entries.get("doc_md_file_path")
+            && let Some(path) = text("doc_md_file_path")
+        {
+            match self.resolve(self.folder(), &path).and_then(|path| self.read(&path)) {
+                Some(bytes) => dag.doc_md = dag.doc_md.take().or_else(|| String::from_utf8(bytes).ok()),
+                None => self.findings.warning_help(
+                    "template_file_missing",
+                    entry.value.mark,
+                    format!("there is no file `{path}` with documentation"),
+                    Some("paths are relative to this file, or absolute".to_owned()),
+                ),
+            }
+        }
+        if let Some(entry) = entries.get("doc_md_python_callable_name") {
+            self.without_effect(entry.key, "documentation made by Python");
+        }
+        if let Some(tags) = entries.get("tags") {
+            for tag in self.texts("tags", &tags.value).unwrap_or_default() {
+                if !dag.tags.contains(&tag) {
+                    dag.tags.push(tag);
+                }
+            }
+        }
+    }
+
+    /// Dates of the DAG; gives `default_args` back.
+    fn dates<'n>(&self, dag: &mut Dag, entries: &'n Mapping, zone: Zone) -> Option<&'n Mapping> {
+        let mut read = |name: &str| {
+            let found = entries.get(name).and_then(|entry| self.date(name, &entry.value, zone));
+            if let Some(Date { relative: Some(text), .. }) = &found {
+                dag.source_dates.insert(name.to_owned(), text.clone());
+            }
+            found.map(|date| date.at)
+        };
+        let (start, end) = (read("start_date"), read("end_date"));
+        dag.start_date = start;
+        dag.end_date = end;
+        let default_args = entries.get("default_args").and_then(|entry| self.mapping("default_args", &entry.value));
+        if let (Some(start), Some(end), Some(entry)) = (start, end, entries.get("end_date"))
+            && end < start
+        {
+            let help = "the DAG would never run".to_owned();
+            self.findings.warning_help("end_before_start", entry.key, "`end_date` is before `start_date`", Some(help));
+        }
+        let args_zone = default_args
+            .and_then(|args| args.get("timezone"))
+            .and_then(|entry| self.timezone("timezone", &entry.value))
+            .map_or(zone, |own| Zone { zone: own, ..zone });
+        for (name, entry) in default_args.into_iter().flatten() {
+            let value = match &**name {
+                "start_date" | "end_date" => self.date(name, &entry.value, args_zone).map(|date| {
+                    if let Some(text) = date.relative {
+                        dag.source_dates.insert(format!("default_args.{name}"), text);
+                    }
+                    Value::String(super::rfc3339(date.at))
+                }),
+                "retry_delay" | "max_retry_delay" | "execution_timeout" => {
+                    self.duration(name, &entry.value).map(duration_json)
+                }
+                "retry_exponential_backoff" | "retries" | "trigger_rule" => self.json(&entry.value),
+                _ if callback_of(name).is_some() || matches!(&**name, "timezone") => None,
+                _ => self.json(&entry.value),
+            };
+            dag.default_args.extend(value.map(|value| (name.to_string(), value)));
+        }
+        default_args
+    }
+
+    fn limits(&self, dag: &mut Dag, entries: &Mapping) {
+        let get = |name: &str| entries.get(name).map(|entry| &entry.value);
+        let limit = |name: &str, default: u32| {
+            let Some(node) = get(name) else { return default };
+            match self.integer(name, node) {
+                None => default,
+                Some(value @ 1..=2_147_483_647) => value as u32,
+                Some(value) => {
+                    let message = format!("`{name}` is {value}: nothing would ever run");
+                    self.findings.warning_help("invalid_value", node.mark, message, Some("write 1 or more".to_owned()));
+                    0
+                }
+            }
+        };
+        dag.max_active_runs = limit("max_active_runs", 16);
+        dag.max_active_tasks = limit("max_active_tasks", 16);
+        if let Some(node) = get("max_consecutive_failed_dag_runs") {
+            let range = 0..=i64::from(i32::MAX);
+            dag.max_consecutive_failed_dag_runs =
+                self.integer_in("max_consecutive_failed_dag_runs", node, range).map_or(0, |value| value as u32);
+        }
+        dag.dagrun_timeout = get("dagrun_timeout").and_then(|node| self.duration("dagrun_timeout", node));
+        let flag = |name: &str| get(name).and_then(|node| self.boolean(name, node));
+        dag.catchup = flag("catchup").unwrap_or(false);
+        dag.fail_fast = flag("fail_fast").unwrap_or(false);
+        dag.is_paused_upon_creation = flag("is_paused_upon_creation");
+        dag.render_template_as_native_obj = flag("render_template_as_native_obj").unwrap_or(false);
+    }
+
+    fn read_schedule(&self, dag: &mut Dag, entries: &Mapping, default_args: Option<&Mapping>) {
+        let Some(entry) = entries.get("schedule") else { return };
+        let Some(schedule) = self.schedule(&entry.value, dag.timezone) else { return };
+        dag.schedule = schedule;
+        if dag.schedule == Schedule::Continuous && dag.max_active_runs != 1 {
+            let place = entries.get("max_active_runs").unwrap_or(entry);
+            let help = "write `max_active_runs: 1`".to_owned();
+            self.findings.error_help(
+                "invalid_value",
+                place.value.mark,
+                "`@continuous` needs `max_active_runs: 1`",
+                Some(help),
+            );
+        }
+        let timed = !matches!(dag.schedule, Schedule::None | Schedule::Assets { timetable: None, .. });
+        let start = dag.start_date.is_some() || default_args.is_some_and(|args| args.contains_key("start_date"));
+        if dag.catchup
+            && timed
+            && !start
+            && let Some(catchup) = entries.get("catchup")
+        {
+            let help = "add `start_date`; without it the schedule begins now".to_owned();
+            let message = "`catchup` has nothing to catch up from without a `start_date`";
+            self.findings.warning_help("missing_start_date", catchup.key, message, Some(help));
+        }
+    }
+
+    /// What loads and is shown, but is not acted on yet.
+    fn dag_extra(&self, dag: &mut Dag, entries: &Mapping) {
+        for callback in CALLBACKS {
+            if matches!(*callback, "on_success_callback" | "on_failure_callback") {
+                self.callback(&mut dag.extra, callback, &|name| entries.get(name));
+            }
+        }
+        for name in ["on_failure", "on_success"] {
+            if let Some(entry) = entries.get(name) {
+                self.without_effect(entry.key, &format!("`{name}`"));
+                dag.extra.extend(self.json(&entry.value).map(|value| (name.to_owned(), value)));
+            }
+        }
+        for name in ["access_control", "owner_links"] {
+            let value =
+                entries.get(name).filter(|entry| !is_empty(&entry.value)).and_then(|entry| self.json(&entry.value));
+            dag.extra.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        if let Some(entry) = entries.get("user_defined_macros")
+            && let Some(macros) = self.mapping("user_defined_macros", &entry.value)
+            && !macros.is_empty()
+        {
+            self.without_effect(entry.key, "`user_defined_macros`");
+            let names: Map<String, Value> =
+                macros.iter().filter_map(|(name, entry)| Some((name.to_string(), self.json(&entry.value)?))).collect();
+            dag.extra.insert("user_defined_macros".to_owned(), Value::Object(names));
+        }
+    }
+
+    fn tasks(&self, dag: &mut Dag, entries: &Mapping, members: &Members, zone: Zone, default_args: Option<&Mapping>) {
+        let own = |name: &str| entries.get(name);
+        let secrets = own("secrets").map(|entry| self.secrets(&entry.value)).unwrap_or_default();
+        if let Some(entry) = own("secrets")
+            && !secrets.is_empty()
+        {
+            self.not_supported(entry.key, "`secrets`");
+        }
+        let env: Vec<(String, String)> = own("env").map(|entry| self.environment(&entry.value)).unwrap_or_default();
+        if !env.is_empty() {
+            dag.extra.insert(
+                "env".to_owned(),
+                Value::Object(env.iter().map(|(name, text)| (name.clone(), json!(text))).collect()),
+            );
+        }
+        let shared = Shared {
+            zone: default_args
+                .and_then(|args| args.get("timezone"))
+                .and_then(|entry| self.timezone("timezone", &entry.value))
+                .map_or(zone, |own: Tz| Zone { zone: own, ..zone }),
+            default_args,
+            start_date: dag.start_date,
+            end_date: dag.end_date,
+            env: env.into_iter().collect(),
+            secrets,
+            worker_selector: own("worker_selector")
+                .map(|entry| self.selector(&entry.value))
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+            members,
+            searchpath: own("template_searchpath").map(|entry| self.searchpath(entry)).unwrap_or_default(),
+            used_defaults: RefCell::new(HashSet::new()),
+        };
+        if let Some(entry) = own("env") {
+            self.template_node(&entry.value, &shared);
+        }
+        let mut dependencies = Vec::with_capacity(members.tasks.len());
+        let mut whole = true;
+        for declared in &members.tasks {
+            let built = self.findings.in_task(&declared.id, || {
+                let mut names = self.dependencies(&declared.node);
+                let built = self.task(declared, &shared);
+                for implied in built.iter().flat_map(|built| &built.implied) {
+                    if !names.iter().any(|(name, _)| *name == implied.0) {
+                        names.push(implied.clone());
+                    }
+                }
+                dependencies.push(names);
+                built
+            });
+            match built {
+                Some(Built { task, .. }) => dag.tasks.push(task),
+                None => whole = false,
+            }
+        }
+        let flow = own("flow").map(|entry| self.flow(&entry.value)).unwrap_or_default();
+        let sequential = own("sequential").and_then(|entry| self.boolean("sequential", &entry.value)).unwrap_or(false);
+        let edges = self.edges(members, dependencies, flow, sequential);
+        edges.describe_groups(members, dag);
+        self.unused_defaults(default_args, &shared, members);
+        // A task without an operator is said already; the graph of the others would only repeat it.
+        if whole {
+            for index in 0..dag.tasks.len() {
+                dag.tasks[index].upstream = edges.upstream_ids(index, &dag.tasks);
+            }
+            self.check_cycle(dag, members, &edges);
+        }
+    }
+
+    fn unused_defaults(&self, default_args: Option<&Mapping>, shared: &Shared<'_>, members: &Members) {
+        if members.tasks.is_empty() {
+            return;
+        }
+        let used = shared.used_defaults.borrow();
+        for (key, entry) in default_args.into_iter().flatten() {
+            let known =
+                BASE.contains(&&**key) || callback_of(key).is_some() || key.starts_with("x-") || &**key == "timezone";
+            if !known && !used.contains(&**key) {
+                let help = if KEYS.contains(&&**key) {
+                    Some(format!("`{key}` is a key of the DAG; write it beside `default_args`"))
+                } else {
+                    did_you_mean(key, BASE.iter().copied())
+                };
+                self.findings.warning_help("unknown_key", entry.key, format!("no task of the DAG takes `{key}`"), help);
+            }
+        }
+    }
+
+    fn searchpath(&self, entry: &Entry) -> Vec<String> {
+        let texts = match entry.value.as_text() {
+            Some(text) => vec![text.to_owned()],
+            None => self.texts("template_searchpath", &entry.value).unwrap_or_default(),
+        };
+        texts.iter().filter_map(|path| self.resolve(self.folder(), path)).collect()
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    node.as_mapping().is_some_and(Mapping::is_empty) || node.as_sequence().is_some_and(<[Node]>::is_empty)
+}

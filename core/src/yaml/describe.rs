@@ -1,0 +1,231 @@
+//! A DAG as JSON in the shape of the conformance corpus: what `updraft dags validate --output json` shows.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::rfc3339;
+use crate::dag::{Dag, Schedule, Step, Task, TriggerRule, WeightRule};
+
+/// The DAG in the full shape of the corpus' `expected.json`.
+pub fn describe(dag: &Dag) -> Value {
+    let mut edges: Vec<[&str; 2]> = dag
+        .tasks
+        .iter()
+        .flat_map(|task| task.upstream.iter().map(|upstream| [upstream.as_str(), task.task_id.as_str()]))
+        .collect();
+    edges.sort_unstable();
+    let schemas: Map<String, Value> = params_of(dag)
+        .map(|name| (name.clone(), dag.param_schemas.get(name).cloned().unwrap_or_else(|| json!({}))))
+        .collect();
+    let tasks: Map<String, Value> =
+        (0..dag.tasks.len()).map(|index| (dag.tasks[index].task_id.to_string(), task(dag, index))).collect();
+    let macros = dag.extra.get("user_defined_macros").and_then(Value::as_object);
+    json!({
+        "display_name": dag.dag_display_name,
+        "description": dag.description,
+        "doc_md": dag.doc_md,
+        "schedule": schedule(&dag.schedule),
+        "timezone": dag.timezone.name(),
+        "start_date": date(dag.start_date),
+        "end_date": date(dag.end_date),
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "max_active_tasks": dag.max_active_tasks,
+        "dagrun_timeout": dag.dagrun_timeout.map(|timeout| timeout.as_secs_f64()),
+        "is_paused_upon_creation": dag.is_paused_upon_creation,
+        "render_template_as_native_obj": dag.render_template_as_native_obj,
+        "tags": dag.tags,
+        "env": dag.extra.get("env").cloned().unwrap_or_else(|| json!({})),
+        "params": params(dag, None),
+        "param_schemas": schemas,
+        "default_args": dag.default_args,
+        "callbacks": callbacks(&dag.extra),
+        "user_defined_macros": macros.map(|macros| macros.keys().cloned().collect::<Vec<_>>()).unwrap_or_default(),
+        "tasks": tasks,
+        "edges": edges,
+        "task_groups": groups(dag),
+    })
+}
+
+fn date(at: Option<DateTime<Utc>>) -> Option<String> {
+    at.map(rfc3339)
+}
+
+fn params_of(dag: &Dag) -> impl Iterator<Item = &String> {
+    let required = dag.param_schemas.keys().filter(|name| !dag.params.contains_key(*name));
+    dag.params.keys().chain(required)
+}
+
+/// Parameters with their schemas; a task's own over the DAG's.
+fn params(dag: &Dag, task: Option<&Task>) -> Value {
+    let empty = json!({});
+    let mut result: Map<String, Value> = params_of(dag)
+        .map(|name| {
+            let schema = dag.param_schemas.get(name).unwrap_or(&empty);
+            (name.clone(), json!({ "param": dag.params.get(name), "schema": schema }))
+        })
+        .collect();
+    if let Some(task) = task {
+        let schemas = task.extra.get("param_schemas");
+        for (name, value) in &task.params {
+            let schema = schemas.and_then(|schemas| schemas.get(name)).unwrap_or(&empty);
+            result.insert(name.clone(), json!({ "param": value, "schema": schema }));
+        }
+    }
+    Value::Object(result)
+}
+
+fn callbacks(extra: &Map<String, Value>) -> Vec<&String> {
+    let mut names: Vec<&String> = extra.keys().filter(|key| key.starts_with("on_")).collect();
+    names.sort_unstable();
+    names
+}
+
+fn step(step: Step) -> Value {
+    if step.months == 0 {
+        return json!(step.duration.as_secs_f64());
+    }
+    let mut result = json!({ "months": step.months });
+    if !step.duration.is_zero() {
+        result["seconds"] = json!(step.duration.as_secs_f64());
+    }
+    result
+}
+
+fn schedule(schedule: &Schedule) -> Value {
+    match schedule {
+        Schedule::None => json!({ "kind": "none" }),
+        Schedule::Once => json!({ "kind": "once" }),
+        Schedule::Continuous => json!({ "kind": "continuous" }),
+        Schedule::Cron { expressions, timezone, interval } => {
+            let mut result = match &expressions[..] {
+                [one] => json!({ "kind": "cron", "cron": one, "timezone": timezone.name() }),
+                many => json!({ "kind": "crons", "crons": many, "timezone": timezone.name() }),
+            };
+            if let Some(interval) = interval {
+                result["interval"] = step(*interval);
+            }
+            result
+        }
+        Schedule::CronInterval { expression, timezone } => {
+            json!({ "kind": "cron_interval", "cron": expression, "timezone": timezone.name() })
+        }
+        Schedule::Delta { delta } => json!({ "kind": "every", "every": step(*delta) }),
+        Schedule::DeltaInterval { delta } => json!({ "kind": "every_interval", "every": step(*delta) }),
+        Schedule::Events { dates } => {
+            json!({ "kind": "events", "events": dates.iter().map(|at| rfc3339(*at)).collect::<Vec<_>>() })
+        }
+        Schedule::Assets { expression, timetable: None } => json!({ "kind": "assets", "assets": expression }),
+        Schedule::Assets { expression, timetable: Some(time) } => {
+            json!({ "kind": "assets_or_time", "assets": expression, "time": self::schedule(time) })
+        }
+    }
+}
+
+fn task(dag: &Dag, index: usize) -> Value {
+    let task = &dag.tasks[index];
+    let extra = |name: &str| task.extra.get(name).cloned().unwrap_or(Value::Null);
+    let or = |name: &str, default: Value| task.extra.get(name).cloned().unwrap_or(default);
+    let mut args = task.args.clone();
+    let mut result = Map::new();
+    let mut put = |name: &str, value: Value| {
+        result.insert(name.to_owned(), value);
+    };
+    put("operator", json!(task.operator_class));
+    put("upstream", json!(task.upstream));
+    put("downstream", dag.downstream(index).map(|down| json!(dag.tasks[down].task_id)).collect());
+    put("task_group", json!(task.task_group));
+    put("task_display_name", json!(task.task_display_name));
+    put("owner", json!(task.owner));
+    put("trigger_rule", serde_json::to_value::<TriggerRule>(task.trigger_rule).unwrap_or_default());
+    put("weight_rule", serde_json::to_value::<WeightRule>(task.weight_rule).unwrap_or_default());
+    put("retries", json!(task.retries));
+    put("retry_delay", json!(task.retry_delay.as_secs_f64()));
+    put("retry_exponential_backoff", json!(task.retry_exponential_backoff));
+    put("max_retry_delay", json!(task.max_retry_delay.map(|delay| delay.as_secs_f64())));
+    put("execution_timeout", json!(task.execution_timeout.map(|timeout| timeout.as_secs_f64())));
+    put("depends_on_past", json!(task.depends_on_past));
+    put("wait_for_downstream", json!(task.wait_for_downstream));
+    put("ignore_first_depends_on_past", json!(task.ignore_first_depends_on_past));
+    put("start_date", json!(date(task.start_date)));
+    put("end_date", json!(date(task.end_date)));
+    put("pool", json!(task.pool));
+    put("pool_slots", json!(task.pool_slots));
+    put("queue", json!(task.queue));
+    put("priority_weight", json!(task.priority_weight));
+    put("max_active_tis_per_dag", json!(task.max_active_tis_per_dag));
+    put("max_active_tis_per_dagrun", json!(task.max_active_tis_per_dagrun));
+    put("do_xcom_push", json!(task.do_xcom_push));
+    put("multiple_outputs", json!(task.multiple_outputs));
+    put("params", params(dag, Some(task)));
+    put("doc", json!(task.doc));
+    put("doc_md", json!(task.doc_md));
+    put("email", extra("email"));
+    put("email_on_failure", or("email_on_failure", json!(true)));
+    put("email_on_retry", or("email_on_retry", json!(true)));
+    put("inlets", or("inlets", json!([])));
+    put("outlets", or("outlets", json!([])));
+    put("map_index_template", extra("map_index_template"));
+    put("run_as_user", extra("run_as_user"));
+    put("callbacks", json!(callbacks(&task.extra)));
+    put("mapped", json!(task.mapped.is_some()));
+    for name in ["expand", "partial", "foreach", "matrix"] {
+        if let Some(value) = task.mapped.as_ref().and_then(|mapped| mapped.get(name)) {
+            put(name, value.clone());
+        }
+    }
+    for name in ["when", "output", "secrets", "on_failure", "on_success", "on_retry"] {
+        if let Some(value) = task.extra.get(name) {
+            put(name, value.clone());
+        }
+    }
+    if !task.env.is_empty() {
+        put("env", json!(task.env));
+    }
+    if !task.worker_selector.is_empty() {
+        put("worker_selector", json!(task.worker_selector));
+    }
+    // Airflow shows the arguments of every sensor beside those of every task.
+    if task.operator_class.contains(".sensors.") {
+        for name in ["poke_interval", "timeout", "mode", "soft_fail", "exponential_backoff"] {
+            if let Some(value) = args.shift_remove(name) {
+                put(name, value);
+            }
+        }
+    }
+    put("args", Value::Object(args));
+    Value::Object(result)
+}
+
+fn groups(dag: &Dag) -> Map<String, Value> {
+    let mut result = Map::new();
+    for (id, group) in &dag.task_groups {
+        let mut children: Vec<&str> = dag
+            .tasks
+            .iter()
+            .filter(|task| task.task_group.as_ref() == Some(id))
+            .map(|task| task.task_id.as_str())
+            .chain(
+                dag.task_groups
+                    .values()
+                    .filter(|child| child.parent.as_ref() == Some(id))
+                    .map(|child| child.group_id.as_str()),
+            )
+            .collect();
+        children.sort_unstable();
+        result.insert(
+            id.clone(),
+            json!({
+                "parent": group.parent,
+                "tooltip": group.tooltip,
+                "prefix_group_id": group.prefix_group_id,
+                "children": children,
+                "upstream_tasks": group.upstream_tasks,
+                "downstream_tasks": group.downstream_tasks,
+                "upstream_groups": group.upstream_groups,
+                "downstream_groups": group.downstream_groups,
+            }),
+        );
+    }
+    result
+}

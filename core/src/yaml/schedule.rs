@@ -1,0 +1,410 @@
+//! `schedule`: presets, cron, intervals, timetable objects, assets.
+
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+
+use super::{
+    Context, duration,
+    node::{Mapping, Mark, Node, Style},
+    object::{Family, Object, object},
+    scalar,
+    suggest::did_you_mean,
+};
+use crate::{
+    dag::{Schedule, Step},
+    timetable::cron::{self, Cron, PRESETS},
+};
+
+impl Context<'_> {
+    /// The schedule of a DAG in `zone`; `None` after an error.
+    pub(super) fn schedule(&self, node: &Node, zone: Tz) -> Option<Schedule> {
+        if node.is_null() {
+            return Some(Schedule::None);
+        }
+        if let Some(found) = object(node) {
+            return self.timetable(node, &found, zone);
+        }
+        if let Some(entries) = node.as_mapping() {
+            return self.schedule_mapping(node, entries, zone);
+        }
+        if node.as_sequence().is_some() {
+            return self.assets(node.mark, self.asset_group(node, "all")?, None);
+        }
+        let scalar = node.as_scalar()?;
+        if scalar.style == Style::Plain && scalar::as_bool(&scalar.text).is_some() {
+            let message = format!("`schedule: {}` is a truth value, not a schedule", scalar.text);
+            let help = "write a preset (`\"@daily\"`), a cron expression, a duration, or nothing".to_owned();
+            self.findings.error_help("invalid_schedule", node.mark, message, Some(help));
+            return None;
+        }
+        self.schedule_text(&scalar.text, node.mark, zone)
+    }
+
+    fn schedule_text(&self, text: &str, mark: Mark, zone: Tz) -> Option<Schedule> {
+        let text = text.trim();
+        match text.to_ascii_lowercase().as_str() {
+            "" | "none" | "null" => return Some(Schedule::None),
+            "@once" => return Some(Schedule::Once),
+            "@continuous" => return Some(Schedule::Continuous),
+            _ => {}
+        }
+        if !text.starts_with('@') {
+            match duration::parse(text) {
+                Ok(delta) if delta.is_zero() => {
+                    self.findings.error("invalid_schedule", mark, "a schedule cannot repeat after no time");
+                    return None;
+                }
+                Ok(duration) => return Some(Schedule::Delta { delta: Step { months: 0, duration } }),
+                Err(_) => {}
+            }
+            if !text.contains(['*', ' ', '/']) {
+                let help = did_you_mean(&format!("@{text}"), presets()).unwrap_or_else(|| {
+                    "write a preset (`\"@daily\"`), a cron expression, or a duration (`6 hours`)".to_owned()
+                });
+                self.findings.error_help("invalid_schedule", mark, format!("`{text}` is no schedule"), Some(help));
+                return None;
+            }
+        }
+        Some(Schedule::Cron { expressions: vec![self.cron(text, mark)?], timezone: zone, interval: None })
+    }
+
+    /// A checked cron expression, presets written out.
+    fn cron(&self, text: &str, mark: Mark) -> Option<String> {
+        let text = text.trim();
+        if text.starts_with('@') {
+            if let Some(expression) = cron::preset(text) {
+                return Some(expression.to_owned());
+            }
+            let all: Vec<&str> = presets().collect();
+            let help = did_you_mean(text, presets()).unwrap_or_else(|| format!("the presets are {}", all.join(", ")));
+            self.findings.error_help("invalid_cron", mark, format!("there is no preset `{text}`"), Some(help));
+            return None;
+        }
+        if let Err(error) = Cron::parse(text) {
+            self.findings.error_help("invalid_cron", mark, format!("`{text}`: {error}"), Some(error.help()));
+            return None;
+        }
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        if fields.len() == 6 && fields[5] == "*" {
+            self.findings.warning_help(
+                "invalid_cron",
+                mark,
+                "the sixth field of a cron expression is the second, so `*` means every second of the minute",
+                Some("leave the sixth field out, or write 0".to_owned()),
+            );
+        }
+        Some(fields.join(" "))
+    }
+
+    fn crons(&self, node: &Node) -> Option<Vec<String>> {
+        match self.items(node) {
+            Some(items) => items.iter().map(|item| self.cron(&self.text("cron", item)?, item.mark)).collect(),
+            None => Some(vec![self.cron(&self.text("cron", node)?, node.mark)?]),
+        }
+    }
+
+    fn schedule_mapping(&self, node: &Node, entries: &Mapping, zone: Tz) -> Option<Schedule> {
+        if entries.contains_key("__or__") || entries.contains_key("__and__") {
+            return self.assets(node.mark, self.asset(node)?, None);
+        }
+        if let Some(old) = entries.get("datasets") {
+            self.findings.warning_help(
+                "deprecated_key",
+                old.key,
+                "`schedule: {datasets: …}` is of Airflow 2",
+                Some("write the list of assets, or `__and__`/`__or__` over them, as the schedule itself".to_owned()),
+            );
+            if let Some(file) = entries.get("file") {
+                self.not_supported(file.key, "reading data set names from another file");
+            }
+            let expression = if old.value.as_sequence().is_some() {
+                self.asset_group(&old.value, "all")?
+            } else {
+                self.asset(&old.value)?
+            };
+            return self.assets(node.mark, expression, None);
+        }
+        const KEYS: &[&str] = &["cron", "timezone", "data_interval", "every", "assets", "any", "all"];
+        let mut good = true;
+        for (key, entry) in entries {
+            if !KEYS.contains(&&**key) {
+                let help = did_you_mean(key, KEYS.iter().copied())
+                    .unwrap_or_else(|| format!("the keys are {}", KEYS.join(", ")));
+                self.findings.error_help(
+                    "invalid_schedule",
+                    entry.key,
+                    format!("a schedule has no key `{key}`"),
+                    Some(help),
+                );
+                good = false;
+            }
+        }
+        let present = |names: &[&str]| names.iter().filter(|name| entries.contains_key(**name)).count();
+        if !good || present(&["cron", "every"]) > 1 || present(&["assets", "any", "all"]) > 1 || present(KEYS) == 0 {
+            if good {
+                let help = "write one of `cron` and `every`, and one of `assets`, `any` and `all`".to_owned();
+                self.findings.error_help("invalid_schedule", node.mark, "the schedule says two things", Some(help));
+            }
+            return None;
+        }
+        let get = |name: &str| entries.get(name).map(|entry| &entry.value);
+        let timezone = get("timezone").map_or(Some(zone), |node| self.timezone("timezone", node))?;
+        let interval = get("data_interval").and_then(|node| self.boolean("data_interval", node)).unwrap_or(false);
+        let time = if let Some(cron) = get("cron") {
+            let expressions = self.crons(cron)?;
+            Some(match (interval, expressions.len()) {
+                (true, 1) => Schedule::CronInterval { expression: expressions[0].clone(), timezone },
+                (true, _) => {
+                    self.findings.error("invalid_schedule", cron.mark, "`data_interval` needs one cron expression");
+                    return None;
+                }
+                _ => Schedule::Cron { expressions, timezone, interval: None },
+            })
+        } else if let Some(every) = get("every") {
+            let delta = Step { months: 0, duration: self.duration("every", every)? };
+            if delta.duration.is_zero() {
+                self.findings.error("invalid_schedule", every.mark, "a schedule cannot repeat after no time");
+                return None;
+            }
+            Some(if interval { Schedule::DeltaInterval { delta } } else { Schedule::Delta { delta } })
+        } else {
+            None
+        };
+        let expression = match (get("assets").or_else(|| get("all")), get("any")) {
+            (Some(all), _) => Some(self.asset_group(all, "all")?),
+            (None, Some(any)) => Some(self.asset_group(any, "any")?),
+            (None, None) => None,
+        };
+        match expression {
+            Some(expression) => self.assets(node.mark, expression, time),
+            None if time.is_none() => {
+                self.findings.error("invalid_schedule", node.mark, "the schedule names neither a time nor assets");
+                None
+            }
+            None => time,
+        }
+    }
+
+    fn timetable(&self, node: &Node, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
+        match found.family() {
+            Some(Family::TimeDelta | Family::RelativeDelta) => Some(Schedule::Delta { delta: self.step(node)? }),
+            Some(Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny) => {
+                self.assets(node.mark, self.asset(node)?, None)
+            }
+            Some(Family::Timetable) => self.timetable_class(node, found, zone),
+            _ => {
+                self.unfit_object("schedule", found, "a schedule");
+                None
+            }
+        }
+    }
+
+    fn timetable_class(&self, node: &Node, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
+        let missing = |name: &str| {
+            let message = format!("`{}` needs the argument `{name}`", found.path);
+            self.findings.error("invalid_type_arguments", found.path_mark, message);
+        };
+        let timezone = match found.kwarg("timezone").or_else(|| found.args.get(1)) {
+            Some(node) if object(node).is_some() || node.as_text().is_some() => self.timezone("timezone", node)?,
+            _ => zone,
+        };
+        let known: &[&str] = match found.class() {
+            "CronTriggerTimetable" | "MultipleCronTriggerTimetable" => {
+                &["cron", "crons", "timezone", "interval", "run_immediately"]
+            }
+            "CronDataIntervalTimetable" => &["cron", "timezone"],
+            "DeltaTriggerTimetable" => &["delta", "interval"],
+            "DeltaDataIntervalTimetable" => &["delta"],
+            "EventsTimetable" => &["event_dates", "restrict_to_events", "presorted", "description"],
+            _ => &["timetable", "assets", "datasets"],
+        };
+        for (name, mark, _) in &found.kwargs {
+            if !known.contains(name) {
+                let message = format!("`{}` takes no argument `{name}`", found.path);
+                let help = did_you_mean(name, known.iter().copied());
+                self.findings.error_help("invalid_type_arguments", *mark, message, help);
+                return None;
+            }
+            if matches!(*name, "run_immediately" | "restrict_to_events") {
+                self.without_effect(*mark, &format!("`{name}`"));
+            }
+        }
+        match found.class() {
+            "CronTriggerTimetable" | "MultipleCronTriggerTimetable" => {
+                let expressions = match found.kwarg("cron").or_else(|| found.kwarg("crons")) {
+                    Some(cron) => self.crons(cron)?,
+                    None => found
+                        .args
+                        .iter()
+                        .take(if found.class() == "CronTriggerTimetable" { 1 } else { usize::MAX })
+                        .map(|arg| self.cron(&self.text("cron", arg)?, arg.mark))
+                        .collect::<Option<_>>()?,
+                };
+                if expressions.is_empty() {
+                    missing("cron");
+                    return None;
+                }
+                let interval = match found.kwarg("interval") {
+                    Some(node) if !node.is_null() => Some(self.step(node)?),
+                    _ => None,
+                };
+                Some(Schedule::Cron { expressions, timezone, interval })
+            }
+            "CronDataIntervalTimetable" => {
+                let Some(cron) = found.first_or("cron") else {
+                    missing("cron");
+                    return None;
+                };
+                Some(Schedule::CronInterval { expression: self.cron(&self.text("cron", cron)?, cron.mark)?, timezone })
+            }
+            "DeltaTriggerTimetable" | "DeltaDataIntervalTimetable" => {
+                let Some(delta) = found.first_or("delta") else {
+                    missing("delta");
+                    return None;
+                };
+                let delta = self.step(delta)?;
+                Some(if found.class() == "DeltaTriggerTimetable" {
+                    Schedule::Delta { delta }
+                } else {
+                    Schedule::DeltaInterval { delta }
+                })
+            }
+            "EventsTimetable" => {
+                let Some(dates) = found.first_or("event_dates").and_then(|dates| self.items(dates)) else {
+                    missing("event_dates");
+                    return None;
+                };
+                let mut dates: Vec<_> =
+                    dates.iter().map(|date| self.instant("event_dates", date)).collect::<Option<_>>()?;
+                dates.sort_unstable();
+                Some(Schedule::Events { dates })
+            }
+            _ => {
+                let time = found.kwarg("timetable").or_else(|| found.args.first());
+                let assets = found.kwarg("assets").or_else(|| found.kwarg("datasets")).or_else(|| found.args.get(1));
+                let (Some(time), Some(assets)) = (time, assets) else {
+                    missing(if time.is_none() { "timetable" } else { "assets" });
+                    return None;
+                };
+                let time = self.schedule(time, zone)?;
+                let expression =
+                    if assets.as_sequence().is_some() { self.asset_group(assets, "all")? } else { self.asset(assets)? };
+                self.assets(node.mark, expression, Some(time))
+            }
+        }
+    }
+
+    /// A step of a schedule: a duration, or months and years of a `relativedelta`.
+    fn step(&self, node: &Node) -> Option<Step> {
+        let Some(found) = object(node).filter(|found| found.family() == Some(Family::RelativeDelta)) else {
+            let duration = self.duration("schedule", node)?;
+            if duration.is_zero() {
+                self.findings.error("invalid_schedule", node.mark, "a schedule cannot repeat after no time");
+                return None;
+            }
+            return Some(Step { months: 0, duration });
+        };
+        let (mut months, mut seconds) = (0i64, 0.0f64);
+        for (name, mark, value) in &found.kwargs {
+            let number = self.number(name, value)?;
+            match *name {
+                "years" => months += (number * 12.0) as i64,
+                "months" => months += number as i64,
+                "weeks" => seconds += number * 604_800.0,
+                "days" => seconds += number * 86_400.0,
+                "hours" => seconds += number * 3600.0,
+                "minutes" => seconds += number * 60.0,
+                "seconds" => seconds += number,
+                _ => {
+                    let message = format!("`{}` takes no argument `{name}` here", found.path);
+                    let help = "it takes years, months, weeks, days, hours, minutes and seconds".to_owned();
+                    self.findings.error_help("invalid_type_arguments", *mark, message, Some(help));
+                    return None;
+                }
+            }
+        }
+        let duration = std::time::Duration::try_from_secs_f64(seconds).ok().filter(|_| (0..=12_000).contains(&months));
+        match duration {
+            Some(duration) if months > 0 || !duration.is_zero() => Some(Step { months: months as i32, duration }),
+            _ => {
+                self.findings.error(
+                    "invalid_schedule",
+                    node.mark,
+                    "the step of a schedule must be a positive length of time",
+                );
+                None
+            }
+        }
+    }
+
+    fn assets(&self, mark: Mark, expression: Value, time: Option<Schedule>) -> Option<Schedule> {
+        self.not_supported(mark, "a schedule by assets");
+        Some(Schedule::Assets { expression, timetable: time.map(Box::new) })
+    }
+
+    /// A list of assets as `{"all": […]}` or `{"any": […]}`; one alone stands for itself.
+    fn asset_group(&self, node: &Node, word: &str) -> Option<Value> {
+        let Some(items) = self.items(node) else { return self.asset(node) };
+        let mut members: Vec<Value> = items.iter().map(|item| self.asset(item)).collect::<Option<_>>()?;
+        match members.len() {
+            0 => {
+                self.findings.error("invalid_schedule", node.mark, "the list of assets is empty");
+                None
+            }
+            1 => members.pop(),
+            _ => Some(json!({ word: members })),
+        }
+    }
+
+    /// An asset, or an expression over assets: `{"asset": uri, "name": name}`, `{"alias": name}`, `{"all": […]}`, `{"any": […]}`.
+    pub(super) fn asset(&self, node: &Node) -> Option<Value> {
+        if let Some(uri) = node.as_text() {
+            return Some(json!({ "asset": uri, "name": uri }));
+        }
+        if let Some(found) = object(node) {
+            let text = |index: usize, name: &str| {
+                found.kwarg(name).or_else(|| found.args.get(index)).and_then(|node| self.text(name, node))
+            };
+            let members = || -> Option<Vec<Value>> {
+                let inner =
+                    found.args.iter().chain(found.kwarg("objects").and_then(Node::as_sequence).into_iter().flatten());
+                inner.map(|member| self.asset(member)).collect()
+            };
+            return match found.family() {
+                Some(Family::Asset) if found.class() == "Asset" => {
+                    let (name, uri) = (text(0, "name"), text(1, "uri"));
+                    let Some(first) = name.clone().or_else(|| uri.clone()) else {
+                        let message = format!("`{}` needs a `name` or a `uri`", found.path);
+                        self.findings.error("invalid_type_arguments", found.path_mark, message);
+                        return None;
+                    };
+                    let uri = uri.unwrap_or_else(|| first.clone());
+                    Some(json!({ "asset": uri, "name": name.unwrap_or_else(|| uri.clone()) }))
+                }
+                Some(Family::Asset) => text(0, "uri").map(|uri| json!({ "asset": uri, "name": uri })),
+                Some(Family::AssetAlias) => text(0, "name").map(|name| json!({ "alias": name })),
+                Some(Family::AssetAll) => members().map(|members| json!({ "all": members })),
+                Some(Family::AssetAny) => members().map(|members| json!({ "any": members })),
+                _ => {
+                    self.unfit_object("asset", &found, "an asset");
+                    None
+                }
+            };
+        }
+        if let Some(entries) = node.as_mapping() {
+            for (key, word) in
+                [("__or__", "any"), ("any", "any"), ("or", "any"), ("__and__", "all"), ("all", "all"), ("and", "all")]
+            {
+                if let Some(entry) = entries.get(key) {
+                    return self.asset_group(&entry.value, word);
+                }
+            }
+        }
+        self.wrong_type("assets", node, "a URI, an asset or an expression over assets");
+        None
+    }
+}
+
+fn presets() -> impl Iterator<Item = &'static str> {
+    ["@once", "@continuous"].into_iter().chain(PRESETS.iter().map(|(name, _)| *name))
+}

@@ -1,0 +1,181 @@
+//! The DAG loader against the shared conformance corpus (`../shared/corpus` beside a checkout). Skipped, with a message, where
+//! the corpus is not at hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use updraft_core::yaml::{Files, Loaded, Settings, describe, load};
+
+#[path = "yaml_corpus/normalise.rs"]
+mod normalise;
+
+/// DAGs whose description differs from `expected.json`. To shrink; never to grow.
+const NOT_EQUAL_YET: &[&str] = &[];
+
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.0.join(path)).ok()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.0.join(path).is_file()
+    }
+}
+
+fn corpus() -> Option<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let places = [manifest.join("../../shared/corpus"), PathBuf::from("/work/shared/corpus")];
+    let found = places.into_iter().find(|place| place.join("invalid/manifest.yaml").is_file());
+    if found.is_none() {
+        eprintln!("skipped: there is no ../shared/corpus beside this checkout");
+    }
+    found
+}
+
+fn settings(root: &Path, env: BTreeMap<String, String>) -> Settings {
+    let now: DateTime<Utc> = "2026-01-15T12:00:00Z".parse().expect("a date");
+    let mut settings = Settings::new(now);
+    settings.root = Some(root.to_string_lossy().into_owned());
+    settings.env = env;
+    settings.env.insert("CONFIG_ROOT_DIR".to_owned(), root.to_string_lossy().into_owned());
+    settings.allow_unsupported = true;
+    settings
+}
+
+fn read(root: &Path, file: &str, env: BTreeMap<String, String>) -> Loaded {
+    let bytes = std::fs::read(root.join(file)).expect("the corpus has the file");
+    load(file, &bytes, &Folder(root.to_owned()), &settings(root, env))
+}
+
+/// The manifest is YAML of a very regular form; reading it with the loader under test would prove nothing.
+struct Broken {
+    file: String,
+    severity: String,
+    errors: BTreeSet<(String, u32)>,
+    any_line: bool,
+    loads: Vec<String>,
+}
+
+fn manifest(text: &str) -> Vec<Broken> {
+    let mut result: Vec<Broken> = Vec::new();
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some(file) = line.strip_prefix("- file: ") {
+            result.push(Broken {
+                file: file.to_owned(),
+                severity: String::new(),
+                errors: BTreeSet::new(),
+                any_line: false,
+                loads: Vec::new(),
+            });
+            continue;
+        }
+        let Some(entry) = result.last_mut() else { continue };
+        if let Some(severity) = line.strip_prefix("severity: ") {
+            entry.severity = severity.to_owned();
+        } else if let Some(error) = line.strip_prefix("- {kind: ") {
+            let (kind, number) = error.trim_end_matches('}').split_once(", line: ").expect("kind and line");
+            entry.errors.insert((kind.to_owned(), number.parse().expect("a line")));
+        } else if line == "any_line: true" {
+            entry.any_line = true;
+        } else if let Some(loads) = line.strip_prefix("loads: [") {
+            entry.loads = loads.trim_end_matches(']').split(", ").map(str::to_owned).collect();
+        }
+    }
+    result
+}
+
+#[test]
+fn answers_every_broken_file_as_the_manifest_says() {
+    let Some(corpus) = corpus() else { return };
+    let root = corpus.join("invalid");
+    let manifest = manifest(&std::fs::read_to_string(root.join("manifest.yaml")).expect("the manifest"));
+    assert!(manifest.len() > 100, "the manifest was read");
+    let mut wrong = Vec::new();
+    for entry in manifest {
+        let loaded = read(&root, &entry.file, BTreeMap::new());
+        let line = |line: u32| if entry.any_line { 0 } else { line };
+        let found: BTreeSet<(String, u32)> = loaded
+            .diagnostics
+            .iter()
+            .filter(|found| found.kind != "not_supported_yet")
+            .map(|found| (found.kind.clone(), line(found.line)))
+            .collect();
+        let expected: BTreeSet<(String, u32)> =
+            entry.errors.iter().map(|(kind, at)| (kind.clone(), line(*at))).collect();
+        if found != expected {
+            wrong.push(format!("{}: expected {expected:?}, found {:#?}", entry.file, loaded.diagnostics));
+        }
+        let dags: Vec<&str> = loaded.dags.iter().map(|dag| dag.dag.dag_id.as_str()).collect();
+        if entry.severity == "error" && dags != entry.loads {
+            wrong.push(format!("{}: loads {dags:?}, expected {:?}", entry.file, entry.loads));
+        }
+        if entry.severity == "warning" {
+            let empty = matches!(entry.file.as_str(), "empty.yaml" | "only_comments.yaml");
+            if dags.is_empty() != empty {
+                wrong.push(format!("{}: loads {dags:?}", entry.file));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn means_what_airflow_means() {
+    let Some(corpus) = corpus() else { return };
+    let root = corpus.join("valid");
+    let text = std::fs::read_to_string(root.join("expected.json")).expect("expected.json");
+    let expected: Value = serde_json::from_str(&text).expect("expected.json is JSON");
+    let env: BTreeMap<String, String> =
+        serde_json::from_value(expected["environment"].clone()).expect("the environment");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (file, entry) in expected["files"].as_object().expect("files") {
+        let loaded = read(&root, file, env.clone());
+        for found in
+            loaded.diagnostics.iter().filter(|found| found.severity == updraft_core::diagnostic::Severity::Error)
+        {
+            wrong.push(format!("{file}: {found:?}"));
+        }
+        let dags = entry["dags"].as_object().expect("dags");
+        let ids: BTreeSet<&str> = loaded.dags.iter().map(|dag| dag.dag.dag_id.as_str()).collect();
+        if ids != dags.keys().map(String::as_str).collect() {
+            wrong.push(format!("{file}: has the DAGs {ids:?}"));
+        }
+        for dag in &loaded.dags {
+            let id = dag.dag.dag_id.as_str();
+            count += 1;
+            let differences = normalise::differences(&dags[id], &describe(&dag.dag), file.starts_with("native/"));
+            let listed = NOT_EQUAL_YET.contains(&id);
+            if !differences.is_empty() && !listed {
+                wrong.push(format!("{file}: {id}:\n    {}", differences.join("\n    ")));
+            }
+            if differences.is_empty() && listed {
+                wrong.push(format!("{file}: {id} is equal now; take it off the list"));
+            }
+        }
+    }
+    assert!(count > 40, "the corpus was read");
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn reads_every_file_of_the_corpus_without_panic_when_it_is_cut_short() {
+    let Some(corpus) = corpus() else { return };
+    for folder in ["invalid", "valid/native", "valid/dagfactory", "valid/legacy"] {
+        let root = corpus.join(folder);
+        for entry in std::fs::read_dir(&root).expect("a folder").flatten() {
+            let Ok(bytes) = std::fs::read(entry.path()) else { continue };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            for cut in (0..bytes.len().min(1500)).step_by(13) {
+                load(&name, &bytes[..cut], &(), &settings(&root, BTreeMap::new()));
+            }
+        }
+    }
+}
