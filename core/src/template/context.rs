@@ -154,13 +154,11 @@ impl Context {
 
     /// A fetched value; `Ok(None)` when there is none on the server; `Err` when it is yet to be asked for.
     fn fetch(&self, reference: Ref) -> Result<Option<&Json>, Error> {
-        match self.0.resolved.get(&reference) {
-            Some(value) => Ok(value.as_ref()),
-            None => {
-                self.0.missing.lock().expect("nothing panics while it holds the lock").push(reference);
-                Err(invalid("a value is to be fetched first"))
-            }
+        if let Some(value) = self.0.resolved.get(&reference) {
+            return Ok(value.as_ref());
         }
+        self.0.missing.lock().expect("nothing panics while it holds the lock").push(reference);
+        Err(invalid("a value is to be fetched first"))
     }
 
     fn lookup(&self, name: &str) -> Option<Value> {

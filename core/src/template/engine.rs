@@ -32,7 +32,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     // Keeps the source with errors, so that they can say which name is undefined.
     environment.set_debug(true);
     environment.set_formatter(write_value);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(filters::method);
     filters::install(&mut environment);
     for (name, operator) in OPERATORS {
         environment.add_function(name, move |left: Value, right: Value| operate(operator, left, right));
@@ -80,7 +80,7 @@ impl<'text> Compiled<'text> {
     /// the rendered text read as a Python literal, if it is one.
     pub(super) fn render_native(mut self, root: Value) -> Result<Value, Error> {
         let instructions = &mut self.template.instructions;
-        let last = (0..).take_while(|at| instructions.get(*at).is_some()).last();
+        let last = (all(instructions).count() as u32).checked_sub(1);
         let emits = |instruction: &&Instruction| matches!(instruction, Instruction::Emit | Instruction::EmitRaw(_));
         let is_single = all(instructions).filter(emits).count() == 1
             && last.and_then(|at| instructions.get(at)).is_some_and(|last| matches!(last, Instruction::Emit));

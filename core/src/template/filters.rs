@@ -1,9 +1,11 @@
 //! Airflow's filters, and those of Jinja2 that minijinja lacks or writes differently.
 
-use minijinja::{Environment, Error, ErrorKind, Value, value::Kwargs};
+use std::fmt::Write;
+
+use minijinja::{Environment, Error, ErrorKind, State, Value, value::Kwargs};
 
 use super::{
-    engine::{OUTPUT_LIMIT, check_defined},
+    engine::{OUTPUT_LIMIT, check_defined, invalid},
     json::{dumps, to_json},
     python,
     time::Moment,
@@ -18,6 +20,7 @@ pub(super) fn install(environment: &mut Environment<'_>) {
 
     environment.add_filter("string", |value: Value| check_defined(&value).map(|()| python::text(&value)));
     environment.add_filter("join", join);
+    environment.add_filter("replace", replace);
     environment.add_filter("tojson", tojson);
     environment.add_filter("center", center);
     environment.add_filter("wordcount", |value: Value| {
@@ -70,6 +73,28 @@ pub(super) fn ts_nodash_with_tz(moment: &Moment) -> String {
     moment.isoformat("T").replace(['-', ':'], "")
 }
 
+/// Methods of texts, lists and mappings. Python's, by minijinja's collection, with our bounds.
+pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    match (value.as_str(), name, args) {
+        (Some(_), "replace", [from, to]) => replace(value, from, to).map(Value::from),
+        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
+    }
+}
+
+/// Measures the result first: a few of these in a row could otherwise fill the memory.
+fn replace(value: &Value, from: &Value, to: &Value) -> Result<String, Error> {
+    for value in [value, from, to] {
+        check_defined(value)?;
+    }
+    let (text, from, to) = (python::text(value), python::text(from), python::text(to));
+    let found = text.matches(&from).count();
+    if found.saturating_mul(to.len()) > OUTPUT_LIMIT {
+        return Err(invalid("the result is too long"));
+    }
+    Ok(text.replace(&from, &to))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "minijinja passes keyword arguments by value")]
 fn join(values: &Value, separator: Option<String>, attribute: Option<Value>, kwargs: Kwargs) -> Result<String, Error> {
     check_defined(values)?;
     let separator = separator.map_or_else(|| kwargs.get::<Option<String>>("d"), |given| Ok(Some(given)))?;
@@ -88,13 +113,14 @@ fn join(values: &Value, separator: Option<String>, attribute: Option<Value>, kwa
         }
         text.push_str(&python::text(&value));
         if text.len() > OUTPUT_LIMIT {
-            return Err(Error::new(ErrorKind::InvalidOperation, "the joined text is too long"));
+            return Err(invalid("the joined text is too long"));
         }
     }
     Ok(text)
 }
 
 /// Jinja2's: keys sorted, and safe inside HTML. `indent` gives one field a line.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja passes keyword arguments by value")]
 fn tojson(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<String, Error> {
     let indent = indent.map_or_else(|| kwargs.get::<Option<usize>>("indent"), |given| Ok(Some(given)))?;
     kwargs.assert_all_used()?;
@@ -111,7 +137,7 @@ fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
     check_defined(value)?;
     let (text, width) = (python::text(value), width.unwrap_or(80));
     if width > OUTPUT_LIMIT {
-        return Err(Error::new(ErrorKind::InvalidOperation, "the width is too large"));
+        return Err(invalid("the width is too large"));
     }
     Ok(format!("{text:^width$}"))
 }
@@ -128,7 +154,8 @@ fn urlencode(value: &Value) -> Result<String, Error> {
             if byte.is_ascii_alphanumeric() || "-_.~".contains(byte as char) || keep.contains(byte as char) {
                 text.push(byte as char);
             } else {
-                text.push_str(&format!("%{byte:02X}"));
+                // Writing to a String does not fail.
+                let _ = write!(text, "%{byte:02X}");
             }
         }
         text

@@ -25,15 +25,18 @@ pub(super) fn from_json(json: &Json) -> Value {
 
 /// Nested deeper than this is refused.
 const MAX_DEPTH: usize = 64;
+/// More values than this are refused: a repeated list of repeated lists is short in memory, but not as JSON.
+const MAX_VALUES: usize = 1_000_000;
 
 /// What the rendered arguments carry: a datetime becomes its ISO text, anything else without a JSON form its text.
 pub(super) fn to_json(value: &Value) -> Result<Json, Error> {
-    convert(value, 0)
+    convert(value, 0, &mut 0)
 }
 
-fn convert(value: &Value, depth: usize) -> Result<Json, Error> {
-    if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::BadSerialization, "the value is nested too deeply"));
+fn convert(value: &Value, depth: usize, count: &mut usize) -> Result<Json, Error> {
+    *count += 1;
+    if depth > MAX_DEPTH || *count > MAX_VALUES {
+        return Err(Error::new(ErrorKind::BadSerialization, "the value is too large or nested too deeply"));
     }
     Ok(match value.kind() {
         ValueKind::Undefined => return check_defined(value).map(|()| Json::Null),
@@ -46,12 +49,12 @@ fn convert(value: &Value, depth: usize) -> Result<Json, Error> {
         },
         ValueKind::String => Json::String(value.as_str().unwrap_or_default().to_owned()),
         ValueKind::Seq | ValueKind::Iterable => {
-            value.try_iter()?.map(|item| convert(&item, depth + 1)).collect::<Result<_, _>>()?
+            value.try_iter()?.map(|item| convert(&item, depth + 1, count)).collect::<Result<_, _>>()?
         }
         ValueKind::Map => {
             let mut fields = serde_json::Map::new();
             for key in value.try_iter()? {
-                fields.insert(super::python::text(&key), convert(&value.get_item(&key)?, depth + 1)?);
+                fields.insert(super::python::text(&key), convert(&value.get_item(&key)?, depth + 1, count)?);
             }
             Json::Object(fields)
         }

@@ -41,17 +41,15 @@ impl Object for Macros {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let part = match (**self, key) {
-            (Self::All, "datetime") => Self::Datetime,
-            (Self::All, "timedelta") => Self::Timedelta,
+            // `macros.datetime.timedelta` is what people try who think of the module.
+            (Self::All | Self::Datetime, "datetime") => Self::Datetime,
+            (Self::All | Self::Datetime, "timedelta") => Self::Timedelta,
             (Self::All, "json") => Self::Json,
             (Self::All, "uuid") => Self::Refused("uuid"),
             (Self::All, "random") => Self::Refused("random"),
             (Self::All, "time") => Self::Refused("time"),
             (Self::All, "yaml") => Self::Refused("yaml"),
             (Self::All, "dateutil") => Self::Refused("dateutil"),
-            // `macros.datetime.timedelta` is what people try who think of the module.
-            (Self::Datetime, "timedelta") => Self::Timedelta,
-            (Self::Datetime, "datetime") => Self::Datetime,
             _ => return None,
         };
         Some(Value::from_object(part))

@@ -4,23 +4,24 @@ use std::fmt::Write;
 
 use minijinja::{Value, value::ValueKind};
 
+use super::engine::OUTPUT_LIMIT;
+
 /// `str(value)`.
 pub(super) fn text(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => {
-            let mut text = String::new();
-            write_repr(&mut text, value, 0);
-            text
-        }
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
     }
+    let mut text = String::new();
+    write_repr(&mut text, value, 0);
+    text
 }
 
 /// Nested deeper than this is cut short; a cycle is not possible.
 const MAX_DEPTH: usize = 64;
 
 fn write_repr(text: &mut String, value: &Value, depth: usize) {
-    if depth > MAX_DEPTH {
+    // A repeated list of repeated lists is short in memory, but not here; the caller refuses a text of this length.
+    if depth > MAX_DEPTH || text.len() > OUTPUT_LIMIT {
         text.push_str("...");
         return;
     }

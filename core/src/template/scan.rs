@@ -131,9 +131,8 @@ fn argument_end(tokens: &[Token<'_>]) -> usize {
     for (at, token) in tokens.iter().enumerate() {
         match token {
             Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
-            Token::ParenClose if depth == 0 => return at,
+            Token::ParenClose | Token::Comma if depth == 0 => return at,
             Token::ParenClose | Token::BracketClose | Token::BraceClose => depth = depth.saturating_sub(1),
-            Token::Comma if depth == 0 => return at,
             _ => {}
         }
     }

@@ -74,7 +74,7 @@ pub(super) fn strptime(text: &str, format: &str) -> Result<NaiveDateTime, Error>
     }
     let date = parsed.to_naive_date().map_err(|error| fail(format!(": {error}")))?;
     let time = parsed.to_naive_time().unwrap_or_else(|_| {
-        let hour = u32::from(parsed.hour_div_12().unwrap_or(0) as u8) * 12 + parsed.hour_mod_12().unwrap_or(0) as u32;
+        let hour = parsed.hour_div_12().unwrap_or(0) * 12 + parsed.hour_mod_12().unwrap_or(0);
         NaiveTime::from_hms_opt(hour, 0, 0).unwrap_or(NaiveTime::MIN)
     });
     Ok(date.and_time(time))

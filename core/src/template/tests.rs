@@ -411,6 +411,10 @@ fn rendering_is_bounded_in_steps_and_output() {
         failed("{% set x = 'x' * 1000000 %}{% for i in range(100) %}{{ x }}{% endfor %}").message,
         "the result is longer than 16 MiB"
     );
+    let growing =
+        "{% set x = 'xxxxxxxxxx' %}".to_owned() + &"{% set x = x.replace('x', x) | replace('x', x) %}".repeat(9);
+    assert_eq!(failed(&growing).message, "the result is too long");
+    assert_eq!(failed("{{ [['a'] * 90000] * 90000 }}").message, "the result is longer than 16 MiB");
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(check_syntax(&deep).is_err());
 }

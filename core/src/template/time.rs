@@ -257,8 +257,7 @@ impl Object for Moment {
             "quarter" => ((wall.month() - 1) / 3 + 1).into(),
             "int_timestamp" => self.at.timestamp().into(),
             "float_timestamp" => (self.at.timestamp_micros() as f64 / 1e6).into(),
-            "timezone_name" => self.zone_name().map_or(Value::from(()), Value::from),
-            "tzinfo" | "tz" | "timezone" => self.zone_name().map_or(Value::from(()), Value::from),
+            "timezone_name" | "tzinfo" | "tz" | "timezone" => self.zone_name().map_or(Value::from(()), Value::from),
             _ => return None,
         })
     }

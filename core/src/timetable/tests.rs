@@ -32,10 +32,12 @@ fn first(schedule: &Schedule, start: Option<&str>, catchup: bool, now: &str) -> 
     next_dagrun_info(schedule, None, &restricted(start, None, catchup), utc(now))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside `next_dagrun_info`")]
 fn exact(at: &str) -> Option<DagRunInfo> {
     Some(DagRunInfo::exact(utc(at)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside `next_dagrun_info`")]
 fn interval(start: &str, end: &str) -> Option<DagRunInfo> {
     Some(DagRunInfo::interval(utc(start), utc(end)))
 }
@@ -322,7 +324,7 @@ fn summaries_are_airflows() {
     assert_eq!(text(&Schedule::None), None);
     assert_eq!(text(&cron("0 0 * * *")).as_deref(), Some("0 0 * * *"));
     assert_eq!(text(&Schedule::Delta { delta: hours(24) }).as_deref(), Some("1 day, 0:00:00"));
-    let months = Step { months: 14, duration: Duration::from_secs(86_400) };
+    let months = Step { months: 14, duration: hours(24).duration };
     assert_eq!(
         text(&Schedule::Delta { delta: months }).as_deref(),
         Some("relativedelta(years=+1, months=+2, days=+1)")

@@ -28,13 +28,13 @@ impl ZonedCron {
 
     /// The first tick after `after`; always later than it.
     pub fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.tick(after, |cron, naive| cron.next(naive))
+        self.tick(after, Cron::next)
     }
 
     /// The last tick before `before`, counted on the wall clock: in a fold it may be the later of the two instants, which
     /// is not before `before`. Airflow's rule.
     pub fn prev(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.tick(before, |cron, naive| cron.prev(naive))
+        self.tick(before, Cron::prev)
     }
 
     /// `at` if it is a tick, else the next one.
