@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cron_text::describe;
 use crate::dag::{Schedule, Step};
 
 /// `0 0 * * *`, `@once`, `1 day, 0:00:00`, `Asset`; `None` (the API's null) for a DAG without schedule.
@@ -27,7 +28,11 @@ pub fn description(schedule: &Schedule) -> String {
         Schedule::None => "Never, external triggers only".to_owned(),
         Schedule::Once => "Once, as soon as possible".to_owned(),
         Schedule::Continuous => "As frequently as possible, but only one run at a time.".to_owned(),
-        Schedule::Cron { .. } | Schedule::CronInterval { .. } => String::new(),
+        Schedule::Cron { expressions, .. } => {
+            let texts: Vec<_> = expressions.iter().filter_map(|expression| describe(expression)).collect();
+            if texts.len() == expressions.len() { texts.join(", ") } else { String::new() }
+        }
+        Schedule::CronInterval { expression, .. } => describe(expression).unwrap_or_default(),
         Schedule::Delta { .. } | Schedule::DeltaInterval { .. } => String::new(),
         Schedule::Events { dates } => match (dates.iter().min(), dates.iter().max()) {
             (Some(first), Some(last)) => format!(

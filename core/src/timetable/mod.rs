@@ -7,6 +7,7 @@
 //! nothing else can come out of the database.
 
 pub mod cron;
+mod cron_text;
 mod describe;
 mod run_id;
 #[cfg(test)]

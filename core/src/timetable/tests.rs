@@ -330,3 +330,62 @@ fn summaries_are_airflows() {
         Some("relativedelta(years=+1, months=+2, days=+1)")
     );
 }
+
+/// Made with cron_descriptor 2.2.1 and Airflow's wrapper around it (`_describe_with_dom_dow_fix`).
+#[test]
+fn descriptions_of_cron_are_airflows() {
+    for (expression, expected) in [
+        ("* * * * *", "Every minute"),
+        ("*/5 * * * *", "Every 5 minutes"),
+        ("0 * * * *", "Every hour"),
+        ("30 * * * *", "At 30 minutes past the hour"),
+        ("0 0 * * *", "At 00:00"),
+        ("30 5 * * 1-5", "At 05:30, Monday through Friday"),
+        ("15 */2 * * mon-fri", "At 15 minutes past the hour, every 2 hours, Monday through Friday"),
+        ("*/15 7-19 * * 1-5", "Every 15 minutes, between 07:00 and 19:59, Monday through Friday"),
+        ("0 9,17 * * *", "At 09:00 and 17:00"),
+        ("30 6,14,16 * * *", "At 06:30, 14:30 and 16:30"),
+        ("0-10 11 * * *", "Every minute between 11:00 and 11:10"),
+        ("0 0 1 * *", "At 00:00, on day 1 of the month"),
+        ("0 0 1 */3 *", "At 00:00, on day 1 of the month, every 3 months"),
+        ("0 0 1 1 *", "At 00:00, on day 1 of the month, only in January"),
+        ("0 0 * * 0", "At 00:00, only on Sunday"),
+        ("0 0 * * 7", "At 00:00, only on Sunday"),
+        ("0 0 1,15 * *", "At 00:00, on day 1 and 15 of the month"),
+        ("0 0 1,10,20 * *", "At 00:00, on day 1, 10, and 20 of the month"),
+        ("0 0 L * *", "At 00:00, on the last day of the month"),
+        ("0 0 15W * *", "At 00:00, on the weekday nearest day 15 of the month"),
+        ("0 0 1W * *", "At 00:00, on the first weekday of the month"),
+        ("0 0 * * mon#2", "At 00:00, on the second Monday of the month"),
+        ("0 0 * * L5", "At 00:00, on the last Friday of the month"),
+        ("0 0 1 * 1", "At 00:00, on day 1 of the month (or) At 00:00, only on Monday"),
+        ("0 9-17 * * *", "At 0 minutes past the hour, between 09:00 and 17:59"),
+        ("5 9-17 * * *", "At 5 minutes past the hour, between 09:00 and 17:59"),
+        ("10,20 * * * *", "At 10 and 20 minutes past the hour"),
+        ("10,20,30 * * * *", "At 10, 20, and 30 minutes past the hour"),
+        ("10,20 9,17 * * *", "At 10 and 20 minutes past the hour, at 09:00 and 17:00"),
+        ("*/20 9,17 * * *", "Every 20 minutes, at 09:00 and 17:00"),
+        ("10-50/5 * * * *", "Every 5 minutes, minutes 10 through 50 past the hour"),
+        ("0 9-17/2 * * *", "Every 2 hours, between 09:00 and 17:59"),
+        ("0 0 */2 * *", "At 00:00, every 2 days"),
+        ("0 0 1-7 * *", "At 00:00, between day 1 and 7 of the month"),
+        ("0 0 * 1 *", "At 00:00, only in January"),
+        ("0 0 * jan,jul *", "At 00:00, only in January and July"),
+        ("0 0 * 6-8 *", "At 00:00, June through August"),
+        ("0 0 * 1-6/2 *", "At 00:00, every 2 months, January through June"),
+        ("0 0 * * 1,3,5", "At 00:00, only on Monday, Wednesday, and Friday"),
+        ("0 0 * * */2", "At 00:00, every 2 days of the week"),
+        ("5-10 * * * *", "Minutes 5 through 10 past the hour"),
+        ("* 9 * * *", "Every minute, between 09:00 and 09:59"),
+        ("*/10 9 * * *", "Every 10 minutes, between 09:00 and 09:59"),
+        ("0 */4 * * *", "Every 4 hours"),
+        ("0 */1 * * *", "Every hour"),
+        ("05 03 * * *", "At 03:05"),
+        ("0 0 29 2 *", "At 00:00, on day 29 of the month, only in February"),
+    ] {
+        assert_eq!(description(&cron(expression)), expected, "{expression}");
+    }
+    for expression in ["0 0 * * * 30", "1-5/2,9 * * * *", "nonsense"] {
+        assert_eq!(description(&cron(expression)), "");
+    }
+}
