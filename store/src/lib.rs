@@ -13,6 +13,7 @@ mod connect;
 pub mod dags;
 pub mod dispatch;
 mod error;
+pub mod explain;
 pub mod jobs;
 pub mod liveness;
 pub mod nodes;

@@ -1,0 +1,213 @@
+//! Why a task instance is not running: codes with parameters, from plan's and dispatch's own functions, never stored.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dag::{TaskIndex, TriggerRule},
+    dispatch::{Blocked, Candidate, Capacity, Class},
+    plan::RunState,
+    state::{DagRunState, TaskInstanceState},
+};
+
+/// One reason. The UI and `updraft runs why` say it in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Reason {
+    /// It waits for nothing: it is over.
+    Finished {
+        state: TaskInstanceState,
+    },
+    Running {
+        executor: Option<String>,
+    },
+    /// The run has no instance of the task: its dates exclude the run.
+    NoInstance,
+    DagPaused,
+    /// The run's time has not come.
+    RunNotDue {
+        run_after: DateTime<Utc>,
+    },
+    /// The run itself waits for another run of the DAG to end.
+    MaxActiveRuns {
+        limit: u32,
+        running: u32,
+    },
+    /// Queued, and nothing holds it: it starts with the next pass.
+    RunStarting,
+    RunFinished {
+        state: DagRunState,
+    },
+    /// The scheduler gave up planning the run.
+    RunQuarantined {
+        reason: String,
+    },
+    UpstreamNotDone {
+        trigger_rule: TriggerRule,
+        waiting_for: Vec<String>,
+    },
+    RetryDelay {
+        until: Option<DateTime<Utc>>,
+        try_number: i32,
+        max_tries: i32,
+    },
+    /// Cleared while running: its old attempt is being stopped.
+    Stopping {
+        deadline: Option<DateTime<Utc>>,
+    },
+    /// Nothing holds it: it is placed with the next pass.
+    WaitingForDispatch,
+    /// Placed; the node has not fetched it yet.
+    WaitingForNode {
+        executor: String,
+        since: Option<DateTime<Utc>>,
+    },
+    /// The node has it and has not started it (pulling an image, for instance).
+    HandedOut {
+        executor: String,
+        since: Option<DateTime<Utc>>,
+    },
+}
+
+/// The run's surroundings that its rows do not show.
+#[derive(Clone, Debug, Default)]
+pub struct RunFacts {
+    pub run_after: Option<DateTime<Utc>>,
+    pub max_active_runs: u32,
+    pub running_runs: u32,
+    pub quarantine_reason: Option<String>,
+}
+
+/// The current attempt, as far as it got.
+#[derive(Clone, Debug)]
+pub struct AttemptFacts {
+    pub candidate: Candidate,
+    pub executor: Option<String>,
+    pub placed_at: Option<DateTime<Utc>>,
+    pub handed_at: Option<DateTime<Utc>>,
+    pub started: bool,
+}
+
+/// Every reason that holds the instance back now, the outermost first.
+pub fn explain(
+    state: &RunState,
+    facts: &RunFacts,
+    task: TaskIndex,
+    attempt: Option<&AttemptFacts>,
+    capacity: &Capacity,
+    class: Option<&Class>,
+    now: DateTime<Utc>,
+) -> Vec<Reason> {
+    let Some(ti) = state.ti(task) else { return vec![Reason::NoInstance] };
+    if ti.state.is_finished() {
+        return vec![Reason::Finished { state: ti.state }];
+    }
+    if let Some(started) = attempt.filter(|attempt| attempt.started) {
+        return vec![Reason::Running { executor: started.executor.clone() }];
+    }
+    let mut reasons = Vec::new();
+    if let Some(reason) = &facts.quarantine_reason {
+        reasons.push(Reason::RunQuarantined { reason: reason.clone() });
+    }
+    if state.run.dag_is_paused {
+        reasons.push(Reason::DagPaused);
+    }
+    match state.run.state {
+        DagRunState::Queued => reasons.push(match facts.run_after {
+            Some(run_after) if run_after > now => Reason::RunNotDue { run_after },
+            _ if facts.running_runs >= facts.max_active_runs => {
+                Reason::MaxActiveRuns { limit: facts.max_active_runs, running: facts.running_runs }
+            }
+            _ => Reason::RunStarting,
+        }),
+        DagRunState::Success | DagRunState::Failed => reasons.push(Reason::RunFinished { state: state.run.state }),
+        DagRunState::Running => {}
+    }
+    match ti.state {
+        TaskInstanceState::UpForRetry => reasons.push(Reason::RetryDelay {
+            until: ti.next_retry_at,
+            try_number: ti.try_number,
+            max_tries: ti.max_tries,
+        }),
+        TaskInstanceState::Restarting => {
+            reasons.push(Reason::Stopping { deadline: ti.stopping.map(|stopping| stopping.deadline) });
+        }
+        TaskInstanceState::None => {
+            let waiting_for: Vec<String> = state
+                .dag
+                .upstream(task)
+                .filter(|&upstream| state.ti(upstream).is_some_and(|ti| !ti.state.is_finished()))
+                .map(|upstream| state.dag.tasks[upstream].task_id.to_string())
+                .collect();
+            if !waiting_for.is_empty() {
+                let trigger_rule = state.dag.tasks[task].trigger_rule;
+                reasons.push(Reason::UpstreamNotDone { trigger_rule, waiting_for });
+            }
+        }
+        _ => {}
+    }
+    if let Some(attempt) = attempt {
+        reasons.push(dispatch_reason(attempt, capacity, class));
+    }
+    reasons
+}
+
+fn dispatch_reason(attempt: &AttemptFacts, capacity: &Capacity, class: Option<&Class>) -> Reason {
+    match (&attempt.executor, attempt.handed_at) {
+        (Some(executor), Some(since)) => Reason::HandedOut { executor: executor.clone(), since: Some(since) },
+        (Some(executor), None) => Reason::WaitingForNode { executor: executor.clone(), since: attempt.placed_at },
+        (None, _) => class
+            .and_then(|class| capacity.blocked(&attempt.candidate, class))
+            .map_or(Reason::WaitingForDispatch, Reason::Blocked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{Sim, start, task};
+
+    fn reasons(sim: &Sim, id: &str) -> Vec<Reason> {
+        let index = sim.state.dag.index_of(id).unwrap();
+        let facts = RunFacts { max_active_runs: 16, ..RunFacts::default() };
+        explain(&sim.state, &facts, index, None, &Capacity::default(), None, sim.now)
+    }
+
+    #[test]
+    fn names_the_upstreams_that_are_waited_for() {
+        let mut sim = Sim::new(vec![task("a", &[]), task("b", &[]), task("c", &["a", "b"])]);
+        sim.begin();
+        sim.succeed("a");
+        let expected = Reason::UpstreamNotDone { trigger_rule: TriggerRule::AllSuccess, waiting_for: vec!["b".into()] };
+        assert_eq!(reasons(&sim, "c"), [expected]);
+    }
+
+    #[test]
+    fn says_until_when_a_retry_waits() {
+        let mut a = task("a", &[]);
+        a.retries = 2;
+        let mut sim = Sim::new(vec![a]);
+        sim.begin();
+        sim.fail("a");
+        let until = Some(start() + std::time::Duration::from_secs(300));
+        assert_eq!(reasons(&sim, "a"), [Reason::RetryDelay { until, try_number: 1, max_tries: 2 }]);
+    }
+
+    #[test]
+    fn a_queued_run_of_a_paused_dag_has_two_reasons() {
+        let mut sim = Sim::new(vec![task("a", &[])]);
+        sim.state.run.state = DagRunState::Queued;
+        sim.state.run.dag_is_paused = true;
+        assert_eq!(reasons(&sim, "a"), [Reason::DagPaused, Reason::RunStarting]);
+    }
+
+    #[test]
+    fn codes_are_flat_json() {
+        let blocked = Reason::Blocked(Blocked::PoolFull { pool: "db".into(), used: 5, slots: 5, needs: 1 });
+        assert_eq!(
+            serde_json::to_value(blocked).unwrap(),
+            serde_json::json!({"code": "pool_full", "pool": "db", "used": 5, "slots": 5, "needs": 1})
+        );
+        assert_eq!(serde_json::to_value(Reason::DagPaused).unwrap(), serde_json::json!({"code": "dag_paused"}));
+    }
+}
