@@ -67,6 +67,9 @@ pub enum Reason {
         executor: String,
         since: Option<DateTime<Utc>>,
     },
+    /// Dispatch's reason.
+    #[serde(untagged)]
+    Blocked(Blocked),
 }
 
 /// The run's surroundings that its rows do not show.
