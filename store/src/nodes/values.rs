@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{TokenId, XComRef, XComValue};
+use super::{TokenId, XComRef, XComValue, report::sanitised};
 use crate::{Store, StoreError};
 
 /// A loaded reference: how many bytes its value has as text, and the value.
@@ -33,7 +33,7 @@ pub async fn put_xcom(
     token: TokenId,
     attempt_id: Uuid,
     key: &str,
-    value: &Value,
+    value: Value,
 ) -> Result<Put, StoreError> {
     let written = sqlx::query!(
         "with live as (
@@ -49,7 +49,7 @@ pub async fn put_xcom(
         attempt_id,
         token.0,
         key,
-        value
+        sanitised(value)
     )
     .execute(store.pool())
     .await?;

@@ -13,12 +13,12 @@ async fn a_current_attempt_pushes_and_pulls_xcoms_of_its_run() {
     let node = seed.node("n1").await;
     let attempt = seed.placed(node, "t0", -1).await;
     for value in [json!("first"), json!("second")] {
-        let put = nodes::put_xcom(&seed.store, seed.token, attempt, "return_value", &value).await.unwrap();
+        let put = nodes::put_xcom(&seed.store, seed.token, attempt, "return_value", value).await.unwrap();
         assert_eq!(put, Put::Written);
     }
     for index in [1, 0] {
         let mapped = seed.placed(node, "t1", index).await;
-        nodes::put_xcom(&seed.store, seed.token, mapped, "return_value", &json!(index * 10)).await.unwrap();
+        nodes::put_xcom(&seed.store, seed.token, mapped, "return_value", json!(index * 10)).await.unwrap();
     }
     let refs = [
         reference("t0", None),
@@ -37,10 +37,10 @@ async fn a_fenced_attempt_or_another_token_pushes_and_pulls_nothing() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;
     let attempt = seed.placed(node, "t0", -1).await;
-    let put = nodes::put_xcom(&seed.store, TokenId(99), attempt, "k", &json!(1)).await.unwrap();
+    let put = nodes::put_xcom(&seed.store, TokenId(99), attempt, "k", json!(1)).await.unwrap();
     assert_eq!(put, Put::Stale);
     seed.fence(attempt).await;
-    let put = nodes::put_xcom(&seed.store, seed.token, attempt, "k", &json!(1)).await.unwrap();
+    let put = nodes::put_xcom(&seed.store, seed.token, attempt, "k", json!(1)).await.unwrap();
     assert_eq!(put, Put::Stale);
     assert!(seed.xcoms().await.is_empty());
     assert!(nodes::resolve_xcoms(&seed.store, seed.token, attempt, &[]).await.unwrap().is_none());

@@ -1,0 +1,133 @@
+//! `/executor/v1`: what executor nodes call. The wire types are `updraft_protocol`'s, the statements `updraft_store::nodes`'.
+//!
+//! Nothing of a node is kept here between requests but caches (tokens, DAG versions, log places) and held polls, so any replica
+//! serves any request of any node. Where to start reading: [`ExecutorApi::router`], then `poll` and `report`.
+
+mod attempt_token;
+mod attempts;
+mod auth;
+mod bells;
+mod bundles;
+mod error;
+mod logs;
+mod poll;
+mod register;
+mod report;
+mod stamper;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
+};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use updraft_protocol::{INLINE_LIMIT, REPORT_LIMIT, XCOM_LIMIT};
+use updraft_store::{Store, versions::DagCache};
+
+pub use self::stamper::spawn_stamper;
+use self::{auth::TokenCache, bells::Bells, error::ApiError, logs::Places, report::Writer};
+use crate::logs::LogStore;
+
+/// Facts of a poll, a registration or a reconciliation: ids and states, no values.
+const SMALL_BODY: usize = 16 << 20;
+/// [`REPORT_LIMIT`] events with a value and rendered fields each; nodes split what is larger.
+const REPORT_BODY: usize = REPORT_LIMIT * 2 * INLINE_LIMIT;
+/// Bytes of one log request.
+const LOGS_BODY: usize = 16 << 20;
+
+/// What the protocol's timing and tokens are made of; the same on every webserver of a deployment.
+#[derive(Clone, Debug)]
+pub struct ExecutorSettings {
+    /// Derives the attempts' tokens.
+    pub attempt_secret: SecretString,
+    /// A node is taken for lost when no poll began for this long.
+    pub lease: Duration,
+    /// A poll is held at most this long.
+    pub poll: Duration,
+    /// How often nodes reconcile.
+    pub reconcile: Duration,
+    /// A hand-out younger than this may still be on its way when a node reconciles.
+    pub reconcile_grace: Duration,
+    /// What a node has to start an attempt, from the hand-out and from each `preparing`.
+    pub launch: Duration,
+    /// For how long a token's validity is remembered, hence how late a revocation may be noticed.
+    pub token_ttl: Duration,
+}
+
+impl ExecutorSettings {
+    /// The design's defaults.
+    pub fn new(attempt_secret: SecretString) -> Self {
+        Self {
+            attempt_secret,
+            lease: Duration::from_secs(30),
+            poll: Duration::from_secs(10),
+            reconcile: Duration::from_secs(30),
+            reconcile_grace: Duration::from_secs(10),
+            launch: Duration::from_mins(1),
+            token_ttl: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The state of these routes. Cheap to clone.
+#[derive(Clone)]
+pub struct ExecutorApi {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    settings: ExecutorSettings,
+    logs: LogStore,
+    dags: DagCache,
+    tokens: TokenCache,
+    bells: Arc<Bells>,
+    places: Places,
+    writer: Writer,
+    shutdown: CancellationToken,
+}
+
+impl ExecutorApi {
+    /// Starts what stands behind the routes: the report writer (ends with the last clone), the bells of held polls and the
+    /// liveness stamper (end with `shutdown`, which also answers held polls at once). Call it inside a runtime, once per process.
+    pub fn new(store: Store, settings: ExecutorSettings, logs: LogStore, shutdown: CancellationToken) -> Self {
+        let dags = DagCache::default();
+        let inner = Inner {
+            tokens: TokenCache::new(settings.token_ttl),
+            bells: Bells::start(&store, shutdown.clone()),
+            places: Places::default(),
+            writer: Writer::start(store.clone(), dags.clone(), settings.launch),
+            store,
+            settings,
+            logs,
+            dags,
+            shutdown,
+        };
+        drop(spawn_stamper(inner.store.clone(), inner.shutdown.clone()));
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+/// The routes, to be nested under `/executor/v1`.
+pub fn router(state: ExecutorApi) -> Router {
+    Router::new()
+        .route("/register", post(register::register))
+        .route("/reconcile", post(register::reconcile))
+        .route("/poll", post(poll::poll))
+        .route("/report", post(report::report).layer(DefaultBodyLimit::max(REPORT_BODY)))
+        .route("/attempts/{attempt_id}/resolve", post(attempts::resolve))
+        .route(
+            "/attempts/{attempt_id}/xcom/{key}",
+            put(attempts::put_xcom).get(attempts::get_xcom).layer(DefaultBodyLimit::max(XCOM_LIMIT)),
+        )
+        .route("/attempts/{attempt_id}/logs", put(logs::put).get(logs::size).layer(DefaultBodyLimit::max(LOGS_BODY)))
+        .route("/bundles/{hash}", get(bundles::get))
+        .fallback(|| async { ApiError::not_found("no such path under /executor/v1") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(SMALL_BODY))
+        .with_state(state)
+}

@@ -1,0 +1,77 @@
+//! `POST /poll`: the heartbeat, held until there is work.
+
+use axum::{Json, extract::State};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use updraft_protocol::{CancelAttempt, INLINE_LIMIT, PollRequest, PollResponse, Ref, ResolvedRef, StartAttempt};
+use updraft_store::nodes::{self, Start, TokenId, XComValue};
+
+use super::{ExecutorApi, attempt_token, auth::Node, error::ApiError, wire::Wire};
+
+/// Answers as soon as there is something to start or cancel, or draining began or ended; empty after the poll time, and at once
+/// when the server shuts down.
+pub(super) async fn poll(
+    State(api): State<ExecutorApi>,
+    Node(token): Node,
+    Wire(request): Wire<PollRequest>,
+) -> Result<Json<PollResponse>, ApiError> {
+    let deadline = Instant::now() + api.inner.settings.poll;
+    let executor_id = begin(&api, token, &request).await?;
+    // Before the first query, so that nothing that happens after it goes unheard.
+    let mut bell = api.inner.bells.subscribe(executor_id);
+    let mut drained = None;
+    loop {
+        bell.mark_unchanged();
+        let launch = api.inner.settings.launch;
+        let (have, cancelling) = (&request.have, &request.cancelling);
+        let found = nodes::hand_out(&api.inner.store, executor_id, request.session, have, cancelling, launch).await?;
+        let found = found.ok_or_else(ApiError::unknown_session)?;
+        let starts = nodes::starts(&api.inner.store, &api.inner.dags, &found.start, INLINE_LIMIT).await?;
+        let news = !starts.is_empty() || !found.cancel.is_empty() || drained.is_some_and(|was| was != found.draining);
+        drained = Some(found.draining);
+        if news || Instant::now() >= deadline || api.inner.shutdown.is_cancelled() {
+            let cancel = found.cancel.into_iter().map(|cancel| CancelAttempt {
+                attempt_id: cancel.attempt_id,
+                grace_ms: cancel.grace_ms.try_into().unwrap_or_default(),
+                reason: cancel.reason,
+            });
+            let start = starts.into_iter().map(|start| to_wire(&api, start)).collect::<Result<_, _>>()?;
+            return Ok(Json(PollResponse { start, cancel: cancel.collect(), drain: found.draining }));
+        }
+        tokio::select! {
+            _ = bell.changed() => {}
+            () = tokio::time::sleep_until(deadline) => return Ok(idle(found.draining)),
+            () = api.inner.shutdown.cancelled() => return Ok(idle(found.draining)),
+        }
+    }
+}
+
+fn idle(drain: bool) -> Json<PollResponse> {
+    Json(PollResponse { drain, ..PollResponse::default() })
+}
+
+async fn begin(api: &ExecutorApi, token: TokenId, request: &PollRequest) -> Result<i64, ApiError> {
+    let runners = serde_json::to_value(&request.runners).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let mut stats = json!(request.stats);
+    stats["free_slots"] = json!(request.free_slots);
+    let heartbeat = nodes::begin_poll(&api.inner.store, token, request.session, &runners, &stats).await?;
+    heartbeat.map(|heartbeat| heartbeat.executor_id).ok_or_else(ApiError::unknown_session)
+}
+
+fn to_wire(api: &ExecutorApi, start: Start) -> Result<StartAttempt, ApiError> {
+    let attempt_id = start.spec.attempt_id.0;
+    let spec: Value = serde_json::to_value(&start.spec).map_err(updraft_store::StoreError::from)?;
+    Ok(StartAttempt {
+        attempt_id,
+        spec,
+        token: attempt_token::make(&api.inner.settings.attempt_secret, attempt_id),
+        refs: start.refs.into_iter().map(resolved).collect(),
+    })
+}
+
+/// A stored XCom as the protocol has it.
+pub(super) fn resolved(value: XComValue) -> ResolvedRef {
+    let XComValue { reference, value } = value;
+    let reference = Ref::XCom { task_id: reference.task_id, key: reference.key, map_index: reference.map_index };
+    ResolvedRef { reference, value }
+}

@@ -1,0 +1,91 @@
+//! `POST /register` and `POST /reconcile`.
+
+use axum::{Json, extract::State};
+use serde_json::json;
+use updraft_protocol::{
+    AttemptReport, NodeAttemptState as Wired, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse,
+    VERSION,
+};
+use updraft_store::nodes::{self, NewNode, NodeAttempt, NodeAttemptState, Reconciled, Registration};
+
+use super::{ExecutorApi, auth::Node, error::ApiError, wire::Wire};
+
+/// Characters of a node's name, at most.
+const NAME_LIMIT: usize = 250;
+
+pub(super) async fn register(
+    State(api): State<ExecutorApi>,
+    Node(token): Node,
+    Wire(request): Wire<RegisterRequest>,
+) -> Result<Json<RegisterResponse>, ApiError> {
+    if request.protocol_min > VERSION || request.protocol_max < VERSION {
+        return Err(ApiError::protocol(request.protocol_min, request.protocol_max));
+    }
+    let name = request.name.trim();
+    if name.is_empty() || name.chars().count() > NAME_LIMIT || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!(
+            "a node's name has 1 to {NAME_LIMIT} characters and no control characters"
+        )));
+    }
+    let node = NewNode {
+        name: name.to_owned(),
+        identity: request.identity,
+        session: request.session,
+        hostname: request.hostname,
+        version: request.version,
+        slots: i32::try_from(request.slots).unwrap_or(i32::MAX),
+        labels: json!(request.labels),
+        queues: request.queues,
+        runners: json!(request.runners),
+    };
+    let settings = &api.inner.settings;
+    let attempts = attempts(&request.attempts);
+    match nodes::register(&api.inner.store, token, &node, &attempts, settings.lease).await? {
+        Registration::Registered { executor_id, reconciled } => {
+            tracing::info!(executor_id, name = node.name, lost = reconciled.lost.len(), "a node registered");
+            Ok(Json(RegisterResponse {
+                executor_id,
+                protocol: VERSION,
+                lease_ms: settings.lease.as_millis() as u64,
+                poll_ms: settings.poll.as_millis() as u64,
+                reconcile_ms: settings.reconcile.as_millis() as u64,
+                reconcile: to_wire(reconciled),
+            }))
+        }
+        Registration::NameTaken => Err(ApiError::name_taken(&node.name)),
+    }
+}
+
+pub(super) async fn reconcile(
+    State(api): State<ExecutorApi>,
+    Node(token): Node,
+    Wire(request): Wire<ReconcileRequest>,
+) -> Result<Json<ReconcileResponse>, ApiError> {
+    let grace = api.inner.settings.reconcile_grace;
+    let attempts = attempts(&request.attempts);
+    let reconciled = nodes::reconcile(&api.inner.store, token, request.session, &attempts, grace).await?;
+    let reconciled = reconciled.ok_or_else(ApiError::unknown_session)?;
+    if !reconciled.lost.is_empty() {
+        tracing::warn!(lost = ?reconciled.lost, "a node does not know attempts that were handed to it");
+    }
+    Ok(Json(to_wire(reconciled)))
+}
+
+fn attempts(reports: &[AttemptReport]) -> Vec<NodeAttempt> {
+    reports
+        .iter()
+        .map(|report| NodeAttempt {
+            attempt_id: report.attempt_id,
+            state: match report.state {
+                Wired::Received => NodeAttemptState::Received,
+                Wired::Running => NodeAttemptState::Running,
+                Wired::Finished => NodeAttemptState::Finished,
+                Wired::Stopping => NodeAttemptState::Stopping,
+            },
+        })
+        .collect()
+}
+
+fn to_wire(reconciled: Reconciled) -> ReconcileResponse {
+    ReconcileResponse { stop: reconciled.stop, report_again: reconciled.report_again }
+}
