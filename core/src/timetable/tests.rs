@@ -389,3 +389,72 @@ fn descriptions_of_cron_are_airflows() {
         assert_eq!(description(&cron(expression)), "");
     }
 }
+
+const ZONES: [Tz; 6] = [
+    Tz::UTC,
+    Tz::Europe__Zurich,
+    Tz::America__New_York,
+    Tz::Australia__Lord_Howe,
+    Tz::Africa__Casablanca,
+    Tz::Antarctica__Troll,
+];
+
+fn expressions() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let field = |values: std::ops::Range<u32>| {
+        let top = values.end;
+        prop_oneof![
+            Just("*".to_owned()),
+            values.clone().prop_map(|value| value.to_string()),
+            (values, 1..6_u32).prop_map(|(value, step)| format!("{value}/{step}")),
+            (2..top.max(3)).prop_map(|step| format!("*/{step}")),
+        ]
+    };
+    (field(0..60), field(0..24), field(1..29), field(1..13), field(0..7))
+        .prop_map(|(minute, hour, day, month, weekday)| format!("{minute} {hour} {day} {month} {weekday}"))
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever the zone does with its clock, a schedule goes forward, and a run starts where the one before ended.
+    #[test]
+    fn runs_follow_one_another(expression in expressions(), zone in 0..ZONES.len(), start in 1_577_836_800_i64..2_000_000_000, catchup: bool) {
+        let timezone = ZONES[zone];
+        let trigger = Schedule::Cron { expressions: vec![expression.clone()], timezone, interval: None };
+        let interval = Schedule::CronInterval { expression, timezone };
+        let start = DateTime::from_timestamp(start, 0).unwrap();
+        for schedule in [trigger, interval] {
+            let restriction = Restriction { earliest: Some(start), latest: None, catchup };
+            let (mut last, mut now) = (None, start);
+            for _ in 0..30 {
+                let Some(info) = next_dagrun_info(&schedule, last, &restriction, now) else { break };
+                let next = info.data_interval.unwrap();
+                proptest::prop_assert!(next.start >= start);
+                proptest::prop_assert!(last.is_none_or(|last| next.end > last.end && next.start > last.start));
+                proptest::prop_assert_eq!(info.run_after, next.end);
+                last = Some(next);
+                now = now.max(info.run_after);
+            }
+        }
+    }
+
+    /// The tick before the next one is never after the time asked for.
+    #[test]
+    fn next_and_prev_are_inverse(expression in expressions(), at in 1_577_836_800_i64..2_000_000_000) {
+        let cron = Cron::parse(&expression).unwrap();
+        let at = DateTime::from_timestamp(at, 0).unwrap().naive_utc();
+        if let Some(next) = cron.next(at) {
+            proptest::prop_assert!(next > at);
+            proptest::prop_assert!(cron.prev(next).is_none_or(|prev| prev <= at));
+            proptest::prop_assert_eq!(cron.next(next - chrono::TimeDelta::seconds(1)), Some(next));
+        }
+    }
+
+    #[test]
+    fn any_text_is_cron_or_an_error(text in r"[0-9*/,\-?#LWlwhr@a-z ]{0,20}") {
+        if let Err(error) = Cron::parse(&text) {
+            proptest::prop_assert!(!error.to_string().is_empty() && !error.help().is_empty());
+        }
+    }
+}
