@@ -10,6 +10,15 @@ export const useLogin = () =>
     onSuccess: ({ access_token }) => session.begin(access_token),
   });
 
+/** Forgets the token of this tab, and asks the server to take back the cookie, if there is one. */
+export const useLogout = () =>
+  useMutation({
+    // It answers with a redirect to the login page, which is where we go anyway.
+    mutationFn: () => fetch(`${window.location.origin}/api/v2/auth/logout`, { redirect: "manual" }),
+    // Also when the server is away: without its token this tab is signed out, and a cookie shows at the next request.
+    onSettled: () => session.end(),
+  });
+
 export function useSetPaused(dagId: string) {
   const queries = useQueryClient();
   return useMutation({

@@ -58,6 +58,10 @@ async function note(request: Request) {
 }
 
 export const handlers = [
+  http.get(`${API}/auth/logout`, ({ request }) => {
+    sent.push({ method: "GET", path: new URL(request.url).pathname, body: null });
+    return new HttpResponse(null, { status: 307, headers: { Location: "/login" } });
+  }),
   http.post("*/auth/token", async ({ request }) => {
     const { password } = (await request.json()) as { password: string };
     return password === "right"

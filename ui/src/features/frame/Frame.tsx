@@ -10,6 +10,7 @@ import {
 import { Suspense, useSyncExternalStore } from "react";
 import { Link, Navigate, NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
 
+import { useLogout } from "../../api/mutations";
 import { session } from "../../api/session";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
@@ -20,6 +21,7 @@ import classes from "./frame.module.css";
 export function Frame() {
   const ended = useSyncExternalStore(session.subscribe, session.hasEnded);
   const { pathname, search } = useLocation();
+  const logout = useLogout();
   if (ended) return <Navigate to={paths.login(pathname + search)} replace />;
   return (
     <>
@@ -42,7 +44,7 @@ export function Frame() {
             </Group>
             <Group gap="xs" wrap="nowrap">
               <ThemeButton />
-              <Button size="compact-sm" variant="subtle" color="gray" c="inherit" onClick={() => session.end()}>
+              <Button size="compact-sm" variant="subtle" color="gray" c="inherit" onClick={() => logout.mutate()}>
                 {strings.app.signOut}
               </Button>
             </Group>

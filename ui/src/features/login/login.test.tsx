@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { session } from "../../api/session";
 import { dag } from "../../testing/fixtures";
 import { expectAccessible, open } from "../../testing/render";
-import { world } from "../../testing/handlers";
+import { sent, world } from "../../testing/handlers";
 
 describe("signing in", () => {
   it("is asked for when the server does not know us, and leads back", async () => {
@@ -39,5 +39,6 @@ describe("signing in", () => {
     await user.click(await screen.findByRole("button", { name: "Sign out" }));
     await waitFor(() => expect(screen.getByRole("heading", { name: "Sign in" })).toBeTruthy());
     expect(session.token()).toBeNull();
+    expect(sent).toEqual([{ method: "GET", path: "/api/v2/auth/logout", body: null }]);
   });
 });
