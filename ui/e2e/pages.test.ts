@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 
 import { AxeBuilder } from "@axe-core/playwright";
 import { getResponse } from "msw";
@@ -19,6 +19,9 @@ let server: PreviewServer;
 let base: string;
 
 beforeAll(async () => {
+  if (!existsSync(executablePath)) {
+    throw new Error(`no browser at ${executablePath}: install the package chromium, or set CHROMIUM`);
+  }
   server = await preview({ preview: { port: 0, host: "127.0.0.1" }, logLevel: "error" });
   base = server.resolvedUrls?.local[0] ?? "";
   browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });

@@ -1,9 +1,12 @@
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterAll, afterEach, beforeAll, vi } from "vitest";
 
 import { session } from "../api/session";
 import { resetWorld } from "./handlers";
 import { server } from "./server";
+
+// How long to wait for what never comes; a busy machine must not look like a bug.
+configure({ asyncUtilTimeout: 15_000 });
 
 // What Mantine asks of a browser and happy-dom does not have.
 window.matchMedia ??= vi.fn().mockReturnValue({ matches: false, addEventListener() {}, removeEventListener() {} });
