@@ -99,7 +99,7 @@ function fillWorld() {
   ];
   world.reasons = {
     load: [{ code: "pool_full", pool: "db", used: 5, slots: 5, needs: 1 }],
-    notify: [{ code: "upstream_not_done", task_id: "load" }],
+    notify: [{ code: "upstream_not_done", trigger_rule: "all_success", waiting_for: ["load"] }],
   };
   world.importErrors = [
     importError(

@@ -23,7 +23,11 @@ export interface OwnPaths {
         cookie?: never;
       };
       requestBody?: never;
-      responses: { 200: Json<{ reasons: Reason[] }>; 401: Failure; 404: Failure };
+      responses: {
+        200: Json<{ task_id: string; state: string | null; reasons: Reason[] }>;
+        401: Failure;
+        404: Failure;
+      };
     };
   };
 }

@@ -66,10 +66,17 @@ it("removes what only terminals understand", () => {
 it("says a reason in a sentence", () => {
   const reason = { code: "pool_full", pool: "db", used: 5, slots: 5, needs: 1 };
   expect(reasonText(reason)).toBe("The pool db is full: 5 of 5 slots are taken and it needs 1.");
+  expect(reasonText({ code: "upstream_not_done", trigger_rule: "all_success", waiting_for: ["a", "b"] })).toBe(
+    "Waits for a, b.",
+  );
+  expect(reasonText({ code: "retry_delay", until: null, try_number: 1, max_tries: 2 })).toBe(
+    "Will be retried: try 1 of 3 failed.",
+  );
   expect(reasonText({ code: "nodes_full", nodes: ["n1", "n2"], slots: 8 })).toContain("n1, n2");
 });
 
 it("spells out a reason that it has no sentence for", () => {
+  expect(reasonText({ code: "tide", message: "The tide is out." })).toBe("The tide is out.");
   expect(reasonText({ code: "moon_phase", phase: "full" })).toBe("moon phase (phase: full)");
   expect(strings.reasons["moon_phase"]).toBeUndefined();
 });

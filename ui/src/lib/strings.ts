@@ -1,3 +1,5 @@
+import { clock } from "./time";
+
 /**
  * Every English sentence of the dashboard, in one catalogue, so that another language is another object of the same shape.
  * Identifiers (DAG ids, run ids, state words in URLs), logs and error texts of the server are never translated.
@@ -7,6 +9,8 @@ const count = (n: number, one: string, many: string) => `${n} ${plural.select(n)
 const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
 
 const list = (value: unknown) => (Array.isArray(value) ? value.map(text).join(", ") : text(value));
+
+const time = (value: unknown) => (typeof value === "string" ? clock(value, Date.now()) : text(value));
 
 export type Params = Record<string, unknown>;
 
@@ -157,6 +161,27 @@ export const strings = {
   },
   /** Why a task does not run: one sentence per code of `updraft_core::explain`. */
   reasons: {
+    finished: () => "It is finished.",
+    running: ({ executor }) => (typeof executor === "string" ? `It runs on ${executor}.` : "It is running."),
+    no_instance: () => "It takes no part in this run: its dates exclude the run.",
+    dag_paused: () => "The DAG is paused.",
+    run_not_due: ({ run_after }) => `The run is due at ${time(run_after)}.`,
+    max_active_runs: ({ limit, running }) =>
+      `The run waits: ${text(running)} of at most ${text(limit)} runs of the DAG are active.`,
+    run_starting: () => "The run is about to start.",
+    run_finished: ({ state }) => `The run has ended (${text(state)}).`,
+    run_quarantined: ({ reason }) => `The scheduler gave up planning the run: ${text(reason)}`,
+    upstream_not_done: ({ trigger_rule, waiting_for }) =>
+      `Waits for ${list(waiting_for)}` +
+      (trigger_rule === "all_success" ? "." : ` (trigger rule ${text(trigger_rule)}).`),
+    retry_delay: ({ until, try_number, max_tries }) => {
+      const tries = `try ${text(try_number)} of ${Number(max_tries) + 1} failed`;
+      return until === null ? `Will be retried: ${tries}.` : `Will be retried at ${time(until)}: ${tries}.`;
+    },
+    stopping: () => "It was cleared while running; its old attempt is being stopped.",
+    waiting_for_dispatch: () => "Nothing holds it; it is about to be given to a node.",
+    waiting_for_node: ({ executor }) => `Waits for node ${text(executor)} to fetch it.`,
+    handed_out: ({ executor }) => `Node ${text(executor)} is preparing it.`,
     pool_missing: ({ pool }) => `The pool ${text(pool)} does not exist; it runs once somebody creates it.`,
     pool_full: ({ pool, used, slots, needs }) =>
       `The pool ${text(pool)} is full: ${text(used)} of ${text(slots)} slots are taken and it needs ${text(needs)}.`,

@@ -148,6 +148,10 @@ export const handlers = [
     return answer(request, { task_instances: chosen, total_entries: chosen.length });
   }),
   http.get("*/ui/why/:dagId/:runId/:taskId", ({ request, params }) =>
-    answer(request, { reasons: world.reasons[String(params["taskId"])] ?? [] }),
+    answer(request, {
+      task_id: String(params["taskId"]),
+      state: null,
+      reasons: world.reasons[String(params["taskId"])] ?? [],
+    }),
   ),
 ];
