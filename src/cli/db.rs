@@ -21,6 +21,18 @@ pub(super) async fn run(app: &App, command: DbCommand) -> Result<ExitCode> {
         DbCommand::Check(_) => {
             store.check_schema().await?;
             say(format_args!("The schema is this binary's."))?;
+            let violations = updraft_store::check::invariants(&store).await.context("checking the invariants")?;
+            for violation in &violations {
+                say(format_args!("VIOLATED: {}", violation.invariant))?;
+                for offender in &violation.offenders {
+                    say(format_args!("  {offender}"))?;
+                }
+            }
+            if !violations.is_empty() {
+                store.close().await;
+                return Ok(ExitCode::FAILURE);
+            }
+            say(format_args!("Every invariant holds."))?;
         }
     }
     store.close().await;

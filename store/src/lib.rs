@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod bundles;
+pub mod check;
 mod connect;
 pub mod dags;
 pub mod dispatch;

@@ -6,5 +6,6 @@
 mod support;
 
 mod cli;
+mod kill;
 mod standalone;
 mod workspace;

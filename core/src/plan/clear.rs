@@ -118,7 +118,8 @@ impl Work<'_> {
     fn clear_one(&mut self, task: TaskIndex, by: &str) {
         let Some(ti) = self.ti(task).cloned() else { return };
         let retries = i32::try_from(self.state.dag.tasks[task].retries).unwrap_or(i32::MAX);
-        if ti.try_number > 0 && ti.state != TaskInstanceState::None {
+        // Cleared before and not begun since: that try is archived already.
+        if ti.try_number > 0 && !matches!(ti.state, TaskInstanceState::None | TaskInstanceState::Restarting) {
             self.plan.archive.push(task);
         }
         let attempt = (self.ids)();
