@@ -1,6 +1,6 @@
 //! Each role as a process of its own.
 
-use std::{fs, process::ExitCode};
+use std::{fs, future::Future, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
@@ -37,10 +37,33 @@ pub(crate) async fn store(app: &App, url: String, application_name: &str) -> Res
         .context("connecting to the database")
 }
 
+/// A scheduler: plans runs, places tasks, reads the DAG folder.
 pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
     let store = connect(app, "updraft scheduler").await?;
     store.check_schema().await?;
-    bail!("not available yet")
+    let shutdown = Shutdown::on_signals()?;
+    let scheduler =
+        updraft_scheduler::run(store.clone(), wiring::scheduler(&app.loaded.config), shutdown.orderly.clone());
+    until_forced(&shutdown, app, scheduler).await?;
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a role until it ended by itself or in answer to the first signal, at the latest when the grace time is over or a
+/// second signal came.
+async fn until_forced<E>(shutdown: &Shutdown, app: &App, role: impl Future<Output = Result<(), E>>) -> Result<()>
+where
+    anyhow::Error: From<E>,
+{
+    let grace = app.loaded.config.core.shutdown_grace;
+    tokio::select! {
+        outcome = role => Ok(outcome?),
+        () = shutdown.forced.cancelled() => bail!("stopped without waiting"),
+        () = async {
+            shutdown.orderly.cancelled().await;
+            tokio::time::sleep(grace).await;
+        } => bail!("not everything ended within {grace:?} (core.shutdown_grace)"),
+    }
 }
 
 pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
@@ -67,9 +90,6 @@ pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
     let node = wiring::executor(config, config.executor.server.clone(), SecretString::from(token.trim()), folder);
     let shutdown = Shutdown::on_signals()?;
     tracing::info!(name, server = node.server, slots = node.slots, "executor starting");
-    tokio::select! {
-        outcome = updraft_executor::run(node, shutdown.orderly.clone()) => outcome?,
-        () = shutdown.forced.cancelled() => bail!("stopped without waiting"),
-    }
+    until_forced(&shutdown, app, updraft_executor::run(node, shutdown.orderly.clone())).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,16 @@ use secrecy::SecretString;
 
 use crate::config::Config;
 
+/// The scheduler's configuration.
+pub(crate) fn scheduler(config: &Config) -> updraft_scheduler::Config {
+    updraft_scheduler::Config {
+        parallelism: config.core.parallelism.get(),
+        lease: config.executor.lease,
+        hostname: hostname(),
+        cached_instances: config.scheduler.cached_instances,
+    }
+}
+
 /// The node's configuration.
 pub(crate) fn executor(
     config: &Config,

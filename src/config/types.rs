@@ -52,8 +52,7 @@ pub(crate) struct Database {
 pub(crate) struct Scheduler {
     #[serde(deserialize_with = "seconds")]
     pub(crate) rescan_interval: Duration,
-    #[serde(deserialize_with = "optional")]
-    pub(crate) name: Option<String>,
+    pub(crate) cached_instances: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

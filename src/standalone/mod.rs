@@ -174,6 +174,10 @@ async fn start(
 ) -> Result<Roles> {
     let config = &app.loaded.config;
     let mut roles = Roles::new();
+    let (scheduler_store, settings) = (store.clone(), wiring::scheduler(config));
+    roles.spawn("scheduler", |shutdown| async {
+        Ok(updraft_scheduler::run(scheduler_store, settings, shutdown).await?)
+    });
     let token = executor_token(layout, store).await?;
     if !flags.no_executor {
         let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
