@@ -16,7 +16,7 @@ use super::{
 
 pub(super) async fn run(app: &App, command: DagsCommand) -> Result<ExitCode> {
     match command {
-        DagsCommand::Validate(flags) => return super::validate::run(&flags),
+        DagsCommand::Validate(flags) => return super::validate::run(app, &flags),
         DagsCommand::List { output, .. } => {
             let client = Client::connect(app).await?;
             let dags = client.list(&["api", "v2", "dags"], "dags", &[("order_by", "dag_id")], usize::MAX).await?;

@@ -73,3 +73,46 @@ async fn bad_arguments_of_trigger_are_refused_without_a_server() {
     let outcome = run(home.path(), &["dags", "trigger", "x", "--logical-date", "2026-01-31"]).await;
     assert!(outcome.stderr.contains("write an instant with a zone"), "{}", outcome.stderr);
 }
+
+#[tokio::test]
+async fn validate_shows_every_error_of_every_file_in_its_place() {
+    let home = open_folder();
+    let bad = "schedule: \"99 * * * *\"\ntasks:\n  a:\n    bash: echo a\n    depends_on: [b, zz]\n  b:\n    bash: echo b\n    depends_on: a\n";
+    crate::support::write(home.path(), "dags/bad.yaml", bad);
+    crate::support::write(home.path(), "dags/good.yaml", "tasks:\n  hello:\n    bash: echo hello\n");
+    crate::support::write(home.path(), "dags/sub/twice.yaml", "dag_id: good\ntasks:\n  hello:\n    bash: echo hello\n");
+    let dags = home.path().join("dags").display().to_string();
+    let outcome = run(home.path(), &["dags", "validate", &dags]).await;
+    assert_eq!(outcome.code, Some(1));
+    insta::assert_snapshot!(outcome.stderr.replace(&home.path().display().to_string(), "HOME"));
+
+    let outcome = run(home.path(), &["dags", "validate", &dags, "--output", "json"]).await;
+    assert_eq!(outcome.code, Some(1));
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let files = report["files"].as_object().unwrap();
+    assert_eq!(files.len(), 3);
+    let good = &files[&format!("{dags}/good.yaml")];
+    assert_eq!(good["diagnostics"], serde_json::json!([]));
+    assert_eq!(good["dags"]["good"]["tasks"]["hello"]["args"]["bash_command"], "echo hello");
+    let kinds: Vec<_> = files[&format!("{dags}/bad.yaml")]["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (finding["kind"].as_str().unwrap(), finding["line"].as_u64().unwrap()))
+        .collect();
+    assert!(kinds.contains(&("invalid_cron", 1)) && kinds.contains(&("unknown_dependency", 5)), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn validate_succeeds_on_the_examples_and_strict_counts_warnings() {
+    let home = open_folder();
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/dags");
+    let outcome = run(home.path(), &["dags", "validate", "--strict", examples]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+
+    crate::support::write(home.path(), "warned.yaml", "no_such_key: 1\ntasks:\n  hello:\n    bash: echo hello\n");
+    let file = home.path().join("warned.yaml").display().to_string();
+    let lenient = run(home.path(), &["dags", "validate", &file]).await;
+    let strict = run(home.path(), &["dags", "validate", "--strict", &file]).await;
+    assert_eq!((lenient.code, strict.code), (Some(0), Some(1)), "{}", lenient.stderr);
+}
