@@ -1,5 +1,59 @@
-//! Updraft.
+//! The webserver: Airflow's REST API under `/api/v2` and `/auth`, our own `/ui` answers for the dashboard, the executors'
+//! `/executor/v1`, and the dashboard's files.
+//!
+//! It keeps nothing in memory that another replica would miss, decides nothing about runs (that is `core`, reached through
+//! `store`), and holds no SQL. Where to start reading: [`router`], which is the table of contents.
 
+mod api;
+mod auth;
+mod config;
+mod error;
 pub mod executor_api;
+mod layers;
 pub mod logs;
+mod permission;
+mod router;
+mod state;
+mod time;
+mod ui_api;
 pub mod ui_assets;
+
+use std::io;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use updraft_store::Store;
+
+pub use config::Config;
+pub use router::{open_api, router};
+pub use state::App;
+
+/// Why a webserver ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration cannot be used (an empty secret or password).
+    #[error("the webserver cannot start: {0}")]
+    Config(String),
+    /// The listening socket failed.
+    #[error("the webserver cannot listen: {0}")]
+    Listen(#[from] io::Error),
+    /// The log folder cannot be used.
+    #[error("the webserver cannot start: {0}")]
+    Logs(#[source] io::Error),
+}
+
+/// Answers requests on `listener` until `shutdown`; then takes no new ones and returns when the running ones ended.
+///
+/// # Errors
+/// [`ServeError::Config`] before the first request, [`ServeError::Listen`] when the socket fails.
+pub async fn serve(
+    listener: TcpListener,
+    store: Store,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let app = App::new(store, config, shutdown.clone()).await?;
+    let router = router(&app);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    Ok(())
+}

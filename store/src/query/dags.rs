@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
 use crate::StoreError;
 
-/// A DAG with what its latest version says about its timetable and caps.
+/// A DAG and its latest version.
 #[derive(Clone, Debug, FromRow)]
 pub struct DagRow {
     pub id: i64,
@@ -40,9 +40,8 @@ pub struct DagRow {
     pub version_created_at: Option<DateTime<Utc>>,
     pub version_bundle_name: Option<String>,
     pub bundle_version: Option<String>,
-    /// `updraft_core::dag::Schedule`'s tag; `None` without a version.
-    pub schedule_kind: Option<String>,
-    pub has_task_concurrency_limits: bool,
+    /// What the timetable and the caps of the tasks are is in the compiled DAG: ask the cache of versions.
+    pub latest_version_id: Option<i64>,
 }
 
 /// How `tags` combine.
@@ -92,9 +91,7 @@ const SELECT: &str = "d.id, d.dag_id, d.dag_display_name, d.description, d.is_pa
     d.last_parse_duration, d.last_expired, d.next_dagrun, d.next_dagrun_data_interval_start, \
     d.next_dagrun_data_interval_end, d.next_dagrun_create_after, v.uuid as version_uuid, v.version_number, \
     v.created_at as version_created_at, v.bundle_name as version_bundle_name, v.bundle_version, \
-    v.data -> 'schedule' ->> 'kind' as schedule_kind, \
-    coalesce(jsonb_path_exists(v.data, '$.tasks[*] ? (@.max_active_tis_per_dag != null || \
-    @.max_active_tis_per_dagrun != null)'), false) as has_task_concurrency_limits";
+    d.latest_version_id";
 const FROM: &str = "dag d left join dag_version v on v.id = d.latest_version_id";
 
 /// One page of DAGs. The table is small (thousands); `dag_dag_id_key` serves the default order.

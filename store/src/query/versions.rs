@@ -1,7 +1,6 @@
-//! DAG versions, their sources and compiled forms.
+//! DAG versions, and their sources.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -92,13 +91,4 @@ pub async fn source(
         }
     }
     sql.fetch_optional(connection).await
-}
-
-/// The compiled form of the latest version, as stored; `None` when there is no such DAG or it never compiled.
-pub async fn latest_data(connection: &mut PgConnection, dag_id: &str) -> Result<Option<Value>, StoreError> {
-    let mut sql = Filter::on(&format!("select v.data from {FROM}"));
-    sql.equals("d.dag_id", Some(dag_id.to_owned()));
-    sql.and().push("v.id = d.latest_version_id");
-    let row: Option<(Value,)> = sql.fetch_optional(connection).await?;
-    Ok(row.map(|(data,)| data))
 }

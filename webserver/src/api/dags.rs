@@ -1,0 +1,335 @@
+//! `GET /dags`, `GET | PATCH /dags/{dag_id}`, `GET /dagTags`.
+
+use std::{str::FromStr, sync::Arc};
+
+use axum::{Json, extract::State};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::PgConnection;
+use updraft_core::{
+    dag::{Dag, Schedule},
+    state::DagRunState,
+};
+use updraft_store::{
+    audit,
+    query::{
+        dags::{self, DagFilter, DagRow, TagsMatch},
+        filter::Page,
+    },
+    wake::Signal,
+};
+use utoipa::ToSchema;
+
+use super::{
+    dag_versions::{DagPath, DagVersionResponse, JoinedVersion},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+};
+use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
+
+pub(crate) struct DagsQuery {
+    filter: DagFilter,
+    page: Page,
+}
+
+/// The run states as their words.
+pub(super) fn run_states() -> Vec<&'static str> {
+    DagRunState::ALL.iter().map(|state| state.as_str()).collect()
+}
+
+impl FromQuery for DagsQuery {
+    fn read(query: &mut Query) -> Self {
+        Self {
+            page: query.page(dags::ORDER_BY, &["dag_id"]),
+            filter: DagFilter {
+                dag_id: query.pattern("dag_id"),
+                dag_display_name: query.pattern("dag_display_name"),
+                tags: query.texts("tags"),
+                tags_match: query.word::<TagsWord>("tags_match_mode", &["any", "all"]).unwrap_or_default().0,
+                owners: query.texts("owners"),
+                exclude_stale: query.flag("exclude_stale").unwrap_or(true),
+                paused: query.flag("paused"),
+                has_import_errors: query.flag("has_import_errors"),
+                bundle_name: query.text("bundle_name"),
+                bundle_version: query.text("bundle_version"),
+                last_dag_run_state: query
+                    .word::<DagRunState>("last_dag_run_state", &run_states())
+                    .map(|state| state.as_str().to_owned()),
+                dag_run_state: query.words("dag_run_state", &run_states()),
+                dag_run_start_date: query.times("dag_run_start_date"),
+                dag_run_end_date: query.times("dag_run_end_date"),
+            },
+        }
+    }
+}
+
+#[derive(Default)]
+struct TagsWord(TagsMatch);
+
+impl FromStr for TagsWord {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "any" => Ok(Self(TagsMatch::Any)),
+            "all" => Ok(Self(TagsMatch::All)),
+            _ => Err(()),
+        }
+    }
+}
+
+pub(crate) struct UpdateMask(Option<Vec<String>>);
+
+impl UpdateMask {
+    /// Whether `field` may be changed by this request.
+    pub(super) fn allows(&self, field: &str) -> bool {
+        self.0.as_ref().is_none_or(|mask| mask.iter().any(|name| name == field))
+    }
+
+    /// The fields named, if any are.
+    pub(super) fn fields(&self) -> Option<&[String]> {
+        self.0.as_deref()
+    }
+}
+
+impl FromQuery for UpdateMask {
+    fn read(query: &mut Query) -> Self {
+        let mask = query.texts("update_mask");
+        Self((!mask.is_empty()).then_some(mask))
+    }
+}
+
+/// What may be changed of a DAG.
+#[derive(ToSchema)]
+pub(crate) struct DAGPatchBody {
+    is_paused: bool,
+}
+
+impl FromBody for DAGPatchBody {
+    fn read(body: &mut Body) -> Self {
+        Self { is_paused: body.required_flag("is_paused") }
+    }
+}
+
+/// A tag of a DAG.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DagTagResponse {
+    name: String,
+    dag_id: String,
+    dag_display_name: String,
+}
+
+/// A DAG in a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DAGResponse {
+    dag_id: String,
+    dag_display_name: String,
+    is_paused: bool,
+    is_stale: bool,
+    last_parsed_time: Option<Timestamp>,
+    last_parse_duration: Option<f64>,
+    last_expired: Option<Timestamp>,
+    bundle_name: Option<String>,
+    bundle_version: Option<String>,
+    relative_fileloc: Option<String>,
+    fileloc: String,
+    description: Option<String>,
+    timetable_summary: Option<String>,
+    timetable_description: Option<String>,
+    timetable_partitioned: bool,
+    timetable_periodic: bool,
+    tags: Vec<DagTagResponse>,
+    max_active_tasks: i32,
+    max_active_runs: Option<i32>,
+    max_consecutive_failed_dag_runs: i32,
+    has_task_concurrency_limits: bool,
+    has_import_errors: bool,
+    next_dagrun_logical_date: Option<Timestamp>,
+    next_dagrun_data_interval_start: Option<Timestamp>,
+    next_dagrun_data_interval_end: Option<Timestamp>,
+    next_dagrun_run_after: Option<Timestamp>,
+    allowed_run_types: Option<Vec<String>>,
+    owners: Vec<String>,
+    is_backfillable: bool,
+    file_token: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DAGCollectionResponse {
+    dags: Vec<DAGResponse>,
+    total_entries: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DAGTagCollectionResponse {
+    tags: Vec<String>,
+    total_entries: i64,
+}
+
+/// Runs come at times of their own (`Timetable.periodic`).
+fn is_periodic(dag: &Dag) -> bool {
+    match dag.schedule {
+        Schedule::None | Schedule::Once | Schedule::Continuous | Schedule::Assets { .. } => false,
+        Schedule::Cron { .. }
+        | Schedule::CronInterval { .. }
+        | Schedule::Delta { .. }
+        | Schedule::DeltaInterval { .. }
+        | Schedule::Events { .. } => true,
+    }
+}
+
+fn has_task_concurrency_limits(dag: &Dag) -> bool {
+    dag.tasks.iter().any(|task| task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some())
+}
+
+impl DAGResponse {
+    /// `dag`: the compiled form of the latest version, if there is one.
+    pub(super) fn new(row: DagRow, dag: Option<&Dag>) -> Self {
+        let tags = row.tags.iter().map(|name| DagTagResponse {
+            name: name.clone(),
+            dag_id: row.dag_id.clone(),
+            dag_display_name: row.dag_display_name.clone(),
+        });
+        let periodic = dag.is_some_and(is_periodic);
+        let file = json!({"bundle_name": row.bundle_name, "relative_fileloc": row.relative_fileloc});
+        Self {
+            tags: tags.collect(),
+            timetable_partitioned: false,
+            timetable_periodic: periodic,
+            is_backfillable: periodic,
+            file_token: URL_SAFE_NO_PAD.encode(file.to_string()),
+            owners: row.owners.split(", ").filter(|owner| !owner.is_empty()).map(str::to_owned).collect(),
+            allowed_run_types: None,
+            dag_id: row.dag_id,
+            dag_display_name: row.dag_display_name,
+            is_paused: row.is_paused,
+            is_stale: row.is_stale,
+            last_parsed_time: Some(row.last_parsed_time.into()),
+            last_parse_duration: row.last_parse_duration,
+            last_expired: row.last_expired.map(Into::into),
+            bundle_name: Some(row.bundle_name),
+            bundle_version: row.bundle_version,
+            relative_fileloc: Some(row.relative_fileloc),
+            fileloc: row.fileloc,
+            description: row.description,
+            timetable_summary: row.timetable_summary,
+            timetable_description: row.timetable_description,
+            max_active_tasks: row.max_active_tasks,
+            max_active_runs: Some(row.max_active_runs),
+            max_consecutive_failed_dag_runs: row.max_consecutive_failed_dag_runs,
+            has_task_concurrency_limits: dag.is_some_and(has_task_concurrency_limits),
+            has_import_errors: row.has_import_errors,
+            next_dagrun_logical_date: row.next_dagrun.map(Into::into),
+            next_dagrun_data_interval_start: row.next_dagrun_data_interval_start.map(Into::into),
+            next_dagrun_data_interval_end: row.next_dagrun_data_interval_end.map(Into::into),
+            next_dagrun_run_after: row.next_dagrun_create_after.map(Into::into),
+        }
+    }
+}
+
+/// The latest version of a listed DAG.
+pub(super) fn latest_version(row: &DagRow) -> Option<DagVersionResponse> {
+    let version = JoinedVersion {
+        dag_id: &row.dag_id,
+        dag_display_name: &row.dag_display_name,
+        uuid: row.version_uuid,
+        version_number: row.version_number,
+        created_at: row.version_created_at,
+        bundle_name: row.version_bundle_name.as_deref(),
+        bundle_version: row.bundle_version.as_deref(),
+    };
+    version.response()
+}
+
+/// List DAGs.
+#[utoipa::path(get, path = "/dags", tag = "DAG", params(QueryParams<DagsQuery>),
+    responses((status = 200, body = DAGCollectionResponse)))]
+pub(crate) async fn get_dags(
+    State(app): State<App>,
+    QueryParams(query): QueryParams<DagsQuery>,
+) -> Result<Json<DAGCollectionResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let found = dags::page(&mut connection, &query.filter, &query.page).await?;
+    let versions: Vec<i64> = found.rows.iter().filter_map(|row| row.latest_version_id).collect();
+    let compiled = app.dags.get_many(&mut *connection, &versions).await?;
+    let response = |row: DagRow| {
+        let dag = row.latest_version_id.and_then(|id| compiled.get(&id));
+        DAGResponse::new(row, dag.map(Arc::as_ref))
+    };
+    let dags = found.rows.into_iter().map(response).collect();
+    Ok(Json(DAGCollectionResponse { dags, total_entries: found.total }))
+}
+
+/// Basic information about a DAG.
+#[utoipa::path(get, path = "/dags/{dag_id}", tag = "DAG", params(DagPath),
+    responses((status = 200, body = DAGResponse), (status = 404)))]
+pub(crate) async fn get_dag(
+    State(app): State<App>,
+    PathParams(path): PathParams<DagPath>,
+) -> Result<Json<DAGResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let row = find(&mut connection, &path.dag_id).await?;
+    let dag = compiled(&app, &mut connection, &row).await?;
+    Ok(Json(DAGResponse::new(row, dag.as_deref())))
+}
+
+/// Pause or unpause a DAG.
+#[utoipa::path(patch, path = "/dags/{dag_id}", tag = "DAG", params(DagPath, QueryParams<UpdateMask>),
+    request_body = DAGPatchBody, responses((status = 200, body = DAGResponse), (status = 400), (status = 404)))]
+pub(crate) async fn patch_dag(
+    State(app): State<App>,
+    principal: Principal,
+    PathParams(path): PathParams<DagPath>,
+    QueryParams(mask): QueryParams<UpdateMask>,
+    JsonBody(body): JsonBody<DAGPatchBody>,
+) -> Result<Json<DAGResponse>, ApiError> {
+    if mask.fields().is_some_and(|fields| fields != ["is_paused"]) {
+        return Err(ApiError::BadRequest("Only `is_paused` field can be updated through the REST API".to_owned()));
+    }
+    let mut transaction = app.store.begin().await?;
+    if !dags::set_paused(&mut transaction, &path.dag_id, body.is_paused).await? {
+        return Err(missing(&path.dag_id));
+    }
+    let entry = audit::Entry {
+        event: "patch_dag",
+        owner: Some(&principal.name),
+        dag_id: Some(&path.dag_id),
+        extra: Some(json!({"is_paused": body.is_paused, "method": "PATCH"})),
+        ..audit::Entry::default()
+    };
+    audit::write(&mut transaction, &entry).await?;
+    let row = find(&mut transaction, &path.dag_id).await?;
+    let dag = compiled(&app, &mut transaction, &row).await?;
+    app.commit(transaction).await?;
+    app.store.wake().ring(Signal::Dags);
+    Ok(Json(DAGResponse::new(row, dag.as_deref())))
+}
+
+/// Every tag in use.
+#[utoipa::path(get, path = "/dagTags", tag = "DAG", responses((status = 200, body = DAGTagCollectionResponse)))]
+pub(crate) async fn get_dag_tags(State(app): State<App>) -> Result<Json<DAGTagCollectionResponse>, ApiError> {
+    let tags = dags::tags(&mut *app.connection().await?).await?;
+    let total_entries = tags.len() as i64;
+    Ok(Json(DAGTagCollectionResponse { tags, total_entries }))
+}
+
+/// The DAG of a path, or 404.
+pub(super) async fn find(connection: &mut PgConnection, dag_id: &str) -> Result<DagRow, ApiError> {
+    dags::get(connection, dag_id).await?.ok_or_else(|| missing(dag_id))
+}
+
+/// The compiled form of a DAG's latest version; `None` when it never compiled.
+pub(super) async fn compiled(
+    app: &App,
+    connection: &mut PgConnection,
+    row: &DagRow,
+) -> Result<Option<Arc<Dag>>, ApiError> {
+    match row.latest_version_id {
+        Some(id) => Ok(Some(app.dags.get(connection, id).await?)),
+        None => Ok(None),
+    }
+}
+
+fn missing(dag_id: &str) -> ApiError {
+    ApiError::not_found(format!("Dag with id: {dag_id} was not found"))
+}

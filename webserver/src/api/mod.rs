@@ -1,0 +1,32 @@
+//! `/api/v2`, one module per screen: query, body, response, handler, from top to bottom.
+
+pub(crate) mod dag_details;
+pub(crate) mod dag_runs;
+pub(crate) mod dag_sources;
+pub(crate) mod dag_stats;
+pub(crate) mod dag_versions;
+pub(crate) mod dags;
+pub(crate) mod event_logs;
+pub(crate) mod import_errors;
+pub(crate) mod monitor;
+pub(crate) mod params;
+pub(crate) mod task_instances;
+pub(crate) mod tasks;
+pub(crate) mod version;
+
+use chrono::{DateTime, Utc};
+
+/// `~` as a path segment means "all".
+fn wildcard(segment: &str) -> Option<String> {
+    (segment != "~").then(|| segment.to_owned())
+}
+
+/// The 404 of a DAG that a path names.
+fn dag_not_found(dag_id: &str) -> crate::error::ApiError {
+    crate::error::ApiError::not_found(format!("The Dag with ID: `{dag_id}` was not found"))
+}
+
+/// Seconds from one instant to another, when both are there.
+fn seconds_between(start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Option<f64> {
+    Some((end? - start?).as_seconds_f64())
+}

@@ -1,0 +1,270 @@
+//! JSON bodies: strict models (an unknown key is a finding), every finding at once.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::findings::{Place, expected, parse_bool, parse_int, parse_time};
+use crate::error::{ApiError, FieldError};
+
+/// What a handler reads from its JSON body.
+pub(crate) trait FromBody: Sized {
+    /// Takes each key once; a key that is left over is refused.
+    fn read(body: &mut Body) -> Self;
+}
+
+/// The extractor: `JsonBody<TriggerBody>`.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: FromBody> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::BadRequest("The request body is too large".to_owned())
+            } else {
+                ApiError::BadRequest("The request body could not be read".to_owned())
+            }
+        })?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Reads `bytes` as a `T`.
+pub(super) fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut body = Body::open(bytes).map_err(|error| ApiError::Invalid(vec![error]))?;
+    let read = T::read(&mut body);
+    body.finish()?;
+    Ok(read)
+}
+
+/// A JSON object being taken apart.
+pub(crate) struct Body {
+    whole: Value,
+    rest: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Body {
+    fn open(bytes: &[u8]) -> Result<Self, FieldError> {
+        let nothing = || Place { loc: vec!["body".into()], input: Value::Null };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(nothing().error("missing", "Field required"));
+        }
+        let whole: Value = serde_json::from_slice(bytes).map_err(|error| {
+            // FastAPI gives the position in characters; lines of a request are few.
+            let column = error.column().saturating_sub(1);
+            let place = Place { loc: vec!["body".into(), column.into()], input: json!({}) };
+            place.error_with("json_invalid", "JSON decode error", json!({ "error": error.to_string() }))
+        })?;
+        match &whole {
+            Value::Object(object) => Ok(Self { rest: object.clone(), whole, errors: Vec::new() }),
+            _ => {
+                let msg = "Input should be a valid dictionary or object to extract fields from";
+                Err(Place { input: whole, ..nothing() }.error("model_attributes_type", msg))
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(), ApiError> {
+        for (key, value) in self.rest {
+            self.errors
+                .push(Place::new("body", &key, value).error("extra_forbidden", "Extra inputs are not permitted"));
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.errors)) }
+    }
+
+    /// Which keys of `names` the body has (before they are taken).
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.rest.contains_key(name)
+    }
+
+    /// A finding about one key.
+    pub(crate) fn refuse(&mut self, name: &str, input: Value, kind: &'static str, msg: &str) {
+        self.errors.push(Place::new("body", name, input).error(kind, msg));
+    }
+
+    /// A finding about the whole body (pydantic's `model_validator`).
+    pub(crate) fn refuse_whole(&mut self, msg: &str) {
+        let place = Place { loc: vec!["body".into()], input: self.whole.clone() };
+        self.errors.push(place.error_with("value_error", format!("Value error, {msg}"), json!({"error": {}})));
+    }
+
+    /// The value of a key, `null` counting as absent.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
+        self.rest.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Notes a required key that is absent.
+    pub(crate) fn require(&mut self, name: &str) {
+        if !self.has(name) {
+            self.errors.push(Place::new("body", name, self.whole.clone()).error("missing", "Field required"));
+        }
+    }
+
+    fn typed<T>(&mut self, name: &str, read: impl FnOnce(Value, Place) -> Result<T, FieldError>) -> Option<T> {
+        let value = self.value(name)?;
+        let place = Place::new("body", name, value.clone());
+        read(value, place).map_err(|error| self.errors.push(error)).ok()
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        self.typed(name, |value, place| match value {
+            Value::String(text) => Ok(text),
+            _ => Err(place.error("string_type", "Input should be a valid string")),
+        })
+    }
+
+    pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
+        self.require(name);
+        self.text(name)
+    }
+
+    /// A text of at most `max` characters.
+    pub(crate) fn short_text(&mut self, name: &str, max: usize) -> Option<String> {
+        let text = self.text(name)?;
+        if text.chars().count() <= max {
+            return Some(text);
+        }
+        let msg = format!("String should have at most {max} characters");
+        let place = Place::new("body", name, text);
+        self.errors.push(place.error_with("string_too_long", msg, json!({"max_length": max})));
+        None
+    }
+
+    pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {
+        let read = self.typed(name, |value, place| match value {
+            Value::Bool(flag) => Ok(flag),
+            Value::String(text) => parse_bool(&text, place),
+            Value::Number(number) if number.as_i64() == Some(0) => Ok(false),
+            Value::Number(number) if number.as_i64() == Some(1) => Ok(true),
+            _ => Err(place.error("bool_type", "Input should be a valid boolean")),
+        });
+        read.unwrap_or(default)
+    }
+
+    pub(crate) fn required_flag(&mut self, name: &str) -> bool {
+        self.require(name);
+        self.flag(name, false)
+    }
+
+    /// An instant; a naive one is UTC where `naive` says so.
+    pub(crate) fn time(&mut self, name: &str, naive: bool) -> Option<DateTime<Utc>> {
+        self.typed(name, |value, place| match value {
+            Value::String(text) => parse_time(&text, naive, place),
+            _ => Err(place.error("datetime_type", "Input should be a valid datetime")),
+        })
+    }
+
+    pub(crate) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        self.typed(name, |value, place| match value {
+            Value::Object(object) => Ok(object),
+            _ => Err(place.error("dict_type", "Input should be a valid dictionary")),
+        })
+    }
+
+    /// One word of a closed list, upper or lower case as written.
+    pub(crate) fn word(&mut self, name: &str, valid: &[&str]) -> Option<String> {
+        self.typed(name, |value, place| match value.as_str() {
+            Some(word) if valid.contains(&word) => Ok(word.to_owned()),
+            _ => {
+                let expected = expected(valid);
+                let msg = format!("Input should be {expected}");
+                Err(place.error_with("enum", msg, json!({ "expected": expected })))
+            }
+        })
+    }
+
+    /// `["task", ["mapped", 3]]`: task ids, with a map index where one is named.
+    pub(crate) fn task_ids(&mut self, name: &str) -> Option<Vec<(String, Option<i32>)>> {
+        let value = self.value(name)?;
+        let Value::Array(items) = &value else {
+            self.refuse(name, value, "list_type", "Input should be a valid list");
+            return None;
+        };
+        if items.is_empty() {
+            let place = Place::new("body", name, value.clone());
+            let ctx = json!({"field_type": "List", "min_length": 1, "actual_length": 0});
+            let msg = "List should have at least 1 item after validation, not 0";
+            self.errors.push(place.error_with("too_short", msg, ctx));
+            return None;
+        }
+        let mut ids = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let mut place = Place::new("body", name, item.clone());
+            place.loc.push(index.into());
+            match task_id(item, place) {
+                Ok(id) => ids.push(id),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        Some(ids)
+    }
+}
+
+fn task_id(item: &Value, place: Place) -> Result<(String, Option<i32>), FieldError> {
+    match item {
+        Value::String(id) => Ok((id.clone(), None)),
+        Value::Array(pair) => match pair.as_slice() {
+            [Value::String(id), index] => {
+                let number = match index {
+                    Value::Number(number) => number.as_i64(),
+                    Value::String(text) => Some(parse_int(text, place.clone())?),
+                    _ => None,
+                };
+                let number = number.and_then(|number| i32::try_from(number).ok());
+                let number = number.ok_or_else(|| place.error("int_type", "Input should be a valid integer"))?;
+                Ok((id.clone(), Some(number)))
+            }
+            _ => Err(place.error("tuple_type", "Input should be a task id and a map index")),
+        },
+        _ => Err(place.error("string_type", "Input should be a valid string")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Sample;
+
+    impl FromBody for Sample {
+        fn read(body: &mut Body) -> Self {
+            body.require("logical_date");
+            body.time("logical_date", false);
+            body.short_text("note", 3);
+            body.word("state", &["queued", "success", "failed"]);
+            body.task_ids("task_ids");
+            Self
+        }
+    }
+
+    fn findings(text: &str) -> Value {
+        match parse::<Sample>(text.as_bytes()) {
+            Err(ApiError::Invalid(errors)) => json!(errors),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_findings_come_at_once() {
+        insta::assert_json_snapshot!(findings(
+            r#"{"note": "long", "state": "running", "task_ids": [1, ["a", "x"]], "extra": 1}"#
+        ));
+    }
+
+    #[test]
+    fn a_naive_time_is_refused() {
+        insta::assert_json_snapshot!(findings(r#"{"logical_date": "2024-05-01T10:00:00"}"#));
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_refused() {
+        insta::assert_json_snapshot!([findings("[]"), findings("{"), findings("")]);
+    }
+}

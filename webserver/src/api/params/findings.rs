@@ -1,0 +1,84 @@
+//! Pydantic's error types and messages.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::error::FieldError;
+
+/// Where a value stands, and what it is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) loc: Vec<Value>,
+    pub(super) input: Value,
+}
+
+impl Place {
+    pub(super) fn new(part: &str, name: &str, input: impl Into<Value>) -> Self {
+        Self { loc: vec![part.into(), name.into()], input: input.into() }
+    }
+
+    pub(super) fn error(self, kind: &'static str, msg: impl Into<String>) -> FieldError {
+        FieldError { kind, loc: self.loc, msg: msg.into(), input: self.input, ctx: None }
+    }
+
+    pub(super) fn error_with(self, kind: &'static str, msg: impl Into<String>, ctx: Value) -> FieldError {
+        FieldError { ctx: Some(ctx), ..self.error(kind, msg) }
+    }
+}
+
+pub(super) fn parse_int(text: &str, place: Place) -> Result<i64, FieldError> {
+    text.trim().parse().map_err(|_| {
+        place.error("int_parsing", "Input should be a valid integer, unable to parse string as an integer")
+    })
+}
+
+pub(super) fn parse_float(text: &str, place: Place) -> Result<f64, FieldError> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err(place.error("float_parsing", "Input should be a valid number, unable to parse string as a number")),
+    }
+}
+
+/// Pydantic's words for true and false.
+pub(super) fn parse_bool(text: &str, place: Place) -> Result<bool, FieldError> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
+        "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
+        _ => Err(place.error("bool_parsing", "Input should be a valid boolean, unable to interpret input")),
+    }
+}
+
+/// An instant; without a zone it is UTC where `naive` says so, else an error.
+pub(super) fn parse_time(text: &str, naive: bool, place: Place) -> Result<DateTime<Utc>, FieldError> {
+    let text = text.trim();
+    // A `+` of a query string that was not escaped arrives as a space.
+    let spaced = text.replacen(' ', "T", 1).replace(' ', "+");
+    if let Ok(instant) = DateTime::parse_from_rfc3339(&spaced) {
+        return Ok(instant.to_utc());
+    }
+    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
+        if let Ok(instant) = chrono::NaiveDateTime::parse_from_str(&spaced, format) {
+            return local(instant, naive, place);
+        }
+    }
+    if let Ok(day) = chrono::NaiveDate::parse_from_str(&spaced, "%Y-%m-%d") {
+        return local(day.and_time(chrono::NaiveTime::MIN), naive, place);
+    }
+    let error = "input is too short or not RFC 3339";
+    let msg = format!("Input should be a valid datetime, {error}");
+    Err(place.error_with("datetime_from_date_parsing", msg, json!({ "error": error })))
+}
+
+fn local(instant: chrono::NaiveDateTime, naive: bool, place: Place) -> Result<DateTime<Utc>, FieldError> {
+    if naive { Ok(instant.and_utc()) } else { Err(place.error("timezone_aware", "Input should have timezone info")) }
+}
+
+/// `'a', 'b' or 'c'`, as pydantic lists an enum.
+pub(super) fn expected(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some((only, _)) => only.clone(),
+        None => String::new(),
+    }
+}

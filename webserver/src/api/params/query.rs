@@ -1,0 +1,278 @@
+//! Query strings: paging, ordering, ranges and patterns as every list of Airflow's API reads them.
+
+use std::{convert::Infallible, str::FromStr};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use updraft_store::query::filter::{Order, OrderBy, Page, Pattern, Range};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        KnownFormat, ObjectBuilder, RefOr, Required, Schema, SchemaFormat, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::ArrayBuilder,
+    },
+};
+
+use super::findings::{Place, parse_bool, parse_float, parse_int, parse_time};
+use crate::{
+    App,
+    error::{ApiError, FieldError},
+};
+
+/// Sort keys of one request, at most.
+const ORDER_LIMIT: usize = 10;
+
+/// What a handler reads from its query string.
+pub(crate) trait FromQuery: Sized {
+    /// Asks for each parameter once. Unknown ones are ignored, as Airflow does.
+    fn read(query: &mut Query) -> Self;
+}
+
+/// The extractor: `QueryParams<ListDags>`.
+pub(crate) struct QueryParams<T>(pub(crate) T);
+
+impl<T: FromQuery> FromRequestParts<App> for QueryParams<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let mut query = Query::parse(parts.uri.query().unwrap_or_default(), app);
+        let read = T::read(&mut query);
+        query.finish()?;
+        Ok(Self(read))
+    }
+}
+
+impl<T: FromQuery> IntoParams for QueryParams<T> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut query = Query { notes: Some(Vec::new()), ..Query::default() };
+        T::read(&mut query);
+        query.notes.unwrap_or_default()
+    }
+}
+
+/// A parsed query string and what was found wrong with it so far.
+#[derive(Default)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+    default_limit: i64,
+    maximum_limit: i64,
+    errors: Vec<FieldError>,
+    /// A finding that is not FastAPI's; counts only when there is none of those.
+    refusal: Option<ApiError>,
+    /// Set: nothing is read, parameters are noted for the OpenAPI document.
+    notes: Option<Vec<Parameter>>,
+}
+
+impl Query {
+    fn parse(text: &str, app: &App) -> Self {
+        Self {
+            pairs: form_urlencoded::parse(text.as_bytes())
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+            default_limit: app.config.page_limit,
+            maximum_limit: app.config.maximum_page_limit,
+            ..Self::default()
+        }
+    }
+
+    fn finish(self) -> Result<(), ApiError> {
+        if !self.errors.is_empty() {
+            return Err(ApiError::Invalid(self.errors));
+        }
+        self.refusal.map_or(Ok(()), Err)
+    }
+
+    /// The last value of a parameter.
+    fn last(&self, name: &str) -> Option<String> {
+        self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
+
+    fn note(&mut self, name: &str, required: bool, schema: impl Into<RefOr<Schema>>) {
+        if let Some(notes) = &mut self.notes {
+            let required = if required { Required::True } else { Required::False };
+            let builder = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(required);
+            notes.push(builder.schema(Some(schema)).build());
+        }
+    }
+
+    fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str, Place) -> Result<T, FieldError>) -> Option<T> {
+        let text = self.last(name)?;
+        let place = Place::new("query", name, text.as_str());
+        parse(&text, place).map_err(|error| self.errors.push(error)).ok()
+    }
+
+    /// Refuses the request unless something worse is found.
+    pub(crate) fn refuse(&mut self, error: ApiError) {
+        self.refusal.get_or_insert(error);
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        self.note(name, false, simple(Type::String));
+        self.last(name)
+    }
+
+    /// A parameter that may be given several times.
+    pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
+        self.note(name, false, ArrayBuilder::new().items(simple(Type::String)));
+        self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    pub(crate) fn int(&mut self, name: &str) -> Option<i64> {
+        self.note(name, false, simple(Type::Integer));
+        self.parsed(name, parse_int)
+    }
+
+    /// An integer of the width of a column; what does not fit is a finding.
+    pub(crate) fn small_int(&mut self, name: &str) -> Option<i32> {
+        self.note(name, false, simple(Type::Integer));
+        self.parsed(name, |text, place| narrow(parse_int(text, place.clone())?, place))
+    }
+
+    pub(crate) fn small_ints(&mut self, name: &str) -> Vec<i32> {
+        self.note(name, false, ArrayBuilder::new().items(simple(Type::Integer)));
+        let texts: Vec<String> =
+            self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect();
+        let mut numbers = Vec::with_capacity(texts.len());
+        for (index, text) in texts.into_iter().enumerate() {
+            let mut place = Place::new("query", name, text.as_str());
+            place.loc.push(index.into());
+            match parse_int(&text, place.clone()).and_then(|number| narrow(number, place)) {
+                Ok(number) => numbers.push(number),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        numbers
+    }
+
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        self.note(name, false, simple(Type::Boolean));
+        self.parsed(name, parse_bool)
+    }
+
+    pub(crate) fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        self.note(name, false, date_time());
+        self.parsed(name, |text, place| parse_time(text, false, place))
+    }
+
+    /// Four bounds: `name_gte`, `name_gt`, `name_lte`, `name_lt`.
+    pub(crate) fn times(&mut self, name: &str) -> Range<DateTime<Utc>> {
+        Range {
+            gte: self.time(&format!("{name}_gte")),
+            gt: self.time(&format!("{name}_gt")),
+            lte: self.time(&format!("{name}_lte")),
+            lt: self.time(&format!("{name}_lt")),
+        }
+    }
+
+    fn float(&mut self, name: &str) -> Option<f64> {
+        self.note(name, false, simple(Type::Number));
+        self.parsed(name, parse_float)
+    }
+
+    pub(crate) fn floats(&mut self, name: &str) -> Range<f64> {
+        Range {
+            gte: self.float(&format!("{name}_gte")),
+            gt: self.float(&format!("{name}_gt")),
+            lte: self.float(&format!("{name}_lte")),
+            lt: self.float(&format!("{name}_lt")),
+        }
+    }
+
+    /// The pair `name_pattern` and `name_prefix_pattern`.
+    pub(crate) fn pattern(&mut self, name: &str) -> Pattern {
+        Pattern { pattern: self.text(&format!("{name}_pattern")), prefix: self.text(&format!("{name}_prefix_pattern")) }
+    }
+
+    /// Words of a closed list, each possibly several times; Airflow answers a wrong one with a text.
+    pub(crate) fn words(&mut self, name: &str, valid: &[&str]) -> Vec<String> {
+        let words = self.texts(name);
+        if words.iter().any(|word| !valid.contains(&word.as_str())) {
+            let text = format!("Invalid value for {name}. Valid values are {}", valid.join(", "));
+            self.refuse(ApiError::InvalidText(text));
+        }
+        words
+    }
+
+    /// A word that a type reads; a wrong one is answered like [`Query::words`].
+    pub(crate) fn word<T: FromStr>(&mut self, name: &str, valid: &[&str]) -> Option<T> {
+        let text = self.text(name)?;
+        let word = text.parse().ok();
+        if word.is_none() {
+            let text = format!("Invalid value for {name}. Valid values are {}", valid.join(", "));
+            self.refuse(ApiError::InvalidText(text));
+        }
+        word
+    }
+
+    fn natural(&mut self, name: &str, default: i64) -> i64 {
+        self.note(name, false, ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)));
+        let number = self.parsed(name, |text, place| {
+            let number = parse_int(text, place.clone())?;
+            if number < 0 {
+                let msg = "Input should be greater than or equal to 0";
+                return Err(place.error_with("greater_than_equal", msg, json!({"ge": 0})));
+            }
+            Ok(number)
+        });
+        number.unwrap_or(default)
+    }
+
+    /// `limit`, `offset` and `order_by`; names that `allowed` does not list are refused with 400.
+    pub(crate) fn page(&mut self, allowed: OrderBy, default: &[&str]) -> Page {
+        let limit = self.natural("limit", self.default_limit).min(self.maximum_limit);
+        let offset = self.natural("offset", 0);
+        Page { limit, offset, order: self.order(allowed, default) }
+    }
+
+    fn order(&mut self, allowed: OrderBy, default: &[&str]) -> Vec<Order> {
+        let mut names = self.texts("order_by");
+        if names.len() > ORDER_LIMIT {
+            let place = Place::new("query", "order_by", names.clone());
+            let msg = format!("List should have at most {ORDER_LIMIT} items after validation, not {}", names.len());
+            let ctx = json!({"field_type": "List", "max_length": ORDER_LIMIT, "actual_length": names.len()});
+            self.errors.push(place.error_with("too_long", msg, ctx));
+        }
+        if names.is_empty() {
+            names = default.iter().map(ToString::to_string).collect();
+        }
+        let mut order = Vec::with_capacity(names.len());
+        for name in names {
+            let (column, descending) = name.strip_prefix('-').map_or((name.as_str(), false), |column| (column, true));
+            match allowed.iter().find(|(known, _)| *known == column) {
+                Some((_, expression)) => order.push(Order { expression, descending }),
+                None => self.refuse(ApiError::BadRequest(format!(
+                    "Ordering with '{column}' is disallowed or the attribute does not exist on the model"
+                ))),
+            }
+        }
+        order
+    }
+}
+
+/// No parameters.
+impl FromQuery for () {
+    fn read(_: &mut Query) -> Self {}
+}
+
+fn simple(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(kind)
+}
+
+fn date_time() -> ObjectBuilder {
+    simple(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+fn narrow(number: i64, place: Place) -> Result<i32, FieldError> {
+    i32::try_from(number).map_err(|_| {
+        place.error("int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size")
+    })
+}
+
+/// A `Never` error keeps `?` usable where nothing can fail.
+impl From<Infallible> for ApiError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

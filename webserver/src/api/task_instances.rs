@@ -1,0 +1,492 @@
+//! `GET …/taskInstances`, one of them, and its tries.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use std::{collections::BTreeSet, sync::Arc};
+use updraft_core::{dag::Dag, state::TaskInstanceState};
+use updraft_store::query::{
+    dag_runs,
+    filter::Page,
+    task_instances::{self, TiFilter, TiPath, TiRow},
+};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    dag_not_found,
+    dag_runs::{RunPath, run_not_found},
+    dag_versions::{DagVersionResponse, JoinedVersion},
+    params::{FromQuery, PathParams, Query, QueryParams},
+    wildcard,
+};
+use crate::{App, error::ApiError, time::Timestamp};
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TaskPath {
+    pub(crate) dag_id: String,
+    pub(crate) dag_run_id: String,
+    pub(crate) task_id: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct MappedPath {
+    dag_id: String,
+    dag_run_id: String,
+    task_id: String,
+    map_index: i32,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TryPath {
+    dag_id: String,
+    dag_run_id: String,
+    task_id: String,
+    task_try_number: i32,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct MappedTryPath {
+    dag_id: String,
+    dag_run_id: String,
+    task_id: String,
+    map_index: i32,
+    task_try_number: i32,
+}
+
+impl TaskPath {
+    pub(super) fn key(&self, map_index: i32) -> TiPath<'_> {
+        TiPath { dag_id: &self.dag_id, run_id: &self.dag_run_id, task_id: &self.task_id, map_index }
+    }
+}
+
+impl MappedPath {
+    fn key(&self) -> TiPath<'_> {
+        let Self { dag_id, dag_run_id, task_id, map_index } = self;
+        TiPath { dag_id, run_id: dag_run_id, task_id, map_index: *map_index }
+    }
+}
+
+/// `map_index`, -1 when it is not given.
+pub(crate) struct MapIndexQuery(pub(super) i32);
+
+impl FromQuery for MapIndexQuery {
+    fn read(query: &mut Query) -> Self {
+        Self(query.small_int("map_index").unwrap_or(-1))
+    }
+}
+
+pub(crate) struct TisQuery {
+    filter: TiFilter,
+    page: Page,
+}
+
+impl FromQuery for TisQuery {
+    fn read(query: &mut Query) -> Self {
+        Self {
+            page: query.page(task_instances::ORDER_BY, &["map_index"]),
+            filter: TiFilter {
+                dag_id: None,
+                run_id: None,
+                task_id: query.text("task_id"),
+                dag_id_pattern: query.pattern("dag_id"),
+                run_id_pattern: query.pattern("run_id"),
+                run_after: query.times("run_after"),
+                logical_date: query.times("logical_date"),
+                start_date: query.times("start_date"),
+                end_date: query.times("end_date"),
+                updated_at: query.times("updated_at"),
+                duration: query.floats("duration"),
+                state: states(query),
+                pool: query.texts("pool"),
+                pool_name: query.pattern("pool_name"),
+                queue: query.texts("queue"),
+                queue_name: query.pattern("queue_name"),
+                version_number: query.small_ints("version_number"),
+                try_number: query.small_ints("try_number"),
+                operator: query.texts("operator"),
+                operator_name: query.pattern("operator_name"),
+                map_index: query.small_ints("map_index"),
+            },
+        }
+    }
+}
+
+/// `none` and `no_status` name the instances without a state.
+fn states(query: &mut Query) -> Vec<String> {
+    let words = TaskInstanceState::ALL.iter().map(|state| state.as_str());
+    let valid: Vec<&str> = words.chain(["no_status"]).collect();
+    let given = query.words("state", &valid);
+    given.into_iter().map(|word| if word == "no_status" { "none".to_owned() } else { word }).collect()
+}
+
+/// A task instance.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct TaskInstanceResponse {
+    /// New for every launch and at every clear.
+    id: Uuid,
+    task_id: String,
+    dag_id: String,
+    dag_run_id: String,
+    map_index: i32,
+    logical_date: Option<Timestamp>,
+    run_after: Timestamp,
+    start_date: Option<Timestamp>,
+    end_date: Option<Timestamp>,
+    duration: Option<f64>,
+    state: Option<String>,
+    try_number: i32,
+    max_tries: i32,
+    task_display_name: String,
+    dag_display_name: String,
+    hostname: Option<String>,
+    unixname: Option<String>,
+    pool: String,
+    pool_slots: i32,
+    queue: Option<String>,
+    priority_weight: Option<i32>,
+    operator: Option<String>,
+    operator_name: Option<String>,
+    queued_when: Option<Timestamp>,
+    scheduled_when: Option<Timestamp>,
+    pid: Option<i32>,
+    executor: Option<String>,
+    executor_config: String,
+    note: Option<String>,
+    rendered_map_index: Option<String>,
+    rendered_fields: Map<String, Value>,
+    trigger: Option<Value>,
+    triggerer_job: Option<Value>,
+    dag_version: Option<DagVersionResponse>,
+}
+
+/// One try of a task instance.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct TaskInstanceHistoryResponse {
+    task_id: String,
+    dag_id: String,
+    dag_run_id: String,
+    map_index: i32,
+    start_date: Option<Timestamp>,
+    end_date: Option<Timestamp>,
+    duration: Option<f64>,
+    state: Option<String>,
+    try_number: i32,
+    max_tries: i32,
+    task_display_name: String,
+    dag_display_name: String,
+    hostname: Option<String>,
+    unixname: Option<String>,
+    pool: String,
+    pool_slots: i32,
+    queue: Option<String>,
+    priority_weight: Option<i32>,
+    operator: Option<String>,
+    operator_name: Option<String>,
+    queued_when: Option<Timestamp>,
+    scheduled_when: Option<Timestamp>,
+    pid: Option<i32>,
+    executor: Option<String>,
+    executor_config: String,
+    dag_version: Option<DagVersionResponse>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TaskInstanceCollectionResponse {
+    pub(super) task_instances: Vec<TaskInstanceResponse>,
+    pub(super) total_entries: Option<i64>,
+    pub(super) total_entries_limit: Option<i64>,
+    pub(super) next_cursor: Option<String>,
+    pub(super) previous_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TaskInstanceHistoryCollectionResponse {
+    task_instances: Vec<TaskInstanceHistoryResponse>,
+    total_entries: i64,
+}
+
+/// `airflow.providers.standard.operators.bash.BashOperator` → `BashOperator`.
+fn class_name(operator: &str) -> Option<String> {
+    let name = operator.rsplit('.').next().unwrap_or(operator);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn version(row: &TiRow) -> Option<DagVersionResponse> {
+    let version = JoinedVersion {
+        dag_id: &row.dag_id,
+        dag_display_name: &row.dag_display_name,
+        uuid: row.version_uuid,
+        version_number: row.version_number,
+        created_at: row.version_created_at,
+        bundle_name: row.version_bundle_name.as_deref(),
+        bundle_version: row.version_bundle_version.as_deref(),
+    };
+    version.response()
+}
+
+/// Airflow's null for "created, nothing decided".
+fn state(stored: &str) -> Option<String> {
+    (stored != "none").then(|| stored.to_owned())
+}
+
+/// Rows with what only the compiled DAG knows; one read for all versions that are not in the cache.
+pub(super) async fn respond<T>(
+    app: &App,
+    connection: &mut PgConnection,
+    rows: Vec<TiRow>,
+    response: impl Fn(TiRow, Option<&Dag>) -> T,
+) -> Result<Vec<T>, ApiError> {
+    let versions: BTreeSet<i64> = rows.iter().map(|row| row.dag_version_id).collect();
+    let versions: Vec<i64> = versions.into_iter().collect();
+    let dags = app.dags.get_many(connection, &versions).await?;
+    let response = |row: TiRow| {
+        let dag = dags.get(&row.dag_version_id).map(Arc::as_ref);
+        response(row, dag)
+    };
+    Ok(rows.into_iter().map(response).collect())
+}
+
+impl TaskInstanceResponse {
+    /// `dag`: the compiled form of the run's version.
+    pub(super) fn new(row: TiRow, dag: Option<&Dag>) -> Self {
+        let task = dag.and_then(|dag| dag.task(&row.task_id));
+        let rendered_fields = match row.rendered_fields {
+            Some(Value::Object(ref fields)) => fields.clone(),
+            _ => Map::new(),
+        };
+        Self {
+            id: row.attempt_id,
+            logical_date: row.logical_date.map(Into::into),
+            run_after: row.run_after.into(),
+            rendered_fields,
+            note: None,
+            rendered_map_index: None,
+            trigger: None,
+            triggerer_job: None,
+            dag_version: version(&row),
+            duration: super::seconds_between(row.start_date, row.end_date),
+            state: state(&row.state),
+            operator: class_name(&row.operator),
+            operator_name: class_name(&row.operator),
+            task_display_name: task.map_or_else(|| row.task_id.clone(), |task| task.task_display_name.clone()),
+            task_id: row.task_id,
+            dag_id: row.dag_id,
+            dag_run_id: row.run_id,
+            map_index: row.map_index,
+            start_date: row.start_date.map(Into::into),
+            end_date: row.end_date.map(Into::into),
+            try_number: row.try_number,
+            max_tries: row.max_tries,
+            dag_display_name: row.dag_display_name,
+            hostname: Some(row.hostname),
+            unixname: None,
+            pool: row.pool,
+            pool_slots: row.pool_slots,
+            queue: Some(row.queue),
+            priority_weight: Some(row.priority_weight),
+            queued_when: row.queued_dttm.map(Into::into),
+            scheduled_when: row.scheduled_dttm.map(Into::into),
+            pid: row.pid,
+            executor: None,
+            executor_config: "{}".to_owned(),
+        }
+    }
+}
+
+impl TaskInstanceHistoryResponse {
+    fn new(row: TiRow, dag: Option<&Dag>) -> Self {
+        let shared = TaskInstanceResponse::new(row, dag);
+        Self {
+            task_id: shared.task_id,
+            dag_id: shared.dag_id,
+            dag_run_id: shared.dag_run_id,
+            map_index: shared.map_index,
+            start_date: shared.start_date,
+            end_date: shared.end_date,
+            duration: shared.duration,
+            state: shared.state,
+            try_number: shared.try_number,
+            max_tries: shared.max_tries,
+            task_display_name: shared.task_display_name,
+            dag_display_name: shared.dag_display_name,
+            hostname: shared.hostname,
+            unixname: shared.unixname,
+            pool: shared.pool,
+            pool_slots: shared.pool_slots,
+            queue: shared.queue,
+            priority_weight: shared.priority_weight,
+            operator: shared.operator,
+            operator_name: shared.operator_name,
+            queued_when: shared.queued_when,
+            scheduled_when: shared.scheduled_when,
+            pid: shared.pid,
+            executor: shared.executor,
+            executor_config: shared.executor_config,
+            dag_version: shared.dag_version,
+        }
+    }
+}
+
+/// List task instances; `~` stands for all DAGs and for all runs.
+#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", tag = "Task Instance",
+    params(RunPath, QueryParams<TisQuery>),
+    responses((status = 200, body = TaskInstanceCollectionResponse), (status = 400), (status = 404)))]
+pub(crate) async fn get_task_instances(
+    State(app): State<App>,
+    PathParams(path): PathParams<RunPath>,
+    QueryParams(query): QueryParams<TisQuery>,
+) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let filter = TiFilter { dag_id: wildcard(&path.dag_id), run_id: wildcard(&path.dag_run_id), ..query.filter };
+    let found = task_instances::page(&mut connection, &filter, &query.page).await?;
+    if found.rows.is_empty() {
+        // An empty answer is worth the look whether what the path names exists at all.
+        match (&filter.dag_id, &filter.run_id) {
+            (Some(dag_id), Some(run_id)) if dag_runs::get(&mut connection, dag_id, run_id).await?.is_none() => {
+                return Err(run_not_found(&path));
+            }
+            (Some(dag_id), None) if !updraft_store::query::dags::exists(&mut connection, dag_id).await? => {
+                return Err(dag_not_found(dag_id));
+            }
+            _ => {}
+        }
+    }
+    Ok(Json(TaskInstanceCollectionResponse {
+        task_instances: respond(&app, &mut connection, found.rows, TaskInstanceResponse::new).await?,
+        total_entries: Some(found.total),
+        total_entries_limit: None,
+        next_cursor: None,
+        previous_cursor: None,
+    }))
+}
+
+/// One task instance that is not mapped.
+#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}", tag = "Task Instance",
+    params(TaskPath), responses((status = 200, body = TaskInstanceResponse), (status = 404)))]
+pub(crate) async fn get_task_instance(
+    State(app): State<App>,
+    PathParams(path): PathParams<TaskPath>,
+) -> Result<Json<TaskInstanceResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    if let Some(row) = task_instances::get(&mut connection, path.key(-1)).await? {
+        return single(&app, &mut connection, row).await;
+    }
+    if task_instances::is_mapped(&mut connection, &path.dag_id, &path.dag_run_id, &path.task_id).await? {
+        let text = "Task instance is mapped, add the map_index value to the URL";
+        return Err(ApiError::not_found(text));
+    }
+    Err(ti_not_found(path.key(-1)))
+}
+
+/// One mapped task instance.
+#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}",
+    tag = "Task Instance", params(MappedPath),
+    responses((status = 200, body = TaskInstanceResponse), (status = 404)))]
+pub(crate) async fn get_mapped_task_instance(
+    State(app): State<App>,
+    PathParams(path): PathParams<MappedPath>,
+) -> Result<Json<TaskInstanceResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let row = task_instances::get(&mut connection, path.key()).await?.ok_or_else(|| ti_not_found(path.key()))?;
+    single(&app, &mut connection, row).await
+}
+
+/// Every try of a task instance.
+#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries",
+    tag = "Task Instance", params(TaskPath, QueryParams<MapIndexQuery>),
+    responses((status = 200, body = TaskInstanceHistoryCollectionResponse), (status = 404)))]
+pub(crate) async fn get_task_instance_tries(
+    State(app): State<App>,
+    PathParams(path): PathParams<TaskPath>,
+    QueryParams(MapIndexQuery(map_index)): QueryParams<MapIndexQuery>,
+) -> Result<Json<TaskInstanceHistoryCollectionResponse>, ApiError> {
+    tries(&app, path.key(map_index)).await
+}
+
+/// Every try of a mapped task instance.
+#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/tries",
+    tag = "Task Instance", params(MappedPath),
+    responses((status = 200, body = TaskInstanceHistoryCollectionResponse), (status = 404)))]
+pub(crate) async fn get_mapped_task_instance_tries(
+    State(app): State<App>,
+    PathParams(path): PathParams<MappedPath>,
+) -> Result<Json<TaskInstanceHistoryCollectionResponse>, ApiError> {
+    tries(&app, path.key()).await
+}
+
+/// One try of a task instance.
+#[utoipa::path(get,
+    path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries/{task_try_number}",
+    tag = "Task Instance", params(TryPath, QueryParams<MapIndexQuery>),
+    responses((status = 200, body = TaskInstanceHistoryResponse), (status = 404)))]
+pub(crate) async fn get_task_instance_try_details(
+    State(app): State<App>,
+    PathParams(path): PathParams<TryPath>,
+    QueryParams(MapIndexQuery(map_index)): QueryParams<MapIndexQuery>,
+) -> Result<Json<TaskInstanceHistoryResponse>, ApiError> {
+    let TryPath { dag_id, dag_run_id, task_id, task_try_number } = &path;
+    one_try(&app, TiPath { dag_id, run_id: dag_run_id, task_id, map_index }, *task_try_number).await
+}
+
+/// One try of a mapped task instance.
+#[utoipa::path(get,
+    path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/tries/{task_try_number}",
+    tag = "Task Instance", params(MappedTryPath),
+    responses((status = 200, body = TaskInstanceHistoryResponse), (status = 404)))]
+pub(crate) async fn get_mapped_task_instance_try_details(
+    State(app): State<App>,
+    PathParams(path): PathParams<MappedTryPath>,
+) -> Result<Json<TaskInstanceHistoryResponse>, ApiError> {
+    let MappedTryPath { dag_id, dag_run_id, task_id, map_index, task_try_number } = &path;
+    one_try(&app, TiPath { dag_id, run_id: dag_run_id, task_id, map_index: *map_index }, *task_try_number).await
+}
+
+async fn single(app: &App, connection: &mut PgConnection, row: TiRow) -> Result<Json<TaskInstanceResponse>, ApiError> {
+    let dag = app.dags.get_many(connection, &[row.dag_version_id]).await?.into_values().next();
+    Ok(Json(TaskInstanceResponse::new(row, dag.as_deref())))
+}
+
+async fn tries(app: &App, key: TiPath<'_>) -> Result<Json<TaskInstanceHistoryCollectionResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let rows = task_instances::tries(&mut connection, key).await?;
+    if rows.is_empty() {
+        return Err(ti_not_found(key));
+    }
+    let total_entries = rows.len() as i64;
+    let task_instances = respond(app, &mut connection, rows, TaskInstanceHistoryResponse::new).await?;
+    Ok(Json(TaskInstanceHistoryCollectionResponse { task_instances, total_entries }))
+}
+
+async fn one_try(app: &App, key: TiPath<'_>, number: i32) -> Result<Json<TaskInstanceHistoryResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let rows = task_instances::tries(&mut connection, key).await?;
+    // A cleared instance keeps the number of its last try until the next begins: the try itself is what is asked for.
+    let of_number = rows.into_iter().filter(|row| row.try_number == number);
+    let best = of_number.min_by_key(|row| row.state == "none").ok_or_else(|| {
+        let TiPath { dag_id, run_id, task_id, map_index } = key;
+        ApiError::not_found(format!(
+            "The Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, \
+             try_number: `{number}` and map_index: `{map_index}` was not found"
+        ))
+    })?;
+    let mut found = respond(app, &mut connection, vec![best], TaskInstanceHistoryResponse::new).await?;
+    Ok(Json(found.remove(0)))
+}
+
+pub(super) fn ti_not_found(key: TiPath<'_>) -> ApiError {
+    let TiPath { dag_id, run_id, task_id, map_index } = key;
+    ApiError::not_found(if map_index < 0 {
+        format!("The Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}` and task_id: `{task_id}` was not found")
+    } else {
+        format!(
+            "The Mapped Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, and \
+             map_index: `{map_index}` was not found"
+        )
+    })
+}

@@ -1,0 +1,59 @@
+//! What a webserver is told at its start.
+
+use std::{path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+
+use crate::{executor_api::ExecutorSettings, logs};
+
+/// Settings of one webserver process. The binary merges them from its configuration; [`Config::new`] gives Airflow's defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Shown by the dashboard and in the OpenAPI document.
+    pub instance_name: String,
+    /// Signs the API's tokens (HS512); the same on every webserver of a deployment.
+    pub jwt_secret: SecretString,
+    /// How long a token of `POST /auth/token` is valid (`[api_auth] jwt_expiration_time`).
+    pub jwt_expiration: Duration,
+    /// How long a token of `POST /auth/token/cli` is valid (`[api_auth] jwt_cli_expiration_time`).
+    pub jwt_cli_expiration: Duration,
+    pub admin_user: String,
+    pub admin_password: SecretString,
+    /// What executor nodes are told; the same on every webserver of a deployment.
+    pub executors: ExecutorSettings,
+    /// Where the logs of attempts are kept.
+    pub logs_dir: PathBuf,
+    /// Bytes that one attempt's log may hold.
+    pub log_limit: u64,
+    /// Rows of a list when the caller does not say (`[api] fallback_page_limit`).
+    pub page_limit: i64,
+    /// Rows of a list at most; more is silently cut (`[api] maximum_page_limit`).
+    pub maximum_page_limit: i64,
+    /// A request other than a long poll or a followed log ends after this long.
+    pub request_timeout: Duration,
+}
+
+impl Config {
+    /// Airflow's defaults around the secrets, for which there is none.
+    pub fn new(
+        jwt_secret: SecretString,
+        admin_password: SecretString,
+        attempt_secret: SecretString,
+        logs_dir: PathBuf,
+    ) -> Self {
+        Self {
+            instance_name: "Updraft".to_owned(),
+            jwt_secret,
+            jwt_expiration: Duration::from_secs(24 * 60 * 60),
+            jwt_cli_expiration: Duration::from_secs(60 * 60),
+            admin_user: "admin".to_owned(),
+            admin_password,
+            executors: ExecutorSettings::new(attempt_secret),
+            logs_dir,
+            log_limit: logs::DEFAULT_LIMIT,
+            page_limit: 50,
+            maximum_page_limit: 100,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What every request passes: a request id, a span, limits, compression, and panics answered.
+
+use std::any::Any;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    sensitive_headers::SetSensitiveRequestHeadersLayer,
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+
+use crate::{Config, error};
+
+/// Bytes of a request body at most; logs and XComs of executors have their own limit.
+const BODY_LIMIT: usize = 4 << 20;
+/// Answers below this many bytes are not worth compressing.
+const COMPRESS_ABOVE: u64 = 1024;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Deadlines and body limits of ordinary requests; long polls and followed logs stay outside.
+pub(crate) fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Config) -> Router<S> {
+    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, config.request_timeout);
+    router.layer(timeout).layer(DefaultBodyLimit::max(BODY_LIMIT))
+}
+
+/// The outermost layers.
+pub(crate) fn wrap(router: Router) -> Router {
+    let compressed = CompressionLayer::new().compress_when(
+        // A followed log must leave line by line.
+        SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::const_new("application/x-ndjson")),
+    );
+    router.layer(
+        ServiceBuilder::new()
+            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
+            .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+            .layer(TraceLayer::new_for_http().make_span_with(span))
+            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(compressed)
+            .layer(CatchPanicLayer::custom(panicked)),
+    )
+}
+
+fn span(request: &Request<Body>) -> tracing::Span {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), request_id = id)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words");
+    let detail = error::internal(&format!("a handler panicked: {text}"));
+    (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "detail": detail }))).into_response()
+}

@@ -1,0 +1,132 @@
+//! The table of contents: every route, and what it asks of the caller.
+
+use axum::{
+    Json, Router,
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use utoipa::openapi::{
+    InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App,
+    api::{
+        dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs, import_errors, monitor,
+        task_instances, tasks, version,
+    },
+    auth::login,
+    executor_api,
+    layers,
+    permission::{
+        Kind,
+        Permission::{self, Public},
+        allow,
+    },
+    ui_api::executors,
+    ui_assets,
+};
+
+const fn read(kind: Kind) -> Permission {
+    Permission::read(kind)
+}
+
+const fn write(kind: Kind) -> Permission {
+    Permission::write(kind)
+}
+
+/// Everything this process answers.
+pub fn router(app: &App) -> Router {
+    let (described, document) = described(app).split_for_parts();
+    let document = Json(document);
+    let described = described.route("/openapi.json", axum::routing::get(async move || document.clone()));
+    let router = layers::bounded(described, &app.config)
+        .with_state(app.clone())
+        .method_not_allowed_fallback(method_not_allowed)
+        .nest("/executor/v1", executor_api::router(app.executors.clone()))
+        .nest("/api/v2", Router::new().fallback(no_such_route))
+        .fallback_service(ui_assets::router());
+    layers::wrap(router)
+}
+
+/// The OpenAPI document of [`router`].
+pub fn open_api(app: &App) -> OpenApi {
+    described(app).split_for_parts().1
+}
+
+fn described(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(document(app)).merge(login_routes(app)).nest("/api/v2", api_v2(app)).merge(ui(app))
+}
+
+fn login_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(allow(app, Public, routes!(login::create_token, login::create_token_all_admins)))
+        .routes(allow(app, Public, routes!(login::create_token_cli)))
+        .routes(allow(app, Public, routes!(login::login)))
+        .routes(allow(app, Public, routes!(login::logout)))
+}
+
+fn api_v2(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(allow(app, Public, routes!(version::get_version)))
+        .routes(allow(app, Public, routes!(monitor::get_health)))
+        // DAGs
+        .routes(allow(app, read(Kind::Dag), routes!(dags::get_dags)))
+        .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag)))
+        .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dag)))
+        .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag_tags)))
+        .routes(allow(app, read(Kind::Dag), routes!(dag_details::get_dag_details)))
+        .routes(allow(app, read(Kind::Dag), routes!(tasks::get_tasks)))
+        .routes(allow(app, read(Kind::Dag), routes!(tasks::get_task)))
+        .routes(allow(app, read(Kind::Dag), routes!(dag_versions::get_dag_versions)))
+        .routes(allow(app, read(Kind::Dag), routes!(dag_versions::get_dag_version)))
+        .routes(allow(app, read(Kind::Source), routes!(dag_sources::get_dag_source)))
+        .routes(allow(app, read(Kind::DagRun), routes!(dag_stats::get_dag_stats)))
+        .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_errors)))
+        .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_error)))
+        // Runs
+        .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_runs)))
+        .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_run)))
+        // Task instances
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance_tries)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance_tries)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance_try_details)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance_try_details)))
+        // Audit
+        .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs)))
+        .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_log)))
+}
+
+fn ui(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
+}
+
+fn document(app: &App) -> OpenApi {
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let mut document = OpenApiBuilder::new()
+        .info(InfoBuilder::new().title(&app.config.instance_name).version("2").build())
+        .security(Some([SecurityRequirement::new("HTTPBearer", Vec::<String>::new())]))
+        .build();
+    document.components.get_or_insert_default().add_security_scheme("HTTPBearer", bearer);
+    document
+}
+
+/// Airflow's answer to a path its API does not have; note the key `error`.
+async fn no_such_route(method: Method) -> Response {
+    if method == Method::GET {
+        (StatusCode::NOT_FOUND, Json(json!({"error": "API route not found"}))).into_response()
+    } else {
+        method_not_allowed().await
+    }
+}
+
+async fn method_not_allowed() -> Response {
+    let allow = [(header::ALLOW, "GET")];
+    (StatusCode::METHOD_NOT_ALLOWED, allow, Json(json!({"detail": "Method Not Allowed"}))).into_response()
+}

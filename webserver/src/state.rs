@@ -1,0 +1,61 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use sqlx::{Postgres, Transaction, pool::PoolConnection};
+use tokio_util::sync::CancellationToken;
+use updraft_store::{Store, StoreError, versions::DagCache};
+
+use crate::{Config, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore};
+
+/// One webserver. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// The fields of [`App`].
+pub struct Inner {
+    pub store: Store,
+    pub config: Config,
+    /// Cancelled when the process stops: long polls and followed logs end.
+    pub shutdown: CancellationToken,
+    pub(crate) auth: Auth,
+    /// Where the logs of attempts are.
+    pub(crate) logs: LogStore,
+    /// `/executor/v1`; its tasks end with `shutdown`.
+    pub(crate) executors: ExecutorApi,
+    /// Compiled DAGs by version.
+    pub(crate) dags: DagCache,
+}
+
+impl App {
+    /// Hashes the configured password, takes the keys, opens the log folder and starts what stands behind the executors'
+    /// routes.
+    ///
+    /// # Errors
+    /// [`ServeError::Config`] for a secret or password that is empty, [`ServeError::Logs`] for a folder that cannot be used.
+    pub async fn new(store: Store, config: Config, shutdown: CancellationToken) -> Result<Self, ServeError> {
+        let auth = Auth::new(&config).await?;
+        let logs = LogStore::open(&config.logs_dir, config.log_limit).map_err(ServeError::Logs)?;
+        let settings = config.executors.clone();
+        let executors = ExecutorApi::new(store.clone(), settings, logs.clone(), shutdown.clone());
+        Ok(Self(Arc::new(Inner { store, config, shutdown, auth, logs, executors, dags: DagCache::default() })))
+    }
+
+    /// A connection for reads.
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, ApiError> {
+        Ok(self.store.pool().acquire().await.map_err(StoreError::from)?)
+    }
+
+    /// Ends a transaction; a commit whose outcome is unknown is a 503, never a success.
+    pub(crate) async fn commit(&self, transaction: Transaction<'static, Postgres>) -> Result<(), ApiError> {
+        Ok(transaction.commit().await.map_err(StoreError::from)?)
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,3 @@
+//! `/ui`: what the dashboard needs beyond Airflow's API. Ours to change with the dashboard.
+
+pub(crate) mod executors;
