@@ -19,8 +19,7 @@ use crate::{
         task_instances, tasks, version,
     },
     auth::login,
-    executor_api,
-    layers,
+    executor_api, layers,
     permission::{
         Kind,
         Permission::{self, Public},
