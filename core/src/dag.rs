@@ -346,18 +346,6 @@ impl Dag {
         Err(Cycle { path })
     }
 
-    /// The earliest instant a scheduled run may have: the first of the DAG's `start_date` and its tasks'
-    /// (Airflow: `DAG._time_restriction`; with `start_date` in `default_args` only the tasks have one).
-    pub fn earliest_start_date(&self) -> Option<DateTime<Utc>> {
-        self.tasks.iter().filter_map(|task| task.start_date).chain(self.start_date).min()
-    }
-
-    /// The latest instant a scheduled run may have: the last of the tasks' `end_date`s and the DAG's, none if one has none.
-    pub fn latest_end_date(&self) -> Option<DateTime<Utc>> {
-        let tasks = self.tasks.iter().map(|task| task.end_date).collect::<Option<Vec<_>>>().unwrap_or_default();
-        tasks.into_iter().chain(self.end_date).max()
-    }
-
     /// The DAG version: the SHA-256 of the canonical form, in hex. Relative dates count as written, not as resolved today.
     pub fn hash(&self) -> String {
         let mut value = serde_json::to_value(self).expect("a DAG has string keys and finite numbers");

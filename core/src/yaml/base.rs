@@ -10,8 +10,7 @@ use super::{
     operators::Kind,
     scalar,
     suggest::did_you_mean,
-    task::Lookup,
-    values::Zone,
+    task::{Lookup, Shared},
 };
 use crate::dag::{Task, TriggerRule, WeightRule};
 
@@ -95,7 +94,7 @@ pub(super) fn callback_of(key: &str) -> Option<&'static str> {
 
 impl Context<'_> {
     /// Fills the fields of `task` that come from `BaseOperator` arguments.
-    pub(super) fn base_arguments(&self, task: &mut Task, lookup: &Lookup<'_>, zone: Zone, pushes_xcom: bool) {
+    pub(super) fn base_arguments(&self, task: &mut Task, lookup: &Lookup<'_>, shared: &Shared<'_>, pushes_xcom: bool) {
         let get = |name: &str| lookup.get(name).map(|entry| &entry.value);
         let text = |name: &str| get(name).and_then(|node| self.text(name, node));
         let flag = |name: &str| get(name).and_then(|node| self.boolean(name, node));
@@ -137,11 +136,12 @@ impl Context<'_> {
         task.max_active_tis_per_dagrun = positive("max_active_tis_per_dagrun");
         task.do_xcom_push = flag("do_xcom_push").unwrap_or(pushes_xcom);
         task.multiple_outputs = flag("multiple_outputs").unwrap_or(false);
-        if let Some(date) = get("start_date").and_then(|node| self.date("start_date", node, zone)) {
-            task.start_date = Some(date.at);
-        }
-        if let Some(date) = get("end_date").and_then(|node| self.date("end_date", node, zone)) {
-            task.end_date = Some(date.at);
+        for (name, field) in [("start_date", &mut task.start_date), ("end_date", &mut task.end_date)] {
+            if let Some(date) = get(name).and_then(|node| self.date(name, node, shared.zone)) {
+                *field = Some(date.at);
+                let written = date.relative.map(|text| (format!("tasks.{}.{name}", task.task_id), text));
+                shared.relative_dates.borrow_mut().extend(written);
+            }
         }
         if let Some(name) = text("task_display_name") {
             task.task_display_name = name;

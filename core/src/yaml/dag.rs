@@ -1,6 +1,6 @@
 //! The keys of a DAG, read into a [`Dag`].
 
-use std::{cell::RefCell, collections::HashSet};
+use std::cell::RefCell;
 
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
@@ -363,7 +363,9 @@ impl Context<'_> {
                 .collect(),
             members,
             searchpath: own("template_searchpath").map(|entry| self.searchpath(entry)).unwrap_or_default(),
-            used_defaults: RefCell::new(HashSet::new()),
+            task_ids: members.tasks.iter().map(|task| task.id.as_str()).collect(),
+            relative_dates: RefCell::default(),
+            used_defaults: RefCell::default(),
         };
         if let Some(entry) = own("env") {
             self.template_node(&entry.value, &shared);
@@ -387,6 +389,7 @@ impl Context<'_> {
                 None => whole = false,
             }
         }
+        dag.source_dates.extend(shared.relative_dates.take());
         let flow = own("flow").map(|entry| self.flow(&entry.value)).unwrap_or_default();
         let sequential = own("sequential").and_then(|entry| self.boolean("sequential", &entry.value)).unwrap_or(false);
         let edges = self.edges(members, dependencies, flow, sequential);

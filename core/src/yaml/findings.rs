@@ -5,6 +5,9 @@ use std::cell::{Cell, RefCell};
 use super::node::Mark;
 use crate::diagnostic::{Diagnostic, Related, Severity};
 
+/// More findings than this are counted, not listed: nobody reads them, and comparing each with all costs time.
+const MAX_LISTED: usize = 500;
+
 /// The collector. Interior mutability, because every stage of the loader holds it.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -107,6 +110,9 @@ impl Findings {
             self.errors.set(self.errors.get() + 1);
         }
         let mut list = self.list.borrow_mut();
+        if list.len() >= MAX_LISTED {
+            return;
+        }
         // A default is read once for every DAG and task it reaches; its mistake is one finding.
         if list.iter().any(|(file, found)| {
             *file == mark.file

@@ -15,11 +15,39 @@ use crate::{
     ids::TaskId,
 };
 
+/// More edges than this are a mistake (two big groups after one another make the product of their sizes).
+const MAX_EDGES: usize = 200_000;
+
 /// A task or a group, by index.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Item {
     Task(usize),
     Group(usize),
+}
+
+/// What a dependency may name.
+struct Names<'n> {
+    /// Tasks and groups by their names in the file.
+    items: HashMap<&'n str, Item>,
+    /// Full ids, which are no names in the file, to those.
+    short: HashMap<&'n str, &'n str>,
+}
+
+impl<'n> Names<'n> {
+    fn new(members: &'n Members) -> Self {
+        let groups = || members.groups.iter().enumerate();
+        let tasks = || members.tasks.iter().enumerate();
+        Self {
+            items: groups()
+                .map(|(index, group)| (&*group.name, Item::Group(index)))
+                .chain(tasks().map(|(index, task)| (&*task.name, Item::Task(index))))
+                .collect(),
+            short: groups()
+                .map(|(_, group)| (group.id.as_str(), &*group.name))
+                .chain(tasks().map(|(_, task)| (task.id.as_str(), &*task.name)))
+                .collect(),
+        }
+    }
 }
 
 /// What the upstreams of a DAG's tasks are made from.
@@ -50,24 +78,18 @@ impl Context<'_> {
         flow: Vec<FlowEdge>,
         sequential: bool,
     ) -> Edges {
-        let names: HashMap<&str, Item> = members
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(index, group)| (&*group.name, Item::Group(index)))
-            .chain(members.tasks.iter().enumerate().map(|(index, task)| (&*task.name, Item::Task(index))))
-            .collect();
+        let names = Names::new(members);
         let mut groups: Vec<Vec<Dependency>> = members.groups.iter().map(|group| group.dependencies.clone()).collect();
         let written: Vec<bool> = tasks.iter().map(|dependencies| !dependencies.is_empty()).collect();
         for (from, to, mark) in flow {
-            match names.get(to.as_str()) {
+            match names.items.get(to.as_str()) {
                 Some(Item::Task(index)) => tasks[*index].push((from, mark)),
                 Some(Item::Group(index)) => groups[*index].push((from, mark)),
                 None => {
                     // Both ends may be wrong, and are said once each.
-                    self.unknown(&to, mark, "the flow names", members);
-                    if !names.contains_key(from.as_str()) {
-                        self.unknown(&from, mark, "the flow names", members);
+                    self.unknown(&to, mark, "the flow names", &names);
+                    if !names.items.contains_key(from.as_str()) {
+                        self.unknown(&from, mark, "the flow names", &names);
                     }
                 }
             }
@@ -107,15 +129,7 @@ impl Context<'_> {
         edges
     }
 
-    fn connect(
-        &self,
-        members: &Members,
-        names: &HashMap<&str, Item>,
-        name: &str,
-        to: Item,
-        mark: Mark,
-        edges: &mut Edges,
-    ) {
+    fn connect(&self, members: &Members, names: &Names<'_>, name: &str, to: Item, mark: Mark, edges: &mut Edges) {
         let (what, own) = match to {
             Item::Task(index) => {
                 (format!("task `{}` depends on", members.tasks[index].name), &members.tasks[index].name)
@@ -124,8 +138,8 @@ impl Context<'_> {
                 (format!("group `{}` depends on", members.groups[index].name), &members.groups[index].name)
             }
         };
-        let Some(from) = names.get(name).copied() else {
-            self.unknown(name, mark, &what, members);
+        let Some(from) = names.items.get(name).copied() else {
+            self.unknown(name, mark, &what, names);
             return;
         };
         if from == to {
@@ -151,6 +165,13 @@ impl Context<'_> {
                 );
             }
         }
+        if edges.marks.len().saturating_add(sources.len().saturating_mul(targets.len())) > MAX_EDGES {
+            let message = format!("the DAG has more than {MAX_EDGES} dependencies");
+            let help =
+                "put an `empty` task between two groups: both depend on one task instead of on each other".to_owned();
+            self.findings.error_help("invalid_value", mark, message, Some(help));
+            return;
+        }
         edges.relate(from, to, &targets);
         for &source in &sources {
             for &target in &targets {
@@ -164,16 +185,12 @@ impl Context<'_> {
         }
     }
 
-    fn unknown(&self, name: &str, mark: Mark, what: &str, members: &Members) {
-        let full = members.tasks.iter().find(|task| task.id == name).map(|task| &*task.name);
-        let full = full.or_else(|| members.groups.iter().find(|group| group.id == name).map(|group| &*group.name));
-        let help = match full {
+    fn unknown(&self, name: &str, mark: Mark, what: &str, names: &Names<'_>) {
+        let help = match names.short.get(name) {
             Some(short) => Some(format!("members are named without their group: `{short}`")),
-            None => {
-                let names =
-                    members.tasks.iter().map(|task| &*task.name).chain(members.groups.iter().map(|group| &*group.name));
-                did_you_mean(name, names)
-            }
+            // Every hint looks at every name: a file full of mistakes gets none.
+            None if self.findings.error_count() > 20 => None,
+            None => did_you_mean(name, names.items.keys().copied()),
         };
         self.findings.error_help("unknown_dependency", mark, format!("{what} `{name}`, which does not exist"), help);
     }

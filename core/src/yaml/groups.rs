@@ -10,6 +10,10 @@ use super::{
 };
 use crate::dag::TaskGroup;
 
+/// Limits of one DAG, and of all DAGs of a file.
+const MAX_TASKS: usize = 10_000;
+const MAX_TASKS_OF_FILE: usize = 20_000;
+
 /// A name in a `dependencies` list, and where it stands.
 pub(super) type Dependency = (String, Mark);
 
@@ -236,6 +240,15 @@ impl Context<'_> {
     }
 
     fn name_tasks(&self, members: &mut Members) {
+        // A file of many DAGs that inherit many tasks would multiply them.
+        self.tasks.set(self.tasks.get() + members.tasks.len());
+        if self.tasks.get() > MAX_TASKS_OF_FILE {
+            let mark = members.tasks.first().map_or(Mark::start(0), |task| task.mark);
+            let message = format!("the DAGs of the file have more than {MAX_TASKS_OF_FILE} tasks");
+            self.findings.error("file_too_large", mark, message);
+            members.tasks.clear();
+            return;
+        }
         let groups: HashMap<Arc<str>, Mark> =
             members.groups.iter().map(|group| (group.name.clone(), group.mark)).collect();
         let mut seen: HashMap<Arc<str>, Mark> = HashMap::new();
@@ -259,10 +272,10 @@ impl Context<'_> {
                 self.duplicate(mark, first, format!("there are two tasks `{name}`; dependencies could name either"));
             }
         }
-        if members.tasks.len() > 10_000 {
-            let mark = members.tasks[10_000].mark;
-            self.findings.error("invalid_value", mark, "a DAG has at most 10 000 tasks");
-            members.tasks.truncate(10_000);
+        if members.tasks.len() > MAX_TASKS {
+            let mark = members.tasks[MAX_TASKS].mark;
+            self.findings.error("invalid_value", mark, format!("a DAG has at most {MAX_TASKS} tasks"));
+            members.tasks.truncate(MAX_TASKS);
         }
     }
 

@@ -11,7 +11,7 @@
 //! A DAG with an error is left out; the other DAGs of the file load. An error outside of any DAG leaves out all.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -122,6 +122,7 @@ pub fn load(path: &str, bytes: &[u8], files: &dyn Files, settings: &Settings) ->
         path,
         dependencies: RefCell::default(),
         includes: RefCell::default(),
+        tasks: Cell::new(0),
     };
     let dags = context.load(bytes);
     Loaded {
@@ -147,6 +148,8 @@ struct Context<'a> {
     path: &'a str,
     dependencies: RefCell<BTreeSet<String>>,
     includes: RefCell<BTreeSet<String>>,
+    /// Tasks of the file's DAGs so far.
+    tasks: Cell<usize>,
 }
 
 impl Context<'_> {

@@ -14,7 +14,7 @@ pub(super) fn nearest_within<'a>(
     let lower = word.to_lowercase();
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word)
+        .filter(|candidate| *candidate != word && candidate.len().abs_diff(word.len()) <= limit * 4)
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)

@@ -12,7 +12,7 @@ use super::{
     groups::{Declared, Dependency, Members},
     node::{Content, Entry, Mapping, Mark, Node},
     object::{Family, object},
-    operators::{self, Found, Operator},
+    operators::{self, Found, Kind, Operator},
     suggest::{did_you_mean, nearest},
     values::Zone,
 };
@@ -31,7 +31,11 @@ pub(super) struct Shared<'n> {
     pub(super) secrets: Map<String, Value>,
     pub(super) worker_selector: IndexMap<String, Vec<String>>,
     pub(super) members: &'n Members,
+    /// Full ids, for the tasks that templates name.
+    pub(super) task_ids: HashSet<&'n str>,
     pub(super) searchpath: Vec<String>,
+    /// Relative dates of single tasks, as written.
+    pub(super) relative_dates: RefCell<Vec<(String, String)>>,
     /// Keys of `default_args` that some task took.
     pub(super) used_defaults: RefCell<HashSet<String>>,
 }
@@ -115,7 +119,7 @@ impl Context<'_> {
         self.note_used(&lookup, &chosen, shared);
         let mut task = blank(declared, &chosen, shared);
         let pod = chosen.operator.is_some_and(|operator| operator.kind == OperatorKind::KubernetesPod);
-        self.base_arguments(&mut task, &lookup, shared.zone, !pod);
+        self.base_arguments(&mut task, &lookup, shared, !pod);
         let mut implied = Vec::new();
         self.operator_arguments(&mut task, &lookup, &chosen, &mut implied);
         self.task_environment(&mut task, &lookup, &chosen, shared);
@@ -344,6 +348,8 @@ impl Context<'_> {
                 "secrets" => entry.value.as_mapping().is_none(),
                 _ => true,
             });
+            // Nothing behind a key means its default, as leaving it out; `skip_on_exit_code:` means no code at all.
+            let entry = entry.filter(|entry| !entry.value.is_null() || arg.kind == Kind::ExitCodes);
             let given = entry.and_then(|entry| self.argument(arg.name, arg.kind, &entry.value));
             match (entry, given) {
                 (Some(entry), Some(value)) => {

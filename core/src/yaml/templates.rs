@@ -1,6 +1,5 @@
 //! Templates are compiled when a file is read: syntax, filters, tests, and the tasks that `xcom_pull` names.
 
-use minijinja::Environment;
 use serde_json::Value;
 
 use super::{
@@ -10,107 +9,7 @@ use super::{
     suggest::did_you_mean,
     task::{Lookup, Shared},
 };
-use crate::dag::Task;
-
-/// Jinja2's filters, and Airflow's.
-const FILTERS: &[&str] = &[
-    "abs",
-    "attr",
-    "batch",
-    "bool",
-    "capitalize",
-    "center",
-    "count",
-    "d",
-    "default",
-    "dictsort",
-    "e",
-    "escape",
-    "filesizeformat",
-    "first",
-    "float",
-    "forceescape",
-    "format",
-    "groupby",
-    "indent",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "list",
-    "lower",
-    "map",
-    "max",
-    "min",
-    "pprint",
-    "random",
-    "reject",
-    "rejectattr",
-    "replace",
-    "reverse",
-    "round",
-    "safe",
-    "select",
-    "selectattr",
-    "slice",
-    "sort",
-    "string",
-    "striptags",
-    "sum",
-    "title",
-    "tojson",
-    "trim",
-    "truncate",
-    "unique",
-    "upper",
-    "urlencode",
-    "urlize",
-    "wordcount",
-    "wordwrap",
-    "xmlattr",
-    "ds",
-    "ds_nodash",
-    "ts",
-    "ts_nodash",
-    "ts_nodash_with_tz",
-];
-
-const TESTS: &[&str] = &[
-    "boolean",
-    "callable",
-    "defined",
-    "divisibleby",
-    "eq",
-    "equalto",
-    "escaped",
-    "even",
-    "false",
-    "filter",
-    "float",
-    "ge",
-    "greaterthan",
-    "gt",
-    "in",
-    "integer",
-    "iterable",
-    "le",
-    "lessthan",
-    "lower",
-    "lt",
-    "mapping",
-    "ne",
-    "none",
-    "number",
-    "odd",
-    "sameas",
-    "sequence",
-    "string",
-    "test",
-    "true",
-    "undefined",
-    "upper",
-];
+use crate::{dag::Task, template::check_syntax};
 
 impl Context<'_> {
     /// Checks the templates of a task: the template fields of its operator, `env`, `when`, `foreach`.
@@ -156,40 +55,21 @@ impl Context<'_> {
                 return;
             }
         };
-        if let Err(error) = Environment::new().template_from_str(text) {
-            let line = error.line().map_or(0, |line| (line as u32).saturating_sub(1));
-            let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-            invalid(line, format!("the template does not compile: {detail}"), None);
+        if let Err(problem) = check_syntax(text) {
+            invalid(problem.line.saturating_sub(1), problem.message, None);
             return;
         }
         for (line, span) in spans {
-            for (word, what) in words(span) {
-                match what {
-                    Word::Filter if !FILTERS.contains(&word) => {
-                        invalid(
-                            line,
-                            format!("there is no filter `{word}`"),
-                            did_you_mean(word, FILTERS.iter().copied()),
-                        );
-                    }
-                    Word::Test if !TESTS.contains(&word) => {
-                        invalid(line, format!("there is no test `{word}`"), did_you_mean(word, TESTS.iter().copied()));
-                    }
-                    Word::Task if !shared.members.tasks.iter().any(|task| task.id == word) => {
-                        let ids = shared.members.tasks.iter().map(|task| task.id.as_str());
-                        let help = did_you_mean(word, ids).or_else(|| {
-                            let inside = shared.members.tasks.iter().find(|task| &*task.name == word);
-                            inside.map(|task| format!("the full id is `{}`", task.id))
-                        });
-                        self.findings.warning_help(
-                            "unknown_xcom_task",
-                            at(line),
-                            format!("`xcom_pull` names the task `{word}`, which does not exist"),
-                            help,
-                        );
-                    }
-                    _ => {}
+            for task in pulled_tasks(span) {
+                if shared.task_ids.contains(task) {
+                    continue;
                 }
+                let inside = shared.members.tasks.iter().find(|known| &*known.name == task);
+                let help = inside
+                    .map(|known| format!("the full id is `{}`", known.id))
+                    .or_else(|| did_you_mean(task, shared.members.tasks.iter().map(|known| known.id.as_str())));
+                let message = format!("`xcom_pull` names the task `{task}`, which does not exist");
+                self.findings.warning_help("unknown_xcom_task", at(line), message, help);
             }
         }
     }
@@ -231,14 +111,6 @@ impl Context<'_> {
             }
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Filter,
-    Test,
-    /// A literal task id in `xcom_pull`.
-    Task,
 }
 
 /// The code between `{{ }}` and `{% %}` with its line (from 0), or the line and the bracket that is not closed.
@@ -290,35 +162,25 @@ fn end_of_code(text: &str, close: &str) -> Option<usize> {
     None
 }
 
-/// Filters, tests and task ids that a piece of code names.
-fn words(code: &str) -> Vec<(&str, Word)> {
+/// The task ids that `xcom_pull` names literally in a piece of code.
+fn pulled_tasks(code: &str) -> Vec<&str> {
     let tokens = tokens(code);
     let mut found = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let next = |offset: usize| tokens.get(at + offset).copied();
-        let name = |token: &&str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
         match *token {
-            "|" => found.extend(next(1).filter(name).map(|word| (word, Word::Filter))),
-            "is" => {
-                let word = if next(1) == Some("not") { next(2) } else { next(1) };
-                found.extend(word.filter(name).map(|word| (word, Word::Test)));
-            }
             "task_ids" if next(1) == Some("=") => {
-                let mut offset = 2;
-                if matches!(next(2), Some("[" | "(")) {
-                    offset = 3;
-                }
+                let list = matches!(next(2), Some("[" | "("));
+                let mut offset = if list { 3 } else { 2 };
                 while let Some(text) = next(offset).and_then(literal) {
-                    found.push((text, Word::Task));
-                    if offset == 2 || next(offset + 1) != Some(",") {
+                    found.push(text);
+                    if !list || next(offset + 1) != Some(",") {
                         break;
                     }
                     offset += 2;
                 }
             }
-            "xcom_pull" if next(1) == Some("(") => {
-                found.extend(next(2).and_then(literal).map(|text| (text, Word::Task)))
-            }
+            "xcom_pull" if next(1) == Some("(") => found.extend(next(2).and_then(literal)),
             _ => {}
         }
     }
@@ -356,13 +218,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_filters_tests_and_tasks() {
-        let found: Vec<&str> = words("ti.xcom_pull(task_ids=['a', \"b\"]) | int is not none | join('|')")
-            .iter()
-            .map(|(word, _)| *word)
-            .collect();
-        assert_eq!(found, ["a", "b", "int", "none", "join"]);
-        assert_eq!(words("ti.xcom_pull('x')").len(), 1);
+    fn finds_the_tasks_that_xcom_pull_names() {
+        assert_eq!(pulled_tasks("ti.xcom_pull(task_ids=['a', \"b\"]) | int"), ["a", "b"]);
+        assert_eq!(pulled_tasks("ti.xcom_pull('x') + ti.xcom_pull(task_ids='y', key='k')"), ["x", "y"]);
+        assert_eq!(pulled_tasks("ti.xcom_pull(task_ids=name)"), [""; 0]);
     }
 
     #[test]

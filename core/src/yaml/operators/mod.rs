@@ -186,3 +186,55 @@ pub(super) fn find(name: &str) -> Found {
     super::suggest::nearest_within(name, 3, paths.iter().map(String::as_str))
         .map_or(Found::Foreign, |near| Found::Misspelt(near.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_what_the_node_renders() {
+        for operator in runnable::OPERATORS {
+            let mut ours: Vec<&str> = operator.args().filter(|arg| arg.template).map(|arg| arg.name).collect();
+            let mut nodes = operator.kind.template_fields().to_vec();
+            ours.sort_unstable();
+            nodes.sort_unstable();
+            assert_eq!(ours, nodes, "{}", operator.class);
+        }
+    }
+
+    #[test]
+    fn keeps_defaults_and_names_in_order() {
+        for operator in all() {
+            for arg in operator.args().filter(|arg| !arg.default.is_empty()) {
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(arg.default).is_ok(),
+                    "{} of {}",
+                    arg.name,
+                    operator.class
+                );
+            }
+            assert!(operator.main.is_none_or(|main| operator.arg(main).is_some()), "{}", operator.class);
+            let mut names: Vec<&str> = operator.args.iter().map(|arg| arg.name).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "an argument of {} stands twice", operator.class);
+        }
+        let mut words: Vec<&str> = aliases().collect();
+        words.sort_unstable();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "a short name stands twice");
+    }
+
+    #[test]
+    fn knows_old_and_new_paths() {
+        for (path, old) in [
+            ("airflow.operators.bash_operator.BashOperator", true),
+            ("airflow.operators.bash.BashOperator", false),
+            ("airflow.providers.standard.operators.bash.BashOperator", false),
+            ("airflow.sensors.time_sensor.TimeSensorAsync", true),
+            ("noop", false),
+        ] {
+            assert!(matches!(find(path), Found::Known(_, is_old) if is_old == old), "{path}");
+        }
+        assert!(matches!(find("airflow.operators.bash.BashOperatr"), Found::Misspelt(_)));
+        assert!(matches!(find("my.company.operators.bash.BashOperator"), Found::Foreign));
+    }
+}

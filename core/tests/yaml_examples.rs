@@ -1,0 +1,157 @@
+//! The example DAGs of this repository load, and what they load as fits the operators that run them.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use updraft_core::{
+    dag::{Dag, Task},
+    operator::{BashArgs, DockerArgs, KubernetesPodArgs, OperatorKind, PythonArgs},
+    yaml::{Files, Loaded, Settings, is_dag_file, load},
+};
+
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.0.join(path)).ok()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.0.join(path).is_file()
+    }
+}
+
+fn settings() -> Settings {
+    Settings::new("2026-01-15T12:00:00Z".parse::<DateTime<Utc>>().expect("a date"))
+}
+
+fn load_text(text: &str) -> Loaded {
+    load("file.yaml", text.as_bytes(), &(), &settings())
+}
+
+fn one(text: &str) -> Dag {
+    let loaded = load_text(text);
+    assert_eq!(loaded.dags.len(), 1, "{:#?}", loaded.diagnostics);
+    loaded.dags.into_iter().next().expect("one DAG").dag
+}
+
+/// The node reads the arguments with these types after rendering.
+fn fits(task: &Task) -> Result<(), serde_json::Error> {
+    let args = serde_json::Value::Object(task.args.clone());
+    match task.operator {
+        OperatorKind::Bash => serde_json::from_value::<BashArgs>(args).map(drop),
+        OperatorKind::Python => serde_json::from_value::<PythonArgs>(args).map(drop),
+        OperatorKind::Docker => serde_json::from_value::<DockerArgs>(args).map(drop),
+        OperatorKind::KubernetesPod => serde_json::from_value::<KubernetesPodArgs>(args).map(drop),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn loads_every_example_without_a_finding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dags");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&root).expect("dags/").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !is_dag_file(&name) {
+            continue;
+        }
+        let bytes = std::fs::read(entry.path()).expect("a file");
+        let loaded = load(&name, &bytes, &Folder(root.clone()), &settings());
+        assert!(!loaded.dags.is_empty(), "{name}: {:#?}", loaded.diagnostics);
+        let errors: Vec<_> = loaded.diagnostics.iter().filter(|found| found.kind != "not_supported_yet").collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+        for task in loaded.dags.iter().flat_map(|dag| &dag.dag.tasks) {
+            fits(task).unwrap_or_else(|error| panic!("{name}: {}: {error}", task.task_id));
+        }
+        count += loaded.dags.len();
+    }
+    assert!(count > 4, "the examples were read");
+}
+
+#[test]
+fn gives_nodes_arguments_that_fit_also_where_keys_are_empty() {
+    let dag = one("
+tasks:
+  a: {bash: echo, env: , cwd: , }
+  b: {operator: bash, bash_command: echo, env: , skip_on_exit_code: }
+  c: {docker: {image: x, command: date, environment: , mounts: [{source: /a, target: /b, type: bind}], auto_remove: True}}
+  d: {docker: {image: x, command: [a, 1, yes], environment: {A: 1, B: }, cpus: 2, mem_limit: 512m, skip_on_exit_code: [1, 2]}}
+  e: {kubernetes_pod: {image: x, cmds: date, arguments: , env_vars: {A: b}, labels: {n: 1}}}
+  f: {python: 'a.b', op_args: [1, {x: 2}], op_kwargs: }
+  g: {python: 'a.b', image: python, interpreter: python3}
+  h: {noop: }
+");
+    for task in &dag.tasks {
+        fits(task).unwrap_or_else(|error| panic!("{}: {error}: {:?}", task.task_id, task.args));
+    }
+    let args = |id: &str| serde_json::to_value(&dag.task(id).expect("the task").args).expect("JSON");
+    assert_eq!(args("a")["append_env"], true);
+    assert_eq!(args("b")["skip_on_exit_code"], serde_json::Value::Null);
+    assert_eq!(args("d")["command"], serde_json::json!(["a", "1", "yes"]));
+    assert_eq!(dag.task("h").expect("the task").operator_class, "updraft.operators.noop.NoopOperator");
+}
+
+#[test]
+fn keeps_its_version_while_only_the_day_changes() {
+    let text = "start_date: 2 days\ntasks:\n  a: {bash: echo, start_date: 1 day}\n";
+    let load_at = |now: &str| {
+        let settings = Settings::new(now.parse().expect("a date"));
+        load("f.yaml", text.as_bytes(), &(), &settings).dags.into_iter().next().expect("loads").dag
+    };
+    let (monday, tuesday) = (load_at("2026-01-12T10:00:00Z"), load_at("2026-01-13T10:00:00Z"));
+    assert_ne!(monday.start_date, tuesday.start_date);
+    assert_eq!(monday.hash(), tuesday.hash());
+    assert_eq!(monday.source_dates["tasks.a.start_date"], "1 day");
+}
+
+#[test]
+fn refuses_what_would_run_differently_and_warns_of_what_has_no_effect() {
+    let loaded = load_text("tasks:\n  a:\n    bash: echo {{ item }}\n    foreach: [1, 2]\n");
+    assert!(loaded.dags.is_empty());
+    assert_eq!(loaded.diagnostics[0].kind, "not_supported_yet");
+    assert_eq!((loaded.diagnostics[0].line, loaded.diagnostics[0].column), (4, 5));
+    let loaded = load_text("on_failure: [{email: a@b.org}]\ntasks: {a: {bash: echo}}\n");
+    assert_eq!(loaded.dags.len(), 1);
+    assert_eq!(loaded.diagnostics[0].kind, "not_supported_yet");
+}
+
+#[test]
+fn records_every_file_it_looked_for() {
+    let loaded = load("team/jobs.yml", b"include: [common.yaml]\ntasks: {a: {bash: echo}}\n", &(), &settings());
+    let wanted = ["defaults.yaml", "defaults.yml", "team/common.yaml", "team/defaults.yaml", "team/defaults.yml"];
+    assert_eq!(loaded.dependencies.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
+    assert_eq!(loaded.includes.iter().map(String::as_str).collect::<Vec<_>>(), ["team/common.yaml"]);
+}
+
+#[test]
+fn stays_within_its_limits() {
+    let started = std::time::Instant::now();
+    let mut many = String::from("tasks:\n");
+    for index in 0..12_000 {
+        many.push_str(&format!("  t{index}: {{bash: echo, depends_on: [t{}, nobody{index}]}}\n", index / 2));
+    }
+    let mut product = String::from("default:\n  tasks:\n");
+    for index in 0..900 {
+        product.push_str(&format!("    t{index}: {{bash: echo}}\n"));
+    }
+    for index in 0..900 {
+        product.push_str(&format!("d{index}: {{}}\n"));
+    }
+    let mut groups = String::from("tasks: {}\ntask_groups:\n  a:\n    tasks:\n");
+    for index in 0..2000 {
+        groups.push_str(&format!("      a{index}: {{empty: }}\n"));
+    }
+    groups.push_str("  b:\n    depends_on: a\n    tasks:\n");
+    for index in 0..2000 {
+        groups.push_str(&format!("      b{index}: {{empty: }}\n"));
+    }
+    let wide = format!("tasks: {{a: {{bash: echo, x: [{}]}}}}", "y,".repeat(200_000));
+    for text in [many, product, groups, wide, "x".repeat(2 << 20)] {
+        let loaded = load_text(&text);
+        assert!(loaded.dags.is_empty() || loaded.dags.len() < 900);
+        assert!(loaded.diagnostics.len() <= 500);
+    }
+    // Far above what it takes, so that a slow machine does not fail it; a quadratic step would.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
