@@ -14,7 +14,8 @@ use updraft_protocol::{
 use uuid::Uuid;
 
 use crate::{
-    attempt,
+    attempt::{self, Life},
+    bundle::Bundles,
     client::{Backoff, CallError, Client},
     clock::Moment,
     config::{Config, ExecutorError},
@@ -24,7 +25,10 @@ use crate::{
     logs::Shipper,
     node::{Node, Parts, Stop},
     report::{Answer, Body},
-    runner::{docker::Docker, sweep},
+    runner::{
+        docker::{self, Docker},
+        python, sweep,
+    },
 };
 
 /// What is unsent at the end of a life waits this long for the server; then it waits in the journal.
@@ -55,6 +59,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Exec
     let forgotten = CancellationSlot::default();
     let reporter = tokio::spawn(report_loop(Arc::clone(&node), forgotten.clone()));
     let shipper = tokio::spawn(Arc::clone(&node.logs).run(node.halt.clone(), LINGER));
+    let watcher = tokio::spawn(Docker::watch(Arc::clone(&node)));
     let result = live(&node, &shutdown, &forgotten).await;
 
     node.stop_all();
@@ -64,7 +69,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Exec
         tracing::warn!(attempts = node.live_count(), "attempts did not end in time; they are left behind");
     }
     node.halt.cancel();
-    for ended in [reporter.await, shipper.await] {
+    for ended in [reporter.await, shipper.await, watcher.await] {
         if let Err(error) = ended {
             tracing::error!(%error, "a part of the node failed");
         }
@@ -82,10 +87,13 @@ fn build(config: Config, identity: Uuid) -> Result<Arc<Node>, ExecutorError> {
         let work_dir = config.data_dir.join("work");
         std::fs::create_dir_all(&work_dir)?;
         // Relative folders would mean another place to a process with a folder of its own.
-        Ok((journal, logs, work_dir.canonicalize()?))
+        let bundles = Bundles::open(&config.data_dir.join("bundles"), Arc::clone(&client))?;
+        let shim = python::install_shim(&config.data_dir)?;
+        Ok((journal, logs, work_dir.canonicalize()?, bundles, shim))
     };
-    let (journal, logs, work_dir) = open().map_err(|source| data_dir(&config, source))?;
-    Ok(Node::new(Parts { config, identity, client, journal, logs, docker: Docker {}, work_dir }))
+    let (journal, logs, work_dir, bundles, shim) = open().map_err(|source| data_dir(&config, source))?;
+    let docker = Docker::new(config.docker, config.docker_host.clone());
+    Ok(Node::new(Parts { config, identity, client, journal, logs, docker, bundles, shim, work_dir }))
 }
 
 fn data_dir(config: &Config, source: std::io::Error) -> ExecutorError {
@@ -104,6 +112,12 @@ fn clear_previous_life(node: &Arc<Node>) -> Result<(), ExecutorError> {
             node.tracker.spawn(async move { task.outbox.push_result(id, result, &task.halt).await });
             continue;
         }
+        if let Some(life) = Life::of(&node.config, &attempt) {
+            owed.insert(id);
+            let stop = node.enter(id);
+            node.tracker.spawn(attempt::run(Arc::clone(node), attempt.start, stop, life));
+            continue;
+        }
         if let Some(group) = attempt.group {
             sweep::kill_recorded(group);
         }
@@ -117,6 +131,10 @@ fn clear_previous_life(node: &Arc<Node>) -> Result<(), ExecutorError> {
     node.logs.take_up(&owed).map_err(failed)?;
     for entry in std::fs::read_dir(&node.work_dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
+        let attempt = path.file_name().and_then(|name| name.to_str()?.parse::<Uuid>().ok());
+        if attempt.is_some_and(|id| node.is_live(id)) {
+            continue;
+        }
         if let Err(error) = std::fs::remove_dir_all(&path) {
             tracing::warn!(%error, path = %path.display(), "a folder of an earlier task stays behind");
         }
@@ -326,7 +344,7 @@ fn take(node: &Arc<Node>, response: PollResponse) {
     }
     for start in fresh {
         let stop = node.enter(start.attempt_id);
-        node.tracker.spawn(attempt::run(Arc::clone(node), start, stop));
+        node.tracker.spawn(attempt::run(Arc::clone(node), start, stop, Life::Fresh));
     }
     for cancel in response.cancel {
         let id = cancel.attempt_id;
@@ -347,6 +365,7 @@ fn report_again(node: &Arc<Node>, id: Uuid) {
 
 async fn reconcile_loop(node: &Arc<Node>, every: Duration) -> Served {
     loop {
+        docker::remove_orphans(node).await;
         tokio::time::sleep(every).await;
         let request = ReconcileRequest { session: node.session, attempts: node.journal.attempts() };
         match node.client.reconcile(&request).await {

@@ -1,59 +1,92 @@
 //! One attempt on this node, from the hand-out to the result in the journal.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use updraft_core::{
-    operator::{BashArgs, OperatorKind},
+    operator::{BashArgs, OperatorKind, PythonArgs},
     spec::{Failure, FailureClass, Outcome, TaskSpec},
 };
 use updraft_protocol::{FinishedReport, StartAttempt};
+use uuid::Uuid;
 
 use crate::{
+    client::{Backoff, CallError},
     clock::Moment,
-    journal::Recorded,
+    config::Config,
+    journal::{Owed, Recorded},
     node::{Node, Stop, StopSignal},
     render::{self, Rendered},
     report::Body,
-    runner::{self, End, Finished, Job, Progress, failure},
+    runner::{
+        self, End, Finished, Job,
+        docker::{self, Plan, Watch},
+        failure, python,
+    },
 };
 
-/// Runs an attempt that was just received and is in the journal. Ends when its result is there too.
-pub(crate) async fn run(node: Arc<Node>, start: Arc<StartAttempt>, stop: StopSignal) {
-    let id = start.attempt_id;
-    let work = async {
-        let spec: TaskSpec = match serde_json::from_value(start.spec.clone()) {
-            Ok(spec) => spec,
-            Err(error) => {
-                let reason = format!("This node cannot read the task (is it older than the server?): {error}.");
-                return (End::Finished(Finished::failed(failure(FailureClass::NodeError, reason))), None, None);
-            }
-        };
-        if spec.operator == OperatorKind::Noop {
-            // Nothing is started and nothing is logged: only its result is told.
-            return (End::Finished(Finished::success(None)), None, None);
-        }
-        let log = match node.logs.open(id) {
-            Ok(log) => log,
-            Err(error) => {
-                let reason = format!("The node cannot write the task's log: {error}.");
-                return (End::Finished(Finished::failed(failure(FailureClass::NodeError, reason))), None, None);
-            }
-        };
-        let progress = Arc::new(Progress::default());
-        let job = Job { node: Arc::clone(&node), id, start: Arc::clone(&start), spec, log, stop, progress };
-        let (end, fields) = tokio::select! {
-            done = execute(&job) => done,
-            never = job.progress.tell(&node, id) => match never {},
-        };
-        (end, fields, Some(job))
-    };
-    let (end, fields, job) = work.await;
-    conclude(&node, id, end, fields, job.as_ref()).await;
+/// Where an attempt stands when this life of the node takes it up.
+pub(crate) enum Life {
+    /// Just received.
+    Fresh,
+    /// Received by an earlier life, which created no container for it.
+    Again,
+    /// An earlier life created its container, or was about to.
+    Adopted { watch: Value, created: Moment },
 }
 
-async fn execute(job: &Job) -> (End, Option<Value>) {
+impl Life {
+    /// What an earlier life left of an attempt; `None` when it was a process and went with its node.
+    pub(crate) fn of(config: &Config, owed: &Owed) -> Option<Self> {
+        if let Some((created, watch)) = &owed.container {
+            return Some(Self::Adopted { watch: watch.clone(), created: *created });
+        }
+        let spec: TaskSpec = serde_json::from_value(owed.start.spec.clone()).ok()?;
+        (owed.group.is_none() && docker::in_container(&spec, config)).then_some(Self::Again)
+    }
+}
+
+/// Runs an attempt that is in the journal. Ends when its result is there too.
+pub(crate) async fn run(node: Arc<Node>, start: Arc<StartAttempt>, stop: StopSignal, life: Life) {
+    let id = start.attempt_id;
+    match prepare(&node, &start, stop, &life) {
+        Ok(None) => conclude(&node, id, End::Finished(Finished::success(None)), None, None).await,
+        Ok(Some(job)) => {
+            let (end, fields) = tokio::select! {
+                done = execute(&job, life) => done,
+                never = job.progress.tell(&node, id) => match never {},
+            };
+            conclude(&node, id, end, fields, Some(&job)).await;
+        }
+        Err(failure) => conclude(&node, id, End::Finished(Finished::failed(failure)), None, None).await,
+    }
+}
+
+/// Reads the task and opens its log. `None`: a noop, which starts and logs nothing; only its result is told.
+fn prepare(node: &Arc<Node>, start: &Arc<StartAttempt>, stop: StopSignal, life: &Life) -> Result<Option<Job>, Failure> {
+    let spec: TaskSpec = serde_json::from_value(start.spec.clone()).map_err(|error| {
+        failure(
+            FailureClass::NodeError,
+            format!("This node cannot read the task (is it older than the server?): {error}."),
+        )
+    })?;
+    if spec.operator == OperatorKind::Noop {
+        return Ok(None);
+    }
+    let log = match life {
+        Life::Fresh => node.logs.open(start.attempt_id),
+        Life::Again | Life::Adopted { .. } => node.logs.reopen(start.attempt_id),
+    };
+    let log = log
+        .map_err(|error| failure(FailureClass::NodeError, format!("The node cannot write the task's log: {error}.")))?;
+    Ok(Some(Job::new(node, start, spec, log, stop)))
+}
+
+async fn execute(job: &Job, life: Life) -> (End, Option<Value>) {
+    if let Life::Adopted { watch, created } = life {
+        return adopt(job, watch, created).await;
+    }
     let rendered = tokio::select! {
         rendered = render::render(&job.node, &job.start, &job.spec) => rendered,
         stop = job.stopped() => return (End::Stopped(stop), None),
@@ -70,28 +103,66 @@ async fn execute(job: &Job) -> (End, Option<Value>) {
     (end, rendered.fields)
 }
 
+async fn adopt(job: &Job, watch: Value, created: Moment) -> (End, Option<Value>) {
+    let watch: Watch = match serde_json::from_value(watch) {
+        Ok(watch) => watch,
+        Err(error) => {
+            let reason = format!("The journal of an earlier version of this node cannot be read: {error}.");
+            return (failed(job, failure(FailureClass::NodeError, reason)), None);
+        }
+    };
+    job.log.set_mask(Arc::new(watch.mask.clone()));
+    let fields = watch.fields.clone();
+    match docker::adopt(job, watch, created).await {
+        Ok(end) => (end, fields),
+        Err(failure) => (failed(job, failure), fields),
+    }
+}
+
 fn failed(job: &Job, failure: Failure) -> End {
     job.log.say("error", &failure.reason);
     End::Finished(Finished::failed(failure))
 }
 
 async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
+    let image = |named: Option<String>| named.or_else(|| job.node.config.default_image.clone());
     match job.spec.operator {
         OperatorKind::Noop | OperatorKind::Empty => Ok(End::Finished(Finished::success(None))),
         OperatorKind::Bash => {
-            let args: BashArgs = arguments(&rendered.args)?;
-            let folder = Folder::make(job)?;
-            let end = runner::bash::run(job, args, rendered, folder.path.clone()).await;
-            folder.remove(job).await;
-            end
+            let mut args: BashArgs = arguments(&rendered.args)?;
+            let bundle = bundle(job).await?;
+            match image(args.image.take()) {
+                Some(image) => docker::run(job, Plan::bash(job, args, image, rendered, bundle.as_deref())).await,
+                None => runner::bash::run(job, args, rendered, make_folder(job)?, bundle.as_deref()).await,
+            }
         }
-        OperatorKind::Python | OperatorKind::Docker | OperatorKind::KubernetesPod | OperatorKind::Unsupported => {
-            let reason = format!(
-                "`{}` cannot run on this node: no runner of this build knows the operator.",
-                job.spec.operator_class
-            );
+        OperatorKind::Python => {
+            let mut args: PythonArgs = arguments(&rendered.args)?;
+            let bundle = bundle(job).await?;
+            let folder = make_folder(job)?;
+            match image(args.image.take()) {
+                Some(image) => python::run_in_container(job, args, image, rendered, folder, bundle.as_deref()).await,
+                None => python::run(job, args, rendered, folder, bundle.as_deref()).await,
+            }
+        }
+        OperatorKind::Docker => docker::run(job, Plan::docker(job, arguments(&rendered.args)?, rendered)?).await,
+        OperatorKind::KubernetesPod => {
+            job.log.say("warning", "This node has no Kubernetes cluster: the pod's image, command, arguments and environment run as a Docker container.");
+            docker::run(job, Plan::pod(job, arguments(&rendered.args)?, rendered)?).await
+        }
+        OperatorKind::Unsupported => {
+            let reason =
+                format!("`{}` cannot run here: Updraft has no runner for this operator.", job.spec.operator_class);
             Err(failure(FailureClass::UnsupportedOperator, reason))
         }
+    }
+}
+
+/// The folder with the task's code, if it has any.
+async fn bundle(job: &Job) -> Result<Option<PathBuf>, Failure> {
+    match &job.spec.bundle_hash {
+        Some(hash) => job.node.bundles.get(hash).await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -103,36 +174,36 @@ pub(crate) fn arguments<T: DeserializeOwned>(args: &Map<String, Value>) -> Resul
 }
 
 /// An attempt's own folder: where its process starts, gone when it ends (Airflow's temporary `cwd`).
-pub(crate) struct Folder {
-    pub(crate) path: PathBuf,
-}
-
-impl Folder {
-    pub(crate) fn make(job: &Job) -> Result<Self, Failure> {
-        let path = job.node.work_dir.join(job.id.to_string());
-        match std::fs::create_dir(&path) {
-            Ok(()) => Ok(Self { path }),
-            Err(error) => Err(failure(
-                FailureClass::NodeError,
-                format!("The node cannot make the task's folder `{}`: {error}.", path.display()),
-            )),
+fn make_folder(job: &Job) -> Result<PathBuf, Failure> {
+    let path = job.folder();
+    match std::fs::create_dir(&path) {
+        Ok(()) => Ok(path),
+        // An earlier life got no further than this.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(path),
+        Err(error) => {
+            let reason = format!("The node cannot make the task's folder `{}`: {error}.", path.display());
+            Err(failure(FailureClass::NodeError, reason))
         }
     }
+}
 
-    pub(crate) async fn remove(self, job: &Job) {
-        // Most tasks leave nothing behind: one system call.
-        if std::fs::remove_dir(&self.path).is_ok() {
-            return;
-        }
-        if let Err(error) = tokio::fs::remove_dir_all(&self.path).await {
-            tracing::warn!(%error, attempt_id = %job.id, path = %self.path.display(), "the task's folder stays behind until the next start");
-        }
+async fn remove_folder(job: &Job) {
+    let path = job.folder();
+    // Most tasks leave nothing behind, or had none: one system call.
+    match std::fs::remove_dir(&path) {
+        Ok(()) => return,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(_) => {}
+    }
+    if let Err(error) = tokio::fs::remove_dir_all(&path).await {
+        tracing::warn!(%error, attempt_id = %job.id, path = %path.display(), "the task's folder stays behind until the next start");
     }
 }
 
 /// Journals and reports what became of an attempt, and lets it go.
-pub(crate) async fn conclude(node: &Arc<Node>, id: uuid::Uuid, end: End, fields: Option<Value>, job: Option<&Job>) {
+async fn conclude(node: &Arc<Node>, id: Uuid, end: End, fields: Option<Value>, job: Option<&Job>) {
     let at = Moment::now();
+    let left = matches!(end, End::Left);
     let finished = match end {
         End::Finished(finished) => Some(finished),
         End::Stopped(Stop::Shutdown) => Some(Finished::failed(failure(
@@ -151,8 +222,16 @@ pub(crate) async fn conclude(node: &Arc<Node>, id: uuid::Uuid, end: End, fields:
     };
     if let Some(job) = job {
         job.log.close();
+        if !left {
+            remove_folder(job).await;
+        }
     }
-    let Some(finished) = finished else { return node.leave(id) };
+    let Some(mut finished) = finished else { return node.leave(id) };
+    for (key, value) in std::mem::take(&mut finished.xcoms) {
+        if let Some(job) = job {
+            put_xcom(job, &key, &value).await;
+        }
+    }
     let report = Arc::new(report(node, finished, fields, job));
     updraft_core::failpoint!("executor.before_result");
     if let Err(error) = node.journal.finished(id, at, &report) {
@@ -160,13 +239,36 @@ pub(crate) async fn conclude(node: &Arc<Node>, id: uuid::Uuid, end: End, fields:
     }
     updraft_core::failpoint!("executor.before_report");
     node.leave(id);
+    if let Some(leftover) = job.and_then(Job::take_leftover) {
+        let task = Arc::clone(node);
+        node.tracker.spawn(async move { docker::clean(&task, leftover).await });
+    }
     node.outbox.push_result(id, Recorded { report, at }, &node.halt).await;
+}
+
+/// Puts one further XCom of a task, for as long as it takes: its result must not be told before.
+async fn put_xcom(job: &Job, key: &str, value: &Value) {
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match job.node.client.put_xcom(job.id, &job.start.token, key, value).await {
+            Ok(()) => return,
+            Err(error) => error,
+        };
+        if let CallError::Rejected { status, detail, .. } = &error {
+            // A stale attempt, most likely: the answer to its result decides.
+            return tracing::warn!(%status, detail, attempt_id = %job.id, key, "the server does not take this XCom");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.delay(&error)) => {}
+            _ = job.stopped() => return,
+        }
+    }
 }
 
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
     let (duration, started) =
         job.and_then(|job| job.progress.since_launch()).unwrap_or_else(|| (std::time::Duration::ZERO, node.started()));
-    let Finished { outcome, exit_code, failure, no_retry, return_value } = finished;
+    let Finished { outcome, exit_code, failure, no_retry, return_value, xcoms: _ } = finished;
     let (failure_class, failure_reason) = match failure {
         Some(Failure { class, reason }) => (Some(class.as_str().to_owned()), Some(reason)),
         None => (None, None),

@@ -9,12 +9,14 @@ use std::{
     collections::{HashMap, VecDeque},
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use updraft_protocol::{AttemptReport, FinishedReport, NodeAttemptState, StartAttempt};
 use uuid::Uuid;
 
@@ -43,6 +45,11 @@ enum Entry<'a> {
     Container {
         id: Uuid,
         unix_ms: u64,
+        watch: Value,
+    },
+    /// It was not created after all.
+    Uncreated {
+        id: Uuid,
     },
     Finished {
         id: Uuid,
@@ -78,8 +85,8 @@ pub(crate) struct Owed {
     /// The server has confirmed its start, so that it needs no place in `have`.
     confirmed: bool,
     pub(crate) group: Option<ProcessGroup>,
-    /// When its container was about to be created.
-    pub(crate) container: Option<Moment>,
+    /// When its container was about to be created, and how to watch it.
+    pub(crate) container: Option<(Moment, Value)>,
     pub(crate) result: Option<Recorded>,
 }
 
@@ -108,7 +115,7 @@ impl Journal {
     /// Opens `journal.ndjson` in `dir` and reads what an earlier life left.
     pub(crate) fn open(dir: &Path, keep: Duration) -> io::Result<Self> {
         let path = dir.join("journal.ndjson");
-        let file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
+        let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
         let mut inner = Inner {
             file,
             size: 0,
@@ -148,12 +155,17 @@ impl Journal {
 
     /// Records an attempt's process group, for the sweep after a crash.
     pub(crate) fn process(&self, id: Uuid, group: ProcessGroup) -> io::Result<()> {
-        self.record(&Entry::Process { id, group })
+        self.record(Entry::Process { id, group })
     }
 
     /// Records that the attempt's container is about to be created: from here on only adoption may continue it.
-    pub(crate) fn container(&self, id: Uuid) -> io::Result<()> {
-        self.record(&Entry::Container { id, unix_ms: clock::unix_ms() })
+    pub(crate) fn container(&self, id: Uuid, watch: Value) -> io::Result<()> {
+        self.record(Entry::Container { id, unix_ms: clock::unix_ms(), watch })
+    }
+
+    /// The container was not created: the attempt may start from the beginning.
+    pub(crate) fn uncreated(&self, id: Uuid) -> io::Result<()> {
+        self.record(Entry::Uncreated { id })
     }
 
     /// Records a result; it is owed to the server until [`Journal::settle`].
@@ -250,16 +262,13 @@ impl Journal {
         self.inner.lock().expect("no code panics while it holds the journal")
     }
 
-    fn record(&self, entry: &Entry) -> io::Result<()> {
+    /// Writes one line and applies it.
+    fn record(&self, entry: Entry) -> io::Result<()> {
         let mut lines = Vec::new();
-        push_line(&mut lines, entry)?;
+        push_line(&mut lines, &entry)?;
         let mut inner = self.lock();
         self.append(&mut inner, &lines)?;
-        match *entry {
-            Entry::Process { id, group } => inner.set(id, |owed| owed.group = Some(group)),
-            Entry::Container { id, .. } => inner.set(id, |owed| owed.container = Some(Moment::now())),
-            Entry::Received { .. } | Entry::Finished { .. } | Entry::Settled { .. } => {}
-        }
+        inner.replay(entry);
         Ok(())
     }
 
@@ -292,8 +301,8 @@ impl Journal {
             if let Some(group) = owed.group {
                 push_line(&mut lines, &Entry::Process { id: *id, group })?;
             }
-            if let Some(at) = owed.container {
-                push_line(&mut lines, &Entry::Container { id: *id, unix_ms: at.unix_ms })?;
+            if let Some((at, watch)) = &owed.container {
+                push_line(&mut lines, &Entry::Container { id: *id, unix_ms: at.unix_ms, watch: watch.clone() })?;
             }
             if let Some(result) = &owed.result {
                 push_result(&mut lines, *id, result)?;
@@ -305,7 +314,7 @@ impl Journal {
             }
             push_line(&mut lines, &Entry::Settled { id: settled.id, unix_ms: settled.unix_ms })?;
         }
-        let mut fresh = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh_path)?;
+        let mut fresh = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh_path)?;
         fresh.write_all(&lines)?;
         fresh.sync_data()?;
         std::fs::rename(&fresh_path, &self.path)?;
@@ -337,7 +346,10 @@ impl Inner {
                 self.owed.insert(start.attempt_id, Owed::new(start));
             }
             Entry::Process { id, group } => self.set(id, |owed| owed.group = Some(group)),
-            Entry::Container { id, unix_ms } => self.set(id, |owed| owed.container = Some(Moment::recorded(unix_ms))),
+            Entry::Container { id, unix_ms, watch } => {
+                self.set(id, |owed| owed.container = Some((Moment::recorded(unix_ms), watch)))
+            }
+            Entry::Uncreated { id } => self.set(id, |owed| owed.container = None),
             Entry::Finished { id, unix_ms, report } => {
                 let result = Recorded { report: Arc::new(report.into_owned()), at: Moment::recorded(unix_ms) };
                 match self.owed.get_mut(&id) {
@@ -369,7 +381,7 @@ impl Inner {
 
 /// Roughly how much memory a result holds.
 fn weight(report: &FinishedReport) -> usize {
-    let json = |value: &Option<serde_json::Value>| value.as_ref().map_or(0, |value| value.to_string().len());
+    let json = |value: &Option<Value>| value.as_ref().map_or(0, |value| value.to_string().len());
     json(&report.return_value) + json(&report.rendered_fields) + report.failure_reason.as_ref().map_or(0, String::len)
 }
 

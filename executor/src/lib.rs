@@ -11,6 +11,7 @@
 
 mod agent;
 mod attempt;
+mod bundle;
 mod client;
 mod clock;
 mod config;

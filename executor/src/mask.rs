@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_protocol::{Ref, ResolvedRef};
 
@@ -27,7 +28,7 @@ const SENSITIVE: &[&str] = &[
 ];
 
 /// The secret texts of one attempt.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Mask {
     /// Longest first, so that a secret inside another does not spoil it.
     secrets: Vec<String>,

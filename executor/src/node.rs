@@ -13,7 +13,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use updraft_protocol::{NodeAttemptState, RunnerStatus, StartedReport};
 use uuid::Uuid;
 
-use crate::{client::Client, config::Config, journal::Journal, logs::Shipper, report::Outbox, runner::docker::Docker};
+use crate::{
+    bundle::Bundles, client::Client, config::Config, journal::Journal, logs::Shipper, report::Outbox,
+    runner::docker::Docker,
+};
 
 /// Why an attempt is to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,9 @@ pub(crate) struct Node {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) logs: Arc<Shipper>,
     pub(crate) docker: Docker,
+    pub(crate) bundles: Bundles,
+    /// The Python shim's file.
+    pub(crate) shim: PathBuf,
     pub(crate) work_dir: PathBuf,
     /// What a task's process inherits: the node's environment without Updraft's own configuration.
     pub(crate) base_env: Vec<(OsString, OsString)>,
@@ -61,12 +67,14 @@ pub(crate) struct Parts {
     pub(crate) journal: Arc<Journal>,
     pub(crate) logs: Arc<Shipper>,
     pub(crate) docker: Docker,
+    pub(crate) bundles: Bundles,
+    pub(crate) shim: PathBuf,
     pub(crate) work_dir: PathBuf,
 }
 
 impl Node {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, identity, client, journal, logs, docker, work_dir } = parts;
+        let Parts { config, identity, client, journal, logs, docker, bundles, shim, work_dir } = parts;
         let session = Uuid::new_v4();
         let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| config.name.clone(), |name| name.trim().to_owned());
@@ -83,6 +91,8 @@ impl Node {
             outbox,
             logs,
             docker,
+            bundles,
+            shim,
             work_dir,
             base_env,
             live: Mutex::default(),

@@ -3,9 +3,12 @@
 pub(crate) mod bash;
 pub(crate) mod docker;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod sweep;
 
 use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -24,6 +27,8 @@ use crate::{
     report::Body,
 };
 
+use docker::Leftover;
+
 /// Everything a runner needs for one attempt.
 pub(crate) struct Job {
     pub(crate) node: Arc<Node>,
@@ -33,7 +38,12 @@ pub(crate) struct Job {
     pub(crate) log: AttemptLog,
     pub(crate) stop: StopSignal,
     pub(crate) progress: Arc<Progress>,
+    /// The container to remove once the result is in the journal.
+    leftover: Mutex<Option<Leftover>>,
 }
+
+/// Where a task finds its bundle.
+pub(crate) const BUNDLE_VARIABLE: &str = "UPDRAFT_BUNDLE_PATH";
 
 /// How an attempt's work ended.
 pub(crate) enum End {
@@ -52,11 +62,20 @@ pub(crate) struct Finished {
     pub(crate) failure: Option<Failure>,
     pub(crate) no_retry: bool,
     pub(crate) return_value: Option<Value>,
+    /// Further XComs, put before the result is told.
+    pub(crate) xcoms: Vec<(String, Value)>,
 }
 
 impl Finished {
     pub(crate) fn success(return_value: Option<Value>) -> Self {
-        Self { outcome: Outcome::Success, exit_code: None, failure: None, no_retry: false, return_value }
+        Self {
+            outcome: Outcome::Success,
+            exit_code: None,
+            failure: None,
+            no_retry: false,
+            return_value,
+            xcoms: Vec::new(),
+        }
     }
 
     pub(crate) fn skipped() -> Self {
@@ -119,6 +138,46 @@ impl Progress {
 }
 
 impl Job {
+    pub(crate) fn new(
+        node: &Arc<Node>,
+        start: &Arc<StartAttempt>,
+        spec: TaskSpec,
+        log: AttemptLog,
+        stop: StopSignal,
+    ) -> Self {
+        Self {
+            node: Arc::clone(node),
+            id: start.attempt_id,
+            start: Arc::clone(start),
+            spec,
+            log,
+            stop,
+            progress: Arc::default(),
+            leftover: Mutex::default(),
+        }
+    }
+
+    /// The attempt's own folder, whether or not it was made.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.node.work_dir.join(self.id.to_string())
+    }
+
+    /// Notes a container for removal after the result is journaled.
+    pub(crate) fn leave_behind(&self, leftover: Leftover) {
+        *self.leftover.lock().expect("no code panics while it holds this") = Some(leftover);
+    }
+
+    pub(crate) fn take_leftover(&self) -> Option<Leftover> {
+        self.leftover.lock().expect("no code panics while it holds this").take()
+    }
+
+    /// No container was created after all.
+    pub(crate) fn uncreated(&self) {
+        if let Err(error) = self.node.journal.uncreated(self.id) {
+            tracing::warn!(%error, attempt_id = %self.id, "the journal could not be written; a restart now would look for a container in vain");
+        }
+    }
+
     /// Tells the server that the attempt is being worked on though it has not started.
     pub(crate) fn preparing(&self, what: &str) {
         self.node.outbox.push(self.id, Moment::now(), Body::Preparing(what.to_owned()));
@@ -135,13 +194,20 @@ impl Job {
         }
     }
 
-    /// Variables every task gets, whatever its own `env` says.
-    pub(crate) fn own_env(&self, rendered: &Rendered) -> Vec<(String, String)> {
-        let own = [
-            (sweep::NODE_VARIABLE.to_owned(), self.node.identity.to_string()),
-            (sweep::ATTEMPT_VARIABLE.to_owned(), self.id.to_string()),
-        ];
-        let rendered = rendered.context_env.iter().chain(&rendered.env);
-        rendered.map(|(name, value)| (name.clone(), value.clone())).chain(own).collect()
+    /// Variables every task gets, whatever its operator's own `env` says.
+    pub(crate) fn task_env(&self, rendered: &Rendered) -> Vec<(String, String)> {
+        let own = (sweep::ATTEMPT_VARIABLE.to_owned(), self.id.to_string());
+        let context = rendered.context_env.iter().cloned();
+        let env = rendered.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+        context.chain(env).chain([own]).collect()
+    }
+
+    /// The same for a process of the node, which is also marked as the node's so that it never outlives it.
+    pub(crate) fn process_env(&self, rendered: &Rendered, bundle: Option<&Path>) -> Vec<(OsString, OsString)> {
+        let mut env: Vec<(OsString, OsString)> =
+            self.task_env(rendered).into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        env.push((sweep::NODE_VARIABLE.into(), self.node.identity.to_string().into()));
+        env.extend(bundle.map(|bundle| (BUNDLE_VARIABLE.into(), bundle.into())));
+        env
     }
 }

@@ -67,6 +67,8 @@ struct Inner {
     mask: Arc<Mask>,
     last_stdout: Option<String>,
     last_stderr: Option<String>,
+    /// Which of the two is the later one.
+    last_stream: Option<Stream>,
 }
 
 /// What adoption needs to know of what is already in the log of a container.
@@ -98,6 +100,7 @@ impl AttemptLog {
             mask: Arc::default(),
             last_stdout: None,
             last_stderr: None,
+            last_stream: None,
         };
         Ok(Self { spool: Arc::new(Spool { id, path, inner: Mutex::new(inner), wake }) })
     }
@@ -116,6 +119,7 @@ impl AttemptLog {
     pub(crate) fn output_at(&self, stream: Stream, line: &[u8], timestamp: String) {
         let text = String::from_utf8_lossy(line);
         let mut inner = self.spool.lock();
+        inner.last_stream = Some(stream);
         match stream {
             Stream::Stdout => inner.last_stdout = Some(text.clone().into_owned()),
             Stream::Stderr => inner.last_stderr = Some(text.clone().into_owned()),
@@ -147,6 +151,20 @@ impl AttemptLog {
             .map(|line| inner.mask.apply(line).into_owned())
     }
 
+    /// The last line of either stream so far.
+    pub(crate) fn last_line(&self) -> Option<String> {
+        let inner = self.spool.lock();
+        match inner.last_stream? {
+            Stream::Stdout => inner.last_stdout.clone(),
+            Stream::Stderr => inner.last_stderr.clone(),
+        }
+    }
+
+    /// A text of the task that goes into a report, secrets masked.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        self.spool.lock().mask.apply(text).into_owned()
+    }
+
     /// No more lines will come.
     pub(crate) fn close(&self) {
         self.spool.lock().closed = true;
@@ -169,8 +187,8 @@ impl AttemptLog {
             let Ok(parsed) = serde_json::from_slice::<LogLine>(&line) else { break };
             whole += line.len() as u64 + 1;
             let stream = match parsed.logger.as_str() {
-                "task.stdout" => &mut inner.last_stdout,
-                "task.stderr" => &mut inner.last_stderr,
+                "task.stdout" => Stream::Stdout,
+                "task.stderr" => Stream::Stderr,
                 _ => continue,
             };
             // A long line was written in pieces of the same time: one line of the container.
@@ -181,7 +199,11 @@ impl AttemptLog {
             } else {
                 resume = Resume { timestamp: Some(parsed.timestamp), count: 1 };
             }
-            *stream = Some(parsed.event);
+            inner.last_stream = Some(stream);
+            match stream {
+                Stream::Stdout => inner.last_stdout = Some(parsed.event),
+                Stream::Stderr => inner.last_stderr = Some(parsed.event),
+            }
         }
         if whole < inner.len {
             // The crash tore the last line; the container's log has it whole.

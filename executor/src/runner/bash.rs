@@ -1,6 +1,9 @@
 //! `bash`: a command for a shell, as a local process.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 use updraft_core::{
@@ -15,14 +18,20 @@ use super::{
 use crate::render::Rendered;
 
 /// Runs a bash task in `folder`, the attempt's own.
-pub(crate) async fn run(job: &Job, args: BashArgs, rendered: &Rendered, folder: PathBuf) -> Result<End, Failure> {
+pub(crate) async fn run(
+    job: &Job,
+    args: BashArgs,
+    rendered: &Rendered,
+    folder: PathBuf,
+    bundle: Option<&Path>,
+) -> Result<End, Failure> {
     job.log.say(
         "info",
         &format!("Running command: {:?}", [&*job.node.config.shell.to_string_lossy(), "-c", &args.bash_command]),
     );
     let launch = Launch {
         program: job.node.config.shell.clone(),
-        env: environment(job, &args, rendered),
+        env: environment(job, &args, rendered, bundle),
         cwd: args.cwd.as_ref().map_or(folder, PathBuf::from),
         args: vec!["-c".into(), args.bash_command.into()],
     };
@@ -34,14 +43,14 @@ pub(crate) async fn run(job: &Job, args: BashArgs, rendered: &Rendered, folder: 
 
 /// BashOperator's rules: without `env` the node's environment, with it only that, with `append_env` both; always with
 /// `AIRFLOW_CTX_*` and the task's own variables.
-fn environment(job: &Job, args: &BashArgs, rendered: &Rendered) -> Vec<(OsString, OsString)> {
+fn environment(job: &Job, args: &BashArgs, rendered: &Rendered, bundle: Option<&Path>) -> Vec<(OsString, OsString)> {
     let mut env = Vec::new();
     if args.env.is_none() || args.append_env {
         env.extend(job.node.base_env.iter().cloned());
     }
     let given = args.env.iter().flatten().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     env.extend(given);
-    env.extend(job.own_env(rendered).into_iter().map(|(name, value)| (name.into(), value.into())));
+    env.extend(job.process_env(rendered, bundle));
     env
 }
 

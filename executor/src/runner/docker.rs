@@ -1,18 +1,32 @@
-//! Containers.
+//! Containers, through the Docker daemon of this machine.
 
-use updraft_protocol::RunnerStatus;
+mod adopt;
+mod connection;
+mod cursor;
+mod follow;
+mod image;
+mod plan;
+mod run;
+mod words;
 
-/// The Docker daemon of this machine.
-pub(crate) struct Docker {}
+pub(crate) use adopt::{adopt, remove_orphans};
+pub(crate) use connection::Docker;
+pub(crate) use follow::oom;
+pub(crate) use plan::{Plan, ResultFrom, Watch, in_container};
+pub(crate) use run::{Leftover, clean, run};
 
-impl Docker {
-    /// Whether containers can be started now.
-    #[expect(clippy::unused_self, reason = "replaced next")]
-    pub(crate) fn status(&self) -> RunnerStatus {
-        RunnerStatus {
-            name: "docker".to_owned(),
-            available: false,
-            reason: Some("not supported by this build".to_owned()),
-        }
-    }
+use updraft_core::ids::AttemptId;
+use uuid::Uuid;
+
+/// Labels by which a node finds its containers again.
+const ATTEMPT_LABEL: &str = "updraft.attempt";
+const NODE_LABEL: &str = "updraft.node";
+const AUTO_REMOVE_LABEL: &str = "updraft.auto_remove";
+
+/// Where a task finds its bundle in a container.
+pub(crate) const BUNDLE_TARGET: &str = "/opt/updraft/dags";
+
+/// The name of an attempt's container.
+fn name_of(id: Uuid) -> String {
+    format!("updraft-{}", AttemptId(id))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -33,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) xcoms: HashMap<(Uuid, String), Value>,
     pub(crate) resolved: Vec<Ref>,
     pub(crate) polls: usize,
+    /// A poll said that containers can be started.
+    pub(crate) docker: bool,
     pub(crate) reports: usize,
     starts: Vec<StartAttempt>,
     confirmed: HashSet<Uuid>,
@@ -153,6 +154,22 @@ impl Fake {
         self.hand_out(json!({"args": {"bash_command": command}}))
     }
 
+    /// Offers a bundle of these files; answers its hash.
+    pub(crate) fn bundle(&self, files: &[(&str, &str)]) -> String {
+        let gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut archive = tar::Builder::new(gz);
+        for (path, text) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, path, text.as_bytes()).unwrap();
+        }
+        let hash = Uuid::new_v4().simple().to_string();
+        let bytes = archive.into_inner().unwrap().finish().unwrap();
+        self.change(|seen| seen.bundles.insert(hash.clone(), bytes));
+        hash
+    }
+
     pub(crate) fn cancel(&self, id: Uuid, grace: Duration) {
         let cancel =
             CancelAttempt { attempt_id: id, grace_ms: grace.as_millis() as u64, reason: "cleared by admin".to_owned() };
@@ -210,7 +227,6 @@ pub(crate) fn kinds(seen: &Seen, id: Uuid) -> Vec<&'static str> {
 
 /// A node under test.
 pub(crate) struct TestNode {
-    pub(crate) dir: PathBuf,
     stop: CancellationToken,
     task: Option<JoinHandle<Result<(), ExecutorError>>>,
 }
@@ -228,10 +244,9 @@ impl TestNode {
     }
 
     pub(crate) fn start_with(config: Config) -> Self {
-        let dir = config.data_dir.clone();
         let stop = CancellationToken::new();
         let task = tokio::spawn(updraft_executor::run(config, stop.clone()));
-        Self { dir, stop, task: Some(task) }
+        Self { stop, task: Some(task) }
     }
 
     /// Stops it cleanly.
@@ -292,10 +307,15 @@ async fn register(State(shared): Server, Json(request): Json<RegisterRequest>) -
 async fn poll(State(shared): Server, Json(request): Json<PollRequest>) -> Response {
     let mut changed = shared.changed.subscribe();
     let deadline = tokio::time::Instant::now() + Duration::from_millis(200);
-    shared.lock().polls += 1;
+    {
+        let mut seen = shared.lock();
+        seen.polls += 1;
+        seen.docker |= request.runners.iter().any(|runner| runner.name == "docker" && runner.available);
+    }
+    shared.changed.send_replace(());
     loop {
         {
-            let mut seen = shared.lock();
+            let seen = shared.lock();
             if let Some(response) = gate(&seen, Some(request.session)) {
                 return response;
             }
@@ -314,7 +334,6 @@ async fn poll(State(shared): Server, Json(request): Json<PollRequest>) -> Respon
                 .cloned()
                 .collect();
             if !start.is_empty() || !cancel.is_empty() || tokio::time::Instant::now() >= deadline {
-                seen.polls += 1;
                 return Json(PollResponse { start, cancel, drain: false }).into_response();
             }
         }

@@ -1,0 +1,104 @@
+//! A restart of the node kills no container: those of live attempts are watched on, the others are removed.
+
+use std::{collections::HashMap, time::Duration};
+
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use tokio::time::Instant;
+use updraft_core::spec::{Failure, FailureClass};
+use updraft_protocol::StartedReport;
+use uuid::Uuid;
+
+use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, name_of, run};
+use crate::{
+    clock::Moment,
+    node::{Node, Stop},
+    runner::{End, Job, failure},
+};
+
+/// The daemon is waited for this long after a restart of the node.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Goes on with the container an earlier life created. `created`: when it was about to.
+pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<End, Failure> {
+    let resume = job
+        .log
+        .resume()
+        .map_err(|error| failure(FailureClass::NodeError, format!("The task's log cannot be read: {error}.")))?;
+    let docker = tokio::select! {
+        docker = daemon(job) => docker?,
+        stop = job.stopped() => return Ok(match stop {
+            Stop::Shutdown => End::Left,
+            stop => End::Stopped(stop),
+        }),
+    };
+    let name = name_of(job.id);
+    let inspected = match docker.inspect_container(&name, None).await {
+        Ok(inspected) => inspected,
+        Err(error) if has_status(&error, 404) => {
+            return Err(failure(
+                FailureClass::ContainerError,
+                "The container was gone when the executor started again.",
+            ));
+        }
+        Err(error) => return Err(job.node.docker.failure("The container cannot be looked at", &error)),
+    };
+    let state = inspected.state.unwrap_or_default();
+    let mut started = run::moment(state.started_at.as_deref());
+    if started.is_none() {
+        // Created, and the node died before it was started.
+        docker
+            .start_container(&name, None)
+            .await
+            .map_err(|error| job.node.docker.failure("The container could not be started", &error))?;
+        started = Some(Moment::now());
+    }
+    let started = started.unwrap_or(created);
+    let running_for = Duration::from_millis(started.age_ms());
+    let instant = std::time::Instant::now().checked_sub(running_for).unwrap_or_else(std::time::Instant::now);
+    let report = StartedReport { container_id: inspected.id, ..job.node.started() };
+    job.progress.launched_at(instant, started, report);
+    job.log.say("info", "The executor was restarted; it goes on watching the container.");
+    let left = job.spec.execution_timeout.map(|timeout| timeout.saturating_sub(running_for));
+    run::watch_on(job, docker, watch, resume, left).await
+}
+
+/// The daemon; one that starts later than the node is waited for. What it still runs is found when it is back.
+async fn daemon(job: &Job) -> Result<bollard::Docker, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match job.node.docker.client().await {
+            Ok(docker) => return Ok(docker),
+            Err(failure) if Instant::now() >= deadline => return Err(failure),
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
+}
+
+/// Removes this node's containers whose attempt is not live any more.
+pub(crate) async fn remove_orphans(node: &Node) {
+    if !node.docker.status().available {
+        return;
+    }
+    let Ok(docker) = node.docker.client().await else { return };
+    let filters = HashMap::from([("label".to_owned(), vec![format!("{NODE_LABEL}={}", node.identity)])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let containers = match docker.list_containers(Some(options)).await {
+        Ok(containers) => containers,
+        Err(error) => {
+            tracing::warn!(%error, "containers cannot be listed; orphans are looked for again later");
+            return;
+        }
+    };
+    for container in containers {
+        let labels = container.labels.unwrap_or_default();
+        let Some(id) = labels.get(ATTEMPT_LABEL).and_then(|id| id.parse::<Uuid>().ok()) else { continue };
+        let running = container.state.is_some_and(|state| state.to_string() == "running");
+        // A container kept on purpose (auto_remove) is left alone once it has ended.
+        let kept = labels.get(AUTO_REMOVE_LABEL).is_some_and(|word| word != "force");
+        if node.is_live(id) || (kept && !running) {
+            continue;
+        }
+        tracing::info!(attempt_id = %id, "removing a container whose attempt is not live any more");
+        run::remove(node, &docker, &name_of(id)).await;
+    }
+}

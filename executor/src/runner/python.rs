@@ -1,0 +1,218 @@
+//! `python`: a callable, run by a small shim in an interpreter of the node or of an image.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use updraft_core::{
+    ids::{MapIndex, TaskId},
+    operator::{ExitCodes, PythonArgs},
+    spec::{Failure, FailureClass, RunContext},
+};
+
+use super::{
+    End, Finished, Job, bash,
+    docker::{self, BUNDLE_TARGET, Plan, ResultFrom},
+    failure,
+    process::{self, Exit, Launch},
+};
+use crate::render::Rendered;
+
+const SHIM: &str = include_str!("shim.py");
+/// Where a container finds the shim and its job.
+const FOLDER_TARGET: &str = "/opt/updraft/attempt";
+const SHIM_TARGET: &str = "/opt/updraft/shim.py";
+const JOB_FILE: &str = ".updraft-job.json";
+const RESULT_FILE: &str = ".updraft-result.json";
+/// A reason is a sentence, not an output.
+const REASON: usize = 1000;
+
+/// What the shim reads.
+#[derive(Serialize)]
+struct ShimJob<'a> {
+    python_callable: &'a str,
+    python_callable_file: Option<&'a str>,
+    python_callable_name: &'a str,
+    op_args: &'a [Value],
+    op_kwargs: &'a Map<String, Value>,
+    templates_dict: Option<&'a Value>,
+    bundle: Option<&'a str>,
+    relative_fileloc: &'a str,
+    task_id: &'a TaskId,
+    owner: &'a str,
+    try_number: i32,
+    max_tries: i32,
+    map_index: MapIndex,
+    run: &'a RunContext,
+}
+
+/// What the shim writes.
+#[derive(Deserialize)]
+struct ShimResult {
+    state: String,
+    #[serde(default)]
+    value: Value,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    no_retry: bool,
+    #[serde(default)]
+    xcoms: Map<String, Value>,
+}
+
+/// Writes the shim where every interpreter of the node, and containers by a mount, find it. By content, so that two versions of
+/// the node never share one.
+pub(crate) fn install_shim(data_dir: &Path) -> io::Result<PathBuf> {
+    use sha2::{Digest, Sha256};
+    let hash = updraft_core::dag::hex(&Sha256::digest(SHIM.as_bytes()));
+    let path = data_dir.canonicalize()?.join(format!("shim-{}.py", &hash[..12]));
+    if !path.exists() {
+        let part = path.with_extension("part");
+        std::fs::write(&part, SHIM)?;
+        std::fs::rename(part, &path)?;
+    }
+    Ok(path)
+}
+
+/// Runs a Python task as a process.
+pub(crate) async fn run(
+    job: &Job,
+    args: PythonArgs,
+    rendered: &Rendered,
+    folder: PathBuf,
+    bundle: Option<&Path>,
+) -> Result<End, Failure> {
+    let bundle_text = bundle.map(|path| path.to_string_lossy());
+    write_job(job, &args, &folder, bundle_text.as_deref())?;
+    let mut env = job.node.base_env.clone();
+    if let Some(bundle) = bundle {
+        let known = env.iter().find(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value.clone());
+        let mut path = OsString::from(bundle);
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            path.push(":");
+            path.push(known);
+        }
+        env.push(("PYTHONPATH".into(), path));
+    }
+    env.extend(job.process_env(rendered, bundle));
+    let launch = Launch {
+        program: args.interpreter.map_or_else(|| job.node.config.python.clone(), OsString::from),
+        args: vec![
+            "-u".into(),
+            job.node.shim.clone().into(),
+            folder.join(JOB_FILE).into(),
+            folder.join(RESULT_FILE).into(),
+        ],
+        env,
+        cwd: folder,
+    };
+    Ok(match process::run(job, launch).await? {
+        Exit::Code(code) => End::Finished(conclude(job, code, false).with_exit_code(code)),
+        exit => bash::conclude(job, &exit, &ExitCodes::None, || None),
+    })
+}
+
+/// The same in a container.
+pub(crate) async fn run_in_container(
+    job: &Job,
+    args: PythonArgs,
+    image: String,
+    rendered: &Rendered,
+    folder: PathBuf,
+    bundle: Option<&Path>,
+) -> Result<End, Failure> {
+    write_job(job, &args, &folder, bundle.map(|_| BUNDLE_TARGET))?;
+    open_to_all(&folder)?;
+    let mut plan = Plan::new(job, image, rendered);
+    plan.body.entrypoint = Some(vec![args.interpreter.unwrap_or_else(|| "python3".to_owned()), "-u".to_owned()]);
+    plan.body.cmd = Some(
+        [SHIM_TARGET.to_owned(), format!("{FOLDER_TARGET}/{JOB_FILE}"), format!("{FOLDER_TARGET}/{RESULT_FILE}")]
+            .to_vec(),
+    );
+    plan.bind(&job.node.shim, SHIM_TARGET, true);
+    plan.bind(&folder, FOLDER_TARGET, false);
+    if let Some(bundle) = bundle {
+        plan.bind_bundle(bundle);
+        plan.add_env([(&"PYTHONPATH".to_owned(), &BUNDLE_TARGET.to_owned())].into_iter());
+    }
+    plan.watch.result = ResultFrom::Shim;
+    docker::run(job, plan).await
+}
+
+/// Reads what the shim left, or makes what is known of the exit a failure.
+pub(crate) fn conclude(job: &Job, code: i64, oom: bool) -> Finished {
+    let path = job.folder().join(RESULT_FILE);
+    let result = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<ShimResult>(&bytes).ok());
+    let Some(result) = result else {
+        // It died before it could say anything.
+        let failure = match code {
+            _ if oom => docker::oom(),
+            0 => failure(FailureClass::NodeError, "The task ended without a result; did it call os._exit?"),
+            code => bash::exit_failure(code, job.log.last_stderr()),
+        };
+        job.log.say("error", &failure.reason);
+        return Finished::failed(failure);
+    };
+    let reason: String = job.log.masked(&result.reason).chars().take(REASON).collect();
+    let mut xcoms: Vec<(String, Value)> = result.xcoms.into_iter().collect();
+    match result.state.as_str() {
+        "success" => {
+            job.log.say("info", "Done.");
+            let value = (job.spec.do_xcom_push && !result.value.is_null()).then_some(result.value);
+            if let (true, Some(Value::Object(fields))) = (job.spec.multiple_outputs, &value) {
+                xcoms.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
+            Finished { xcoms, ..Finished::success(value) }
+        }
+        "skipped" => Finished { xcoms, ..Finished::skipped() },
+        _ => {
+            let failed = Finished::failed(failure(FailureClass::ExitCode, reason));
+            Finished { xcoms, no_retry: result.no_retry, ..failed }
+        }
+    }
+}
+
+fn write_job(job: &Job, args: &PythonArgs, folder: &Path, bundle: Option<&str>) -> Result<(), Failure> {
+    let spec = &job.spec;
+    if args.python_callable.is_none() && (args.python_callable_file.is_none() || args.python_callable_name.is_none()) {
+        let reason = "The task needs `python_callable`, or `python_callable_file` and `python_callable_name`.";
+        return Err(failure(FailureClass::InvalidArguments, reason));
+    }
+    let shim = ShimJob {
+        python_callable: args.python_callable.as_deref().unwrap_or_default(),
+        python_callable_file: args.python_callable_file.as_deref(),
+        python_callable_name: args.python_callable_name.as_deref().unwrap_or_default(),
+        op_args: &args.op_args,
+        op_kwargs: &args.op_kwargs,
+        templates_dict: args.templates_dict.as_ref(),
+        bundle,
+        relative_fileloc: &spec.relative_fileloc,
+        task_id: &spec.task_id,
+        owner: &spec.owner,
+        try_number: spec.try_number,
+        max_tries: spec.max_tries,
+        map_index: spec.map_index,
+        run: &spec.run,
+    };
+    serde_json::to_vec(&shim)
+        .map_err(io::Error::from)
+        .and_then(|bytes| std::fs::write(folder.join(JOB_FILE), bytes))
+        .map_err(|error| {
+            failure(
+                FailureClass::NodeError,
+                format!("The node cannot write the task's folder `{}`: {error}.", folder.display()),
+            )
+        })
+}
+
+/// The image's user need not be this node's.
+fn open_to_all(folder: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).map_err(|error| {
+        failure(FailureClass::NodeError, format!("The task's folder cannot be opened to its container: {error}."))
+    })
+}

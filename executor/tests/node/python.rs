@@ -1,0 +1,177 @@
+//! Python callables through the shim.
+
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, TestNode};
+
+fn task(args: Value) -> Value {
+    json!({"operator": "python", "operator_class": "airflow.providers.standard.operators.python.PythonOperator", "args": args})
+}
+
+const MODULE: &str = r#"
+import dataclasses, datetime
+
+def add(a, b=1, *, ds):
+    return {"sum": a + b, "ds": ds}
+
+def everything(**context):
+    return sorted(name for name in ("ti", "ds", "params", "dag_run", "extra") if name in context)
+
+def facts(ti, dag_run, logical_date, templates_dict):
+    ti.xcom_push("side", [1, 2])
+    return [ti.task_id, ti.try_number, dag_run.run_id, dag_run.conf, logical_date, templates_dict]
+
+def boom():
+    raise ValueError("no such row")
+
+def leave():
+    raise SystemExit(0)
+
+class AirflowSkipException(Exception):
+    pass
+
+def skip():
+    raise AirflowSkipException("nothing to do")
+
+def give_up():
+    from airflow.exceptions import AirflowFailException
+    raise AirflowFailException("for good")
+
+def unserialisable():
+    return object()
+
+def vanish():
+    import os
+    print("last words", flush=True)
+    os._exit(4)
+
+class Tools:
+    @staticmethod
+    def value():
+        return (datetime.date(2026, 1, 2), {3, 1})
+"#;
+
+async fn node(fake: &Fake, dir: &std::path::Path) -> (TestNode, String) {
+    let hash = fake.bundle(&[
+        ("pkg/__init__.py", ""),
+        ("pkg/mod.py", MODULE),
+        ("jobs/script.py", "def main(name):\n    return f'hello {name}'\n"),
+    ]);
+    (TestNode::start(fake, dir), hash)
+}
+
+#[tokio::test]
+async fn callables_get_their_arguments_and_the_context_they_ask_for() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, hash) = node(&fake, dir.path()).await;
+    let cases = [
+        (json!({"python_callable": "pkg.mod.add", "op_args": [2], "op_kwargs": {"b": "{{ 3 }}"}}), None),
+        (
+            json!({"python_callable": "pkg.mod.add", "op_args": [2], "op_kwargs": {"b": 3}}),
+            Some(json!({"sum": 5, "ds": "2026-01-02"})),
+        ),
+        (
+            json!({"python_callable": "pkg.mod.everything", "op_kwargs": {"extra": 1}}),
+            Some(json!(["dag_run", "ds", "extra", "params", "ti"])),
+        ),
+        (
+            json!({"python_callable": "pkg.mod.facts", "templates_dict": {"day": "{{ ds }}"}}),
+            Some(json!(["t", 1, "manual__1", {}, "2026-01-02T03:04:05+00:00", {"day": "2026-01-02"}])),
+        ),
+        (json!({"python_callable": "pkg.mod.Tools.value"}), Some(json!(["2026-01-02", [1, 3]]))),
+        (json!({"python_callable": "math.sqrt", "op_args": [9]}), Some(json!(3.0))),
+        (
+            json!({"python_callable_file": "script.py", "python_callable_name": "main", "op_args": ["x"]}),
+            Some(json!("hello x")),
+        ),
+        (
+            json!({"python_callable": "import os\nresult = [ds, who, 6 * 7]\n", "op_kwargs": {"who": "me"}}),
+            Some(json!(["2026-01-02", "me", 42])),
+        ),
+    ];
+    for (args, expected) in cases {
+        let mut task = task(args.clone());
+        task["bundle_hash"] = json!(hash);
+        task["relative_fileloc"] = json!("jobs/d.yaml");
+        let id = fake.hand_out(task);
+        let report = fake.finished(id).await;
+        match expected {
+            Some(expected) => assert_eq!(report.return_value, Some(expected), "{args}: {:?}", report.failure_reason),
+            // A text is not added to a number: rendered values are texts unless the DAG renders natively.
+            None => assert!(report.failure_reason.unwrap().starts_with("TypeError"), "{args}"),
+        }
+        if args["python_callable"] == "pkg.mod.facts" {
+            assert_eq!(fake.seen().xcoms[&(id, "side".to_owned())], json!([1, 2]));
+        }
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_end_of_a_callable_has_its_meaning() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, hash) = node(&fake, dir.path()).await;
+    let cases = [
+        ("pkg.mod.boom", "failed", Some("exit_code"), "ValueError: no such row", false),
+        ("pkg.mod.leave", "failed", Some("exit_code"), "SystemExit: 0", false),
+        ("pkg.mod.skip", "skipped", None, "", false),
+        ("pkg.mod.give_up", "failed", Some("exit_code"), "for good", true),
+        ("pkg.mod.unserialisable", "failed", Some("exit_code"), "cannot be an XCom", false),
+        ("pkg.mod.vanish", "failed", Some("exit_code"), "exit code 4", false),
+        ("pkg.nothing.here", "failed", Some("exit_code"), "'nothing'", false),
+        ("nowhere.at.all", "failed", Some("exit_code"), "no module 'nowhere'", false),
+    ];
+    for (callable, outcome, class, words, no_retry) in cases {
+        let mut task = task(json!({"python_callable": callable}));
+        task["bundle_hash"] = json!(hash);
+        let id = fake.hand_out(task);
+        let report = fake.finished(id).await;
+        let reason = report.failure_reason.unwrap_or_default();
+        assert_eq!(
+            (report.outcome.as_str(), report.failure_class.as_deref()),
+            (outcome, class),
+            "{callable}: {reason}"
+        );
+        assert!(reason.contains(words), "{callable}: {reason}");
+        assert_eq!(report.no_retry, no_retry, "{callable}");
+        if callable == "pkg.mod.boom" {
+            fake.log_line(id, "Traceback (most recent call last)").await;
+            fake.log_line(id, "raise ValueError(\"no such row\")").await;
+            assert!(!fake.output(id).iter().any(|line| line.contains("shim-")), "the shim's own frames are not shown");
+        }
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_outputs_are_pushed_each_under_its_key() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, hash) = node(&fake, dir.path()).await;
+    let mut task = task(json!({"python_callable": "pkg.mod.add", "op_args": [1]}));
+    task["bundle_hash"] = json!(hash);
+    task["multiple_outputs"] = json!(true);
+    let id = fake.hand_out(task);
+    fake.finished(id).await;
+    assert_eq!(fake.seen().xcoms[&(id, "sum".to_owned())], json!(2));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_bundle_or_interpreter_is_a_readable_failure() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, _) = node(&fake, dir.path()).await;
+    let mut lost = task(json!({"python_callable": "math.sqrt"}));
+    lost["bundle_hash"] = json!("feedbeef");
+    let lost = fake.hand_out(lost);
+    let report = fake.finished(lost).await;
+    assert_eq!(report.failure_class.as_deref(), Some("bundle_unavailable"), "{:?}", report.failure_reason);
+    let none = fake.hand_out(task(json!({"python_callable": "math.sqrt", "interpreter": "python-of-nobody"})));
+    let report = fake.finished(none).await;
+    assert_eq!(report.failure_class.as_deref(), Some("command_not_found"));
+    assert!(report.failure_reason.unwrap().contains("python-of-nobody"));
+    node.stop().await.unwrap();
+}

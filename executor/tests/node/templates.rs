@@ -1,0 +1,48 @@
+//! Templates, and the values they fetch.
+
+use serde_json::json;
+use updraft_protocol::{Ref, ResolvedRef};
+
+use crate::fake::{Fake, TestNode};
+
+#[tokio::test]
+async fn what_a_template_names_is_fetched_and_secrets_stay_on_the_node() {
+    let fake = Fake::start().await;
+    fake.change(|seen| {
+        seen.values = vec![
+            ResolvedRef { reference: Ref::Variable { key: "greeting".to_owned() }, value: Some(json!("hello")) },
+            ResolvedRef {
+                reference: Ref::Connection { conn_id: "db".to_owned() },
+                value: Some(json!({"conn_type": "postgres", "host": "h", "schema": null, "login": "u", "password": "sesame-42", "port": 1, "extra": null})),
+            },
+        ];
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(&fake, dir.path());
+    let id = fake.hand_out(json!({
+        "args": {"bash_command": "echo {{ var.value.greeting }} $WHO; echo pass {{ conn.db.password }}; echo {{ ds }}"},
+        "env": {"WHO": "{{ dag.dag_id }}"},
+    }));
+    let report = fake.finished(id).await;
+    assert_eq!(report.return_value, Some(json!("2026-01-02")), "{:?}", report.failure_reason);
+    fake.log_line(id, "hello d").await;
+    fake.log_line(id, "pass ***").await;
+    fake.log_line(id, "return code 0").await;
+    assert!(!String::from_utf8_lossy(&fake.seen().logs[&id]).contains("sesame"));
+    assert!(report.rendered_fields.unwrap()["bash_command"].as_str().unwrap().contains("pass ***"));
+    assert_eq!(fake.seen().resolved.len(), 2, "each value is asked for once");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_undefined_name_is_an_ordinary_failure_that_names_it() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(&fake, dir.path());
+    let id = fake.bash("echo {{ params.day }}");
+    let report = fake.finished(id).await;
+    assert_eq!(report.failure_class.as_deref(), Some("template_error"));
+    let reason = report.failure_reason.unwrap();
+    assert!(reason.contains("day") && reason.contains("bash_command"), "{reason}");
+    node.stop().await.unwrap();
+}
