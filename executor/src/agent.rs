@@ -2,14 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use updraft_protocol::{
-    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse, VERSION,
+    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse, StartAttempt,
+    VERSION,
 };
 use uuid::Uuid;
 
@@ -56,11 +57,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Exec
     let guardian = Guardian::start(identity.id).map_err(|source| data_dir(&node.config, source))?;
     clear_previous_life(&node)?;
 
-    let forgotten = CancellationSlot::default();
-    let reporter = tokio::spawn(report_loop(Arc::clone(&node), forgotten.clone()));
+    let registration = Registration::default();
+    let reporter = tokio::spawn(report_loop(Arc::clone(&node), registration.clone()));
     let shipper = tokio::spawn(Arc::clone(&node.logs).run(node.halt.clone(), LINGER));
     let watcher = tokio::spawn(Docker::watch(Arc::clone(&node)));
-    let result = live(&node, &shutdown, &forgotten).await;
+    let result = live(&node, &shutdown, &registration).await;
 
     node.stop_all();
     node.tracker.close();
@@ -142,33 +143,41 @@ fn clear_previous_life(node: &Arc<Node>) -> Result<(), ExecutorError> {
     Ok(())
 }
 
-/// A slot for the token that ends the present registration.
+/// How the report loop ends the present registration.
 #[derive(Clone, Default)]
-struct CancellationSlot(Arc<std::sync::Mutex<(CancellationToken, Option<(String, String)>)>>);
+struct Registration(Arc<Mutex<Standing>>);
 
-impl CancellationSlot {
+#[derive(Default)]
+struct Standing {
+    /// Cancelled when the server forgot or refused this node.
+    over: CancellationToken,
+    /// Code and detail of a refusal.
+    refused: Option<(String, String)>,
+}
+
+impl Registration {
     fn renew(&self) -> CancellationToken {
-        let token = CancellationToken::new();
-        self.lock().0 = token.clone();
-        token
+        let over = CancellationToken::new();
+        self.lock().over = over.clone();
+        over
     }
 
-    fn cancel(&self, refused: Option<(String, String)>) {
-        let mut slot = self.lock();
-        slot.1 = refused;
-        slot.0.cancel();
+    fn end(&self, refused: Option<(String, String)>) {
+        let mut standing = self.lock();
+        standing.refused = refused;
+        standing.over.cancel();
     }
 
-    fn refused(&self) -> Option<(String, String)> {
-        self.lock().1.take()
+    fn refusal(&self) -> Option<(String, String)> {
+        self.lock().refused.take()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (CancellationToken, Option<(String, String)>)> {
-        self.0.lock().expect("no code panics while it holds the slot")
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().expect("no code panics while it holds this")
     }
 }
 
-async fn report_loop(node: Arc<Node>, forgotten: CancellationSlot) {
+async fn report_loop(node: Arc<Node>, registration: Registration) {
     let answered = |answer| match answer {
         Answer::Told(event) => match event.body {
             Body::Preparing(_) => {}
@@ -184,14 +193,14 @@ async fn report_loop(node: Arc<Node>, forgotten: CancellationSlot) {
         },
         // A live one settles when it is gone.
         Answer::Stale(id) if node.stop(id, Stop::Stale) => {
-            tracing::info!(attempt_id = %id, "the attempt is no longer this node's: stopping it")
+            tracing::info!(attempt_id = %id, "the attempt is no longer this node's: stopping it");
         }
         Answer::Stale(id) => {
             node.cancel_told(id);
             node.settle(id);
         }
-        Answer::UnknownSession => forgotten.cancel(None),
-        Answer::Refused { code, detail } => forgotten.cancel(Some((code, detail))),
+        Answer::UnknownSession => registration.end(None),
+        Answer::Refused { code, detail } => registration.end(Some((code, detail))),
     };
     node.outbox.run(node.halt.clone(), LINGER, answered).await;
 }
@@ -199,14 +208,14 @@ async fn report_loop(node: Arc<Node>, forgotten: CancellationSlot) {
 async fn live(
     node: &Arc<Node>,
     shutdown: &CancellationToken,
-    forgotten: &CancellationSlot,
+    registration: &Registration,
 ) -> Result<(), ExecutorError> {
     loop {
         let registered = tokio::select! {
             registered = register(node) => registered?,
             () = shutdown.cancelled() => return Ok(()),
         };
-        let again = forgotten.renew();
+        let again = registration.renew();
         apply_reconcile(node, &registered.reconcile);
         node.outbox.registered();
         tracing::info!(
@@ -215,7 +224,7 @@ async fn live(
             server = node.config.server,
             "registered"
         );
-        match serve(node, &registered, shutdown, &again, forgotten).await {
+        match serve(node, &registered, shutdown, &again, registration).await {
             Served::Forgotten => tracing::info!("the server asks this node to register again"),
             Served::Shutdown => return Ok(()),
             Served::Refused { code, detail } => return Err(ExecutorError::Refused { code, detail }),
@@ -260,12 +269,12 @@ async fn serve(
     registered: &RegisterResponse,
     shutdown: &CancellationToken,
     again: &CancellationToken,
-    forgotten: &CancellationSlot,
+    registration: &Registration,
 ) -> Served {
     tokio::select! {
         served = poll_loop(node, Duration::from_millis(registered.poll_ms)) => served,
         served = reconcile_loop(node, Duration::from_millis(registered.reconcile_ms)) => served,
-        () = again.cancelled() => match forgotten.refused() {
+        () = again.cancelled() => match registration.refusal() {
             Some((code, detail)) => Served::Refused { code, detail },
             None => Served::Forgotten,
         },
@@ -331,7 +340,7 @@ fn take(node: &Arc<Node>, response: PollResponse) {
                 fresh.push(Arc::new(start));
             }
         } else if !node.is_live(id) {
-            report_again(node, id);
+            offered_again(node, &Arc::new(start));
         }
     }
     if !fresh.is_empty() {
@@ -354,6 +363,17 @@ fn take(node: &Arc<Node>, response: PollResponse) {
             // Never came, or over already: there is nothing left to stop, which is what the server wants to hear.
             node.outbox.push(id, Moment::now(), Body::Stopped);
         }
+    }
+}
+
+/// An attempt that is over here is offered again: never run again, its result told again.
+fn offered_again(node: &Arc<Node>, start: &Arc<StartAttempt>) {
+    let id = start.attempt_id;
+    let settled = node.journal.owe_again(start);
+    if node.journal.result(id).is_some() {
+        report_again(node, id);
+    } else if settled {
+        node.tracker.spawn(attempt::give_up(Arc::clone(node), id));
     }
 }
 

@@ -63,6 +63,13 @@ pub(crate) async fn run(node: Arc<Node>, start: Arc<StartAttempt>, stop: StopSig
     }
 }
 
+/// Fails an attempt of which this node knows only that it had it.
+pub(crate) async fn give_up(node: Arc<Node>, id: Uuid) {
+    let reason = "The node ended while it had this attempt; what became of it is not known.";
+    let end = End::Finished(Finished::failed(failure(FailureClass::NodeLost, reason)));
+    conclude(&node, id, end, None, None).await;
+}
+
 /// Reads the task and opens its log. `None`: a noop, which starts and logs nothing; only its result is told.
 fn prepare(node: &Arc<Node>, start: &Arc<StartAttempt>, stop: StopSignal, life: &Life) -> Result<Option<Job>, Failure> {
     let spec: TaskSpec = serde_json::from_value(start.spec.clone()).map_err(|error| {

@@ -58,7 +58,7 @@ impl Client {
             let mut builder = reqwest::Client::builder()
                 .connect_timeout(Duration::from_secs(5))
                 .pool_max_idle_per_host(idle)
-                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_idle_timeout(Duration::from_mins(1))
                 .tcp_nodelay(true)
                 .user_agent(concat!("updraft-executor/", env!("CARGO_PKG_VERSION")));
             if loopback {
@@ -107,14 +107,14 @@ impl Client {
             .results
             .put(self.url(&format!("attempts/{id}/xcom/{key}")))
             .header(ATTEMPT_TOKEN_HEADER, token)
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .json(value);
         self.send(request).await.map(drop)
     }
 
     /// A bundle's archive (`tar.gz`), as it streams in.
     pub(crate) async fn bundle(&self, hash: &str) -> Result<Response, CallError> {
-        self.send(self.results.get(self.url(&format!("bundles/{hash}"))).timeout(Duration::from_secs(300))).await
+        self.send(self.results.get(self.url(&format!("bundles/{hash}"))).timeout(Duration::from_mins(5))).await
     }
 
     /// Appends to an attempt's log. Answers how many bytes the server has now, also when `offset` left a gap.

@@ -26,7 +26,7 @@ use crate::clock::{self, Moment};
 const SETTLED_LIMIT: usize = 10_000;
 const SETTLED_BYTES: usize = 32 * 1024 * 1024;
 /// Settled attempts are part of the reconciled set for this long: a server whose database went back in time hears of them.
-const SETTLED_RECONCILED: Duration = Duration::from_secs(120);
+const SETTLED_RECONCILED: Duration = Duration::from_mins(2);
 /// The file is rewritten when it is larger than this and mostly obsolete.
 const COMPACT_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -231,6 +231,16 @@ impl Journal {
         }
     }
 
+    /// A settled attempt is offered again (a database failover lost what the server knew of it): it is owed once more, which keeps
+    /// it from being offered at every poll. False when it was not settled.
+    pub(crate) fn owe_again(&self, start: &Arc<StartAttempt>) -> bool {
+        let mut inner = self.lock();
+        let Some(result) = inner.settled.remove(&start.attempt_id) else { return false };
+        let owed = Owed { state: NodeAttemptState::Finished, result, ..Owed::new(Arc::clone(start)) };
+        inner.owed.insert(start.attempt_id, owed);
+        true
+    }
+
     /// The attempt's token, while it is owed.
     pub(crate) fn token(&self, id: Uuid) -> Option<String> {
         Some(self.lock().owed.get(&id)?.start.token.clone())
@@ -316,7 +326,6 @@ impl Journal {
         }
         let mut fresh = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh_path)?;
         fresh.write_all(&lines)?;
-        fresh.sync_data()?;
         std::fs::rename(&fresh_path, &self.path)?;
         inner.file = OpenOptions::new().append(true).open(&self.path)?;
         inner.size = lines.len() as u64;
@@ -347,7 +356,7 @@ impl Inner {
             }
             Entry::Process { id, group } => self.set(id, |owed| owed.group = Some(group)),
             Entry::Container { id, unix_ms, watch } => {
-                self.set(id, |owed| owed.container = Some((Moment::recorded(unix_ms), watch)))
+                self.set(id, |owed| owed.container = Some((Moment::recorded(unix_ms), watch)));
             }
             Entry::Uncreated { id } => self.set(id, |owed| owed.container = None),
             Entry::Finished { id, unix_ms, report } => {

@@ -103,7 +103,7 @@ fn collect(value: &Value, secret: bool, secrets: &mut Vec<String>) {
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, secret, secrets)),
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| collect(field, secret || sensitive(name), secrets))
+            fields.iter().for_each(|(name, field)| collect(field, secret || sensitive(name), secrets));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }

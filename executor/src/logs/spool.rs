@@ -167,7 +167,11 @@ impl AttemptLog {
 
     /// No more lines will come.
     pub(crate) fn close(&self) {
-        self.spool.lock().closed = true;
+        let mut inner = self.spool.lock();
+        inner.closed = true;
+        // A node that ends while the server is away ships it in its next life.
+        self.spool.flush(&mut inner);
+        drop(inner);
         self.spool.wake.dirty(&self.spool);
     }
 

@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -157,13 +157,13 @@ async fn kill_escaped(job: &Job) {
     match tokio::task::spawn_blocking(move || sweep::kill_marked(sweep::ATTEMPT_VARIABLE, id)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
-            tracing::warn!(%error, attempt_id = %id, "processes that left their group cannot be looked for")
+            tracing::warn!(%error, attempt_id = %id, "processes that left their group cannot be looked for");
         }
         Err(error) => tracing::warn!(%error, attempt_id = %id, "the sweep after a stop failed"),
     }
 }
 
-fn spawn_failure(program: &OsString, cwd: &PathBuf, error: &io::Error) -> Failure {
+fn spawn_failure(program: &OsString, cwd: &Path, error: &io::Error) -> Failure {
     let name = program.to_string_lossy();
     match error.kind() {
         io::ErrorKind::NotFound if !cwd.is_dir() => failure(

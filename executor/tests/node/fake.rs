@@ -22,7 +22,7 @@ use updraft_protocol::*;
 use uuid::Uuid;
 
 /// How long a test waits for what must happen. Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -50,6 +50,14 @@ pub(crate) struct Seen {
     pub(crate) reconcile: ReconcileResponse,
     pub(crate) bundles: HashMap<String, Vec<u8>>,
     pub(crate) values: Vec<ResolvedRef>,
+}
+
+impl Seen {
+    /// As after a failover to a database that never heard of the attempt's start.
+    pub(crate) fn forget(&mut self, id: Uuid) {
+        self.confirmed.remove(&id);
+        self.starts.retain(|start| start.attempt_id != id);
+    }
 }
 
 pub(crate) struct Fake {
@@ -117,10 +125,8 @@ impl Fake {
                 changed.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(PATIENCE, found).await {
-            Ok(found) => found,
-            Err(_) => panic!("waited in vain for {what}; events: {:#?}", self.seen().events),
-        }
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_elapsed| panic!("waited in vain for {what}; events: {:#?}", self.seen().events))
     }
 
     /// Hands out an attempt.

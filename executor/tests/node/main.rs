@@ -1,5 +1,12 @@
 //! A whole node against a fake server that speaks `/executor/v1`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "a test may, and its helpers with it"
+)]
+
 mod docker;
 mod fake;
 mod life;

@@ -51,7 +51,7 @@ class Tools:
         return (datetime.date(2026, 1, 2), {3, 1})
 "#;
 
-async fn node(fake: &Fake, dir: &std::path::Path) -> (TestNode, String) {
+fn node(fake: &Fake, dir: &std::path::Path) -> (TestNode, String) {
     let hash = fake.bundle(&[
         ("pkg/__init__.py", ""),
         ("pkg/mod.py", MODULE),
@@ -64,7 +64,7 @@ async fn node(fake: &Fake, dir: &std::path::Path) -> (TestNode, String) {
 async fn callables_get_their_arguments_and_the_context_they_ask_for() {
     let fake = Fake::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let (node, hash) = node(&fake, dir.path()).await;
+    let (node, hash) = node(&fake, dir.path());
     let cases = [
         (json!({"python_callable": "pkg.mod.add", "op_args": [2], "op_kwargs": {"b": "{{ 3 }}"}}), None),
         (
@@ -112,7 +112,7 @@ async fn callables_get_their_arguments_and_the_context_they_ask_for() {
 async fn each_end_of_a_callable_has_its_meaning() {
     let fake = Fake::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let (node, hash) = node(&fake, dir.path()).await;
+    let (node, hash) = node(&fake, dir.path());
     let cases = [
         ("pkg.mod.boom", "failed", Some("exit_code"), "ValueError: no such row", false),
         ("pkg.mod.leave", "failed", Some("exit_code"), "SystemExit: 0", false),
@@ -149,7 +149,7 @@ async fn each_end_of_a_callable_has_its_meaning() {
 async fn several_outputs_are_pushed_each_under_its_key() {
     let fake = Fake::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let (node, hash) = node(&fake, dir.path()).await;
+    let (node, hash) = node(&fake, dir.path());
     let mut task = task(json!({"python_callable": "pkg.mod.add", "op_args": [1]}));
     task["bundle_hash"] = json!(hash);
     task["multiple_outputs"] = json!(true);
@@ -163,7 +163,7 @@ async fn several_outputs_are_pushed_each_under_its_key() {
 async fn a_missing_bundle_or_interpreter_is_a_readable_failure() {
     let fake = Fake::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let (node, _) = node(&fake, dir.path()).await;
+    let (node, _) = node(&fake, dir.path());
     let mut lost = task(json!({"python_callable": "math.sqrt"}));
     lost["bundle_hash"] = json!("feedbeef");
     let lost = fake.hand_out(lost);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The daemon is waited for this long after a restart of the node.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Goes on with the container an earlier life created. `created`: when it was about to.
 pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<End, Failure> {

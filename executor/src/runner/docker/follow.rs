@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A daemon that restarts is waited for this long before the attempt fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) enum Followed {
     Finished(Finished),
