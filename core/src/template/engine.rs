@@ -15,7 +15,7 @@ use minijinja::{
     syntax::SyntaxConfig,
 };
 
-use super::{filters, native, python, time};
+use super::{delta, filters, native, python};
 
 /// Instructions a render may use; a text takes a few dozen, a loop a few per round.
 const FUEL: u64 = 1_000_000;
@@ -211,7 +211,7 @@ fn fuel_for(template: &CompiledTemplate<'_>) -> u64 {
 }
 
 fn operate(operator: char, left: Value, right: Value) -> Result<Value, Error> {
-    if let Some(result) = time::arithmetic(operator, &left, &right) {
+    if let Some(result) = delta::arithmetic(operator, &left, &right) {
         return result;
     }
     check_defined(&left)?;

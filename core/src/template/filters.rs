@@ -7,8 +7,8 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, value::Kwargs};
 use super::{
     engine::{OUTPUT_LIMIT, check_defined, invalid},
     json::{dumps, to_json},
+    moment::Moment,
     python,
-    time::Moment,
 };
 
 pub(super) fn install(environment: &mut Environment<'_>) {

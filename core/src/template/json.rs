@@ -5,7 +5,7 @@ use std::fmt::Write;
 use minijinja::{Error, ErrorKind, Value, value::ValueKind};
 use serde_json::Value as Json;
 
-use super::{engine::check_defined, time::Moment};
+use super::{engine::check_defined, moment::Moment};
 
 /// Order of keys is kept.
 pub(super) fn from_json(json: &Json) -> Value {

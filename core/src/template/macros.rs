@@ -9,11 +9,12 @@ use minijinja::{
 };
 
 use super::{
+    delta::Delta,
     engine::{check_defined, invalid},
     json::{dumps, from_json, to_json},
+    moment::{Moment, Zone},
     python,
     strftime::{parse_ds, strftime, strptime},
-    time::{Delta, Moment, Zone},
 };
 
 fn impure(name: &str) -> Error {

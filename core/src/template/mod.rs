@@ -6,17 +6,19 @@
 //! Rendering is bounded in steps and in output, reads no clock and throws no dice: a text rendered twice is the same twice.
 
 mod context;
+mod delta;
 mod engine;
 mod filters;
 mod json;
 mod macros;
+mod moment;
 mod native;
 mod python;
+mod record;
 mod scan;
 mod strftime;
 #[cfg(test)]
 mod tests;
-mod time;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 

@@ -8,7 +8,7 @@ use chrono::{
 };
 use minijinja::{Error, ErrorKind};
 
-use super::time::Moment;
+use super::moment::Moment;
 
 /// Directives that mean the same in both.
 const SAME: &str = "aAwdbBmyYHIpMSjUWcxXGuVCDeFgGhkLlnRrsTtv%";
