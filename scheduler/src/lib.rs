@@ -4,8 +4,9 @@
 //! between any two steps loses nothing. It never talks to executors; it writes rows and rings the bell.
 //!
 //! Where to start reading: [`run`]; [`reactor`] (wake → plan → dispatch), [`timetables`] (runs that are due),
-//! [`janitor`] (lost nodes).
+//! [`janitor`] (lost nodes), [`dag_processor`] (DAG files).
 
+pub mod dag_processor;
 mod heartbeat;
 mod janitor;
 mod prefer;

@@ -180,10 +180,10 @@ pub struct DagWrite<'a> {
     pub is_paused: bool,
     pub bundle_name: &'a str,
     pub relative_fileloc: &'a str,
-    pub fileloc: &'a str,
+    pub fileloc: String,
     /// Comma separated, sorted.
     pub owners: &'a str,
-    pub timetable_summary: &'a str,
+    pub timetable_summary: Option<&'a str>,
     pub timetable_description: &'a str,
     pub has_import_errors: bool,
     /// Seconds.

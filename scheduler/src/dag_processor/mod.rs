@@ -1,0 +1,127 @@
+//! The DAG processor: a folder of YAML files becomes rows of `dag`, `dag_version` and `import_error`.
+//!
+//! One processor per bundle works at a time, the others stand by. It looks when the folder changes and, since network
+//! mounts do not tell, every so often; a look at an unchanged folder is stats and one query. What it must never do: run
+//! code, let one broken file touch anything but itself, or take DAGs away on the word of a single look.
+//!
+//! Where to start reading: [`Processor::scan_once`] is one look from scan to commit; [`source`] is the folder,
+//! `compile` one file, `write` one file's transaction, `removal` what is gone, `bundle` the code that goes to nodes.
+
+mod bundle;
+mod compile;
+mod index;
+mod pass;
+mod removal;
+mod render;
+pub mod source;
+mod watch;
+mod write;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use chrono_tz::Tz;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use updraft_store::Store;
+
+pub use pass::{Processor, Report};
+use watch::Watch;
+
+/// How often those who stand by ask whether the bundle is free.
+const STANDBY: Duration = Duration::from_secs(2);
+/// After a failed pass (the database is away), before the next try; half of it more by chance.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// A pass that took long is followed by this many times its duration of rest, so that a folder which changes all the time
+/// (somebody writes logs into it) costs a sixth of a core at most.
+const REST: u32 = 5;
+
+/// What the processor of one folder needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub dags_folder: PathBuf,
+    /// Airflow's name of the local folder's bundle is `dags-folder`.
+    pub bundle_name: String,
+    /// How often the folder is looked at when nothing tells that it changed.
+    pub rescan: Duration,
+    /// Whether new DAGs that do not say start paused.
+    pub dags_are_paused_at_creation: bool,
+    /// Names (and their values) that `$NAME` in a file may stand for.
+    pub allowed_env: BTreeMap<String, String>,
+    /// The zone of DAGs that name none.
+    pub default_timezone: Tz,
+    /// A file or DAG that is gone must stay gone this long: editors and `git` replace files in several steps.
+    pub settle: Duration,
+    /// The same when many DAGs are gone at once, or the folder cannot be read.
+    pub confirm: Duration,
+}
+
+impl Config {
+    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, UTC.
+    pub fn new(dags_folder: impl Into<PathBuf>) -> Self {
+        Self {
+            dags_folder: dags_folder.into(),
+            bundle_name: "dags-folder".to_owned(),
+            rescan: Duration::from_secs(30),
+            dags_are_paused_at_creation: true,
+            allowed_env: BTreeMap::new(),
+            default_timezone: Tz::UTC,
+            settle: Duration::from_millis(250),
+            confirm: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Processes the folder until `shutdown`, as long as nobody else does; survives every outage of the database.
+pub async fn run(store: Store, config: Config, shutdown: CancellationToken) {
+    let mut watch = Watch::new(config.dags_folder.clone());
+    let mut failing = false;
+    while !shutdown.is_cancelled() {
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => return,
+            outcome = serve(&store, &config, &mut watch, &mut failing) => outcome,
+        };
+        let pause = match outcome {
+            Ok(()) => STANDBY,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "DAG files cannot be processed now; trying again");
+                }
+                AFTER_FAILURE.mul_f64(1.0 + rand::random::<f64>() / 2.0)
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Takes the bundle over, if it is free, and looks at the folder again and again. `Ok`: another processor has it.
+async fn serve(
+    store: &Store,
+    config: &Config,
+    watch: &mut Watch,
+    failing: &mut bool,
+) -> Result<(), updraft_store::StoreError> {
+    let Some(mut processor) = Processor::take_over(store.clone(), config.clone()).await? else { return Ok(()) };
+    tracing::info!(folder = %config.dags_folder.display(), "processing DAG files");
+    loop {
+        // Watch before looking, so that no change falls between.
+        watch.follow().await;
+        let started = Instant::now();
+        let report = processor.scan_once().await?;
+        if std::mem::replace(failing, false) {
+            tracing::info!("DAG files are processed again");
+        }
+        let rest = started.elapsed() * REST;
+        let wait = report.look_again_in.map_or(config.rescan, |wait| wait.min(config.rescan));
+        tokio::select! {
+            () = watch.changed() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        let rested = started + rest.min(config.rescan);
+        if report.compiled.is_empty() {
+            tokio::time::sleep_until(rested).await;
+        }
+    }
+}
