@@ -37,8 +37,13 @@ const SCHEDULER_FAILPOINTS: &[&str] = &[
     "start_queued.before_commit",
     "start_queued.after_commit",
 ];
-const WEBSERVER_FAILPOINTS: &[&str] =
-    &["poll.before_commit", "poll.after_commit", "report.before_commit", "report.after_commit", "register.after_commit"];
+const WEBSERVER_FAILPOINTS: &[&str] = &[
+    "poll.before_commit",
+    "poll.after_commit",
+    "report.before_commit",
+    "report.after_commit",
+    "register.after_commit",
+];
 
 struct Fleet {
     folder: TempDir,
@@ -126,11 +131,8 @@ impl Fleet {
 
     /// Restarts what died by itself; returns how many did.
     fn revive(&mut self, armed: bool) -> usize {
-        let dead: Vec<&'static str> = self
-            .processes
-            .iter_mut()
-            .filter_map(|(name, child)| child.try_wait().unwrap().map(|_| *name))
-            .collect();
+        let dead: Vec<&'static str> =
+            self.processes.iter_mut().filter_map(|(name, child)| child.try_wait().unwrap().map(|_| *name)).collect();
         for name in &dead {
             self.start(name, armed);
         }

@@ -80,9 +80,9 @@ pub struct TiFilter {
 
 pub const ORDER_BY: OrderBy = &[
     ("id", "t.attempt_id"),
-    ("state", "t.state"),
+    ("state", STATE),
     ("duration", DURATION),
-    ("start_date", "t.start_date"),
+    ("start_date", START),
     ("end_date", "t.end_date"),
     ("map_index", "t.map_index"),
     ("try_number", "t.try_number"),
@@ -94,15 +94,31 @@ pub const ORDER_BY: OrderBy = &[
     ("operator", "t.operator"),
 ];
 
+/// `task_instance.state` is a display copy while an attempt lives, and lags: dispatch writes only the attempt. So say what the
+/// attempt row says.
+const STATE: &str =
+    "case when a.started_at is not null then 'running' when a.executor_id is not null then 'queued' else t.state end";
+const START: &str = "coalesce(t.start_date, a.started_at)";
 const DURATION: &str = "extract(epoch from t.end_date - t.start_date)::float8";
 const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
+    t.map_index, r.logical_date, r.run_after, \
+    case when a.started_at is not null then 'running' when a.executor_id is not null then 'queued' else t.state end as state, \
+    t.try_number, t.max_tries, t.scheduled_dttm, coalesce(t.queued_dttm, a.placed_at) as queued_dttm, \
+    coalesce(t.start_date, a.started_at) as start_date, t.end_date, \
+    case when t.hostname = '' then coalesce(e.name, '') else t.hostname end as hostname, t.pid, t.operator, t.pool, \
+    t.pool_slots, t.queue, t.priority_weight, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, r.dag_version_id, v.uuid as version_uuid, \
+    v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
+    v.bundle_version as version_bundle_version";
+const SELECT_HISTORY: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
     t.map_index, r.logical_date, r.run_after, t.state, t.try_number, t.max_tries, t.scheduled_dttm, t.queued_dttm, \
     t.start_date, t.end_date, t.hostname, t.pid, t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, \
     t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, r.dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk \
-    left join dag_version v on v.id = r.dag_version_id";
+    left join dag_version v on v.id = r.dag_version_id left join attempt a on a.attempt_id = t.attempt_id \
+    left join executor e on e.id = a.executor_id";
 const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
     join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id";
 
@@ -116,11 +132,11 @@ pub async fn page(connection: &mut PgConnection, filter: &TiFilter, page: &Page)
         sql.pattern("r.run_id", &filter.run_id_pattern);
         sql.range("r.run_after", &filter.run_after);
         sql.range("r.logical_date", &filter.logical_date);
-        sql.range("t.start_date", &filter.start_date);
+        sql.range(START, &filter.start_date);
         sql.range("t.end_date", &filter.end_date);
         sql.range("t.updated_at", &filter.updated_at);
         sql.range(DURATION, &filter.duration);
-        sql.any_of("t.state", &filter.state);
+        sql.any_of(STATE, &filter.state);
         sql.any_of("t.pool", &filter.pool);
         sql.pattern("t.pool", &filter.pool_name);
         sql.any_of("t.queue", &filter.queue);
@@ -144,8 +160,8 @@ pub struct TiPath<'a> {
 }
 
 impl TiPath<'_> {
-    fn on(&self, from: &str) -> Filter {
-        let mut sql = Filter::on(&format!("select {SELECT} from {from}"));
+    fn on(&self, select: &str, from: &str) -> Filter {
+        let mut sql = Filter::on(&format!("select {select} from {from}"));
         sql.equals("d.dag_id", Some(self.dag_id.to_owned()));
         sql.equals("r.run_id", Some(self.run_id.to_owned()));
         sql.equals("t.task_id", Some(self.task_id.to_owned()));
@@ -156,7 +172,7 @@ impl TiPath<'_> {
 
 /// One task instance.
 pub async fn get(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Option<TiRow>, StoreError> {
-    path.on(FROM).fetch_optional(connection).await
+    path.on(SELECT, FROM).fetch_optional(connection).await
 }
 
 /// Whether the task of a run is mapped: it has instances, none of them unmapped.
@@ -181,9 +197,9 @@ pub async fn is_mapped(
 pub async fn tries(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Vec<TiRow>, StoreError> {
     let all = Page { limit: i64::MAX, offset: 0, order: Vec::new() };
     let order = &["t.try_number", "t.end_date"];
-    let mut rows: Vec<TiRow> = path.on(FROM_HISTORY).fetch_page(connection, &all, order).await?;
+    let mut rows: Vec<TiRow> = path.on(SELECT_HISTORY, FROM_HISTORY).fetch_page(connection, &all, order).await?;
     if let Some(current) = get(connection, path).await?
-        && rows.iter().all(|row| row.attempt_id != current.attempt_id)
+        && rows.iter().all(|row| row.try_number != current.try_number)
     {
         rows.push(current);
     }
