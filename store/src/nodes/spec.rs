@@ -12,6 +12,7 @@ use updraft_core::{
     ids::{AttemptId, MapIndex},
     spec::{FailureClass, Outcome, RunContext, TaskSpec},
     state::DagRunType,
+    template,
 };
 use uuid::Uuid;
 
@@ -91,7 +92,7 @@ pub async fn starts(
                 continue;
             }
         };
-        wanted.push((attempt.dag_run_id, literal_refs(task, dag)));
+        wanted.push((attempt.dag_run_id, literal_refs(task)));
         starts.push(Start { spec: task_spec(attempt, run, dag, task), refs: Vec::new() });
     }
     if !impossible.is_empty() {
@@ -128,8 +129,14 @@ fn fitting(run: i64, refs: Vec<XComRef>, values: &values::Loaded, limit: usize) 
 }
 
 /// XComs that the task's fields name by literals.
-fn literal_refs(_task: &Task, _dag: &Dag) -> Vec<XComRef> {
-    Vec::new()
+fn literal_refs(task: &Task) -> Vec<XComRef> {
+    let refs = template::refs(&task.args, &task.env).into_iter();
+    refs.filter_map(|reference| match reference {
+        template::Ref::XCom { task_id, key, map_index } => Some(XComRef { task_id, key, map_index }),
+        // Not stored yet; the node asks for them and hears that there is none.
+        template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
+    })
+    .collect()
 }
 
 fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {

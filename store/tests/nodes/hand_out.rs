@@ -116,6 +116,23 @@ async fn the_spec_merges_params_of_dag_task_and_conf() {
 }
 
 #[tokio::test]
+async fn xcoms_that_templates_name_travel_along_as_far_as_they_fit() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let large = "x".repeat(100);
+    let (t0, t1) = (seed.placed(node, "t0", -1).await, seed.placed(node, "t1", -1).await);
+    nodes::put_xcom(&seed.store, seed.token, t0, "return_value", json!(large)).await.unwrap();
+    nodes::put_xcom(&seed.store, seed.token, t1, "k", json!("small")).await.unwrap();
+    seed.placed(node, "t2", -1).await;
+    let handed = seed.hand_out(node, &[t0, t1]).await.unwrap().start;
+    for (limit, expected) in [(1024, vec![json!(large), json!("small")]), (50, vec![json!("small")])] {
+        let starts = nodes::starts(&seed.store, &seed.dags, &handed, limit).await.unwrap();
+        let values: Vec<_> = starts[0].refs.iter().filter_map(|resolved| resolved.value.clone()).collect();
+        assert_eq!(values, expected, "within {limit} bytes");
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_whose_task_left_the_dag_fails_with_the_reason() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;

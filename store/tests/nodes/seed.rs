@@ -43,7 +43,11 @@ impl Seed {
         let token = nodes::authenticate_token(&store, &token).await.unwrap().unwrap();
         let mut dag = Dag::new("d");
         dag.params.insert("a".to_owned(), json!(1));
-        dag.tasks = vec![task("t0", json!({})), task("t1", json!({"params": {"b": 2}, "multiple_outputs": true}))];
+        dag.tasks = vec![
+            task("t0", json!({})),
+            task("t1", json!({"params": {"b": 2}, "multiple_outputs": true})),
+            task("t2", json!({"args": {"x": "{{ ti.xcom_pull(task_ids='t0') }} {{ ti.xcom_pull('t1', key='k') }}"}})),
+        ];
         let dag_fk: i64 = sqlx::query_scalar(
             "insert into dag (dag_id, dag_display_name, bundle_name, relative_fileloc, fileloc)
              values ('d', 'd', 'main', 'd.yaml', '/dags/d.yaml') returning id",
