@@ -78,7 +78,7 @@ fn manifest(text: &str) -> Vec<Broken> {
         }
         let Some(entry) = result.last_mut() else { continue };
         if let Some(severity) = line.strip_prefix("severity: ") {
-            entry.severity = severity.to_owned();
+            severity.clone_into(&mut entry.severity);
         } else if let Some(error) = line.strip_prefix("- {kind: ") {
             let (kind, number) = error.trim_end_matches('}').split_once(", line: ").expect("kind and line");
             entry.errors.insert((kind.to_owned(), number.parse().expect("a line")));

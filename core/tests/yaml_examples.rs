@@ -1,6 +1,9 @@
 //! The example DAGs of this repository load, and what they load as fits the operators that run them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use chrono::{DateTime, Utc};
 use updraft_core::{
@@ -129,22 +132,22 @@ fn stays_within_its_limits() {
     let started = std::time::Instant::now();
     let mut many = String::from("tasks:\n");
     for index in 0..12_000 {
-        many.push_str(&format!("  t{index}: {{bash: echo, depends_on: [t{}, nobody{index}]}}\n", index / 2));
+        writeln!(many, "  t{index}: {{bash: echo, depends_on: [t{}, nobody{index}]}}", index / 2).expect("a text");
     }
     let mut product = String::from("default:\n  tasks:\n");
     for index in 0..900 {
-        product.push_str(&format!("    t{index}: {{bash: echo}}\n"));
+        writeln!(product, "    t{index}: {{bash: echo}}").expect("a text");
     }
     for index in 0..900 {
-        product.push_str(&format!("d{index}: {{}}\n"));
+        writeln!(product, "d{index}: {{}}").expect("a text");
     }
     let mut groups = String::from("tasks: {}\ntask_groups:\n  a:\n    tasks:\n");
     for index in 0..2000 {
-        groups.push_str(&format!("      a{index}: {{empty: }}\n"));
+        writeln!(groups, "      a{index}: {{empty: }}").expect("a text");
     }
     groups.push_str("  b:\n    depends_on: a\n    tasks:\n");
     for index in 0..2000 {
-        groups.push_str(&format!("      b{index}: {{empty: }}\n"));
+        writeln!(groups, "      b{index}: {{empty: }}").expect("a text");
     }
     let wide = format!("tasks: {{a: {{bash: echo, x: [{}]}}}}", "y,".repeat(200_000));
     for text in [many, product, groups, wide, "x".repeat(2 << 20)] {
@@ -154,4 +157,30 @@ fn stays_within_its_limits() {
     }
     // Far above what it takes, so that a slow machine does not fail it; a quadratic step would.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn explains_every_kind_that_the_loader_can_find() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_to_string(root.join("../docs/diagnostics.md")).expect("docs/diagnostics.md");
+    let mut sources: Vec<PathBuf> = vec![root.join("src/yaml")];
+    let mut kinds = std::collections::BTreeSet::new();
+    while let Some(path) = sources.pop() {
+        if path.is_dir() {
+            sources.extend(std::fs::read_dir(&path).expect("a folder").flatten().map(|entry| entry.path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        // A kind is the first literal after one of the collector's methods.
+        for call in [".error(", ".error_help(", ".error_related(", ".warning(", ".warning_help("] {
+            for (_, rest) in text.match_indices(call).map(|(at, _)| text.split_at(at + call.len())) {
+                if let Some(literal) = rest.trim_start().strip_prefix('"') {
+                    kinds.extend(literal.split_once('"').map(|(kind, _)| kind.to_owned()));
+                }
+            }
+        }
+    }
+    assert!(kinds.len() > 50, "{kinds:?}");
+    let silent: Vec<_> = kinds.iter().filter(|kind| !docs.contains(&format!("| `{kind}` |"))).collect();
+    assert!(silent.is_empty(), "docs/diagnostics.md does not explain {silent:?}");
 }

@@ -45,15 +45,15 @@ impl Context<'_> {
                 }
                 self.json(node)
             }
-            Kind::List => match self.items(node) {
-                Some(items) => Some(Value::Array(items.iter().filter_map(|item| self.json(item)).collect())),
-                None => {
-                    let help =
-                        node.as_text().filter(|text| text.len() < 60).map(|text| format!("write `{name}: [{text}]`"));
-                    self.wrong_type_help(name, node, "a list", help);
-                    None
+            Kind::List => {
+                if let Some(items) = self.items(node) {
+                    return Some(Value::Array(items.iter().filter_map(|item| self.json(item)).collect()));
                 }
-            },
+                let help =
+                    node.as_text().filter(|text| text.len() < 60).map(|text| format!("write `{name}: [{text}]`"));
+                self.wrong_type_help(name, node, "a list", help);
+                None
+            }
             Kind::TextList => match node.as_text() {
                 Some(text) => Some(json!([text])),
                 None => self.texts(name, node).map(|texts| json!(texts)),

@@ -122,6 +122,13 @@ impl Context<'_> {
         task.wait_for_downstream = flag("wait_for_downstream").unwrap_or(false);
         task.depends_on_past = flag("depends_on_past").unwrap_or(false) || task.wait_for_downstream;
         task.ignore_first_depends_on_past = flag("ignore_first_depends_on_past").unwrap_or(false);
+        for name in ["depends_on_past", "wait_for_downstream", "wait_for_past_depends_before_skipping"] {
+            if let Some(entry) = lookup.get(name)
+                && flag(name) == Some(true)
+            {
+                self.not_supported(entry.key, &format!("`{name}`"));
+            }
+        }
         if let Some(pool) = text("pool") {
             task.pool = pool;
         }
@@ -134,6 +141,11 @@ impl Context<'_> {
             .map_or(1, |weight| weight as i32);
         task.max_active_tis_per_dag = positive("max_active_tis_per_dag");
         task.max_active_tis_per_dagrun = positive("max_active_tis_per_dagrun");
+        if let Some(entry) = lookup.get("max_active_tis_per_dagrun")
+            && task.max_active_tis_per_dagrun.is_some()
+        {
+            self.not_supported(entry.key, "`max_active_tis_per_dagrun`");
+        }
         task.do_xcom_push = flag("do_xcom_push").unwrap_or(pushes_xcom);
         task.multiple_outputs = flag("multiple_outputs").unwrap_or(false);
         for (name, field) in [("start_date", &mut task.start_date), ("end_date", &mut task.end_date)] {
@@ -187,6 +199,9 @@ impl Context<'_> {
             ("executor", Kind::Text, true),
             ("resources", Kind::Any, true),
             ("sla", Kind::Any, true),
+            ("allow_nested_operators", Kind::Bool, true),
+            ("retry_policy", Kind::Any, true),
+            ("render_template_as_native_obj", Kind::Bool, true),
         ];
         for (name, kind, warns) in plain {
             let Some(entry) = lookup.get(name) else { continue };

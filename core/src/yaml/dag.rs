@@ -271,6 +271,13 @@ impl Context<'_> {
         let flag = |name: &str| get(name).and_then(|node| self.boolean(name, node));
         dag.catchup = flag("catchup").unwrap_or(false);
         dag.fail_fast = flag("fail_fast").unwrap_or(false);
+        for (name, set) in
+            [("fail_fast", dag.fail_fast), ("max_consecutive_failed_dag_runs", dag.max_consecutive_failed_dag_runs > 0)]
+        {
+            if let Some(entry) = entries.get(name).filter(|_| set) {
+                self.without_effect(entry.key, &format!("`{name}`"));
+            }
+        }
         dag.is_paused_upon_creation = flag("is_paused_upon_creation");
         dag.render_template_as_native_obj = flag("render_template_as_native_obj").unwrap_or(false);
     }

@@ -17,7 +17,9 @@ pub(super) fn expand(node: &mut Node, env: &BTreeMap<String, String>, keep_shell
         }
         Content::Sequence(items) => {
             if items.iter().any(mentions_dollar) {
-                Arc::make_mut(items).iter_mut().for_each(|item| expand(item, env, keep_shell));
+                for item in Arc::make_mut(items) {
+                    expand(item, env, keep_shell);
+                }
             }
         }
         Content::Mapping(entries) => {
@@ -47,12 +49,11 @@ fn expand_text(text: &str, env: &BTreeMap<String, String>) -> Option<String> {
     while let Some(at) = rest.find('$') {
         result.push_str(&rest[..at]);
         let after = &rest[at + 1..];
-        let (name, len) = match after.strip_prefix('{') {
-            Some(inner) => inner.find('}').map_or(("", 0), |end| (&inner[..end], end + 2)),
-            None => {
-                let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
-                (&after[..end], end)
-            }
+        let (name, len) = if let Some(inner) = after.strip_prefix('{') {
+            inner.find('}').map_or(("", 0), |end| (&inner[..end], end + 2))
+        } else {
+            let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
+            (&after[..end], end)
         };
         match env.get(name) {
             Some(value) if !name.is_empty() => {

@@ -186,12 +186,11 @@ impl Context<'_> {
         }
         for index in 0..members.groups.len() {
             let Some((name, mark)) = members.groups[index].parent_name.clone() else { continue };
-            match by_name.get(name.as_str()) {
-                Some(parent) => members.groups[index].parent = Some(*parent),
-                None => {
-                    let message = format!("there is no group `{name}`");
-                    self.findings.error_help("unknown_group", mark, message, did_you_mean(&name, names()));
-                }
+            if let Some(parent) = by_name.get(name.as_str()) {
+                members.groups[index].parent = Some(*parent);
+            } else {
+                let message = format!("there is no group `{name}`");
+                self.findings.error_help("unknown_group", mark, message, did_you_mean(&name, names()));
             }
         }
     }
@@ -225,7 +224,7 @@ impl Context<'_> {
         }
         let mut seen: HashMap<String, Mark> = HashMap::new();
         for index in 0..members.groups.len() {
-            let id = self.full_id(members, members.groups[index].parent, &members.groups[index].name);
+            let id = full_id(members, members.groups[index].parent, &members.groups[index].name);
             let group = &mut members.groups[index];
             group.id = id;
             if let Some(bad) = bad_character(&group.name, false) {
@@ -254,7 +253,7 @@ impl Context<'_> {
         let mut seen: HashMap<Arc<str>, Mark> = HashMap::new();
         for index in 0..members.tasks.len() {
             let (name, mark) = (members.tasks[index].name.clone(), members.tasks[index].mark);
-            members.tasks[index].id = self.full_id(members, members.tasks[index].group, &name);
+            members.tasks[index].id = full_id(members, members.tasks[index].group, &name);
             let id = &members.tasks[index].id;
             if let Some(bad) = bad_character(&name, true) {
                 let message = format!("the task id `{name}` has a {bad} in it");
@@ -284,21 +283,6 @@ impl Context<'_> {
         self.findings.error_related("duplicate_task_id", second, message, help, vec![related(first, "the first")]);
     }
 
-    fn full_id(&self, members: &Members, parent: Option<usize>, name: &str) -> String {
-        let mut id = name.to_owned();
-        let mut at = parent;
-        // Airflow's `child_id`: a group that does not prefix gives its members its own name's prefix neither.
-        while let Some(index) = at {
-            let group = &members.groups[index];
-            if !group.prefixes {
-                break;
-            }
-            id = format!("{}.{id}", group.name);
-            at = group.parent;
-        }
-        id
-    }
-
     /// The group as the DAG keeps it.
     pub(super) fn task_group(&self, members: &Members, index: usize) -> TaskGroup {
         let group = &members.groups[index];
@@ -321,4 +305,20 @@ impl Context<'_> {
 pub(super) fn bad_character(id: &str, dots: bool) -> Option<String> {
     let bad = id.chars().find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '-') || (dots && *c == '.')))?;
     Some(if bad == ' ' { "space".to_owned() } else { format!("`{bad}`") })
+}
+
+/// A name with its groups' names before it.
+fn full_id(members: &Members, parent: Option<usize>, name: &str) -> String {
+    let mut id = name.to_owned();
+    let mut at = parent;
+    // Airflow's `child_id`: a group that does not prefix gives its members its own name's prefix neither.
+    while let Some(index) = at {
+        let group = &members.groups[index];
+        if !group.prefixes {
+            break;
+        }
+        id = format!("{}.{id}", group.name);
+        at = group.parent;
+    }
+    id
 }

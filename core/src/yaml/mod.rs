@@ -21,8 +21,10 @@ use chrono_tz::Tz;
 use crate::{dag::Dag, diagnostic::Diagnostic};
 
 mod arguments;
+mod assets;
 mod base;
 mod callable;
+mod choose;
 mod dag;
 mod date;
 mod defaults;
@@ -47,6 +49,7 @@ mod suggest;
 mod task;
 mod templates;
 mod values;
+mod yaml_errors;
 
 pub use describe::describe;
 

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag};
 
 use super::{
     findings::{Findings, related},
@@ -51,20 +51,21 @@ pub(super) fn parse(findings: &Findings, file: u16, bytes: &[u8]) -> Option<Vec<
     (findings.error_count() == before).then_some(documents)
 }
 
-enum Frame {
+/// An open collection.
+pub(super) enum Frame {
     Sequence { open: Open, items: Vec<Node> },
     Mapping { open: Open, entries: Mapping, merges: Vec<Node>, key: Option<Key> },
 }
 
-struct Open {
-    mark: Mark,
+pub(super) struct Open {
+    pub(super) mark: Mark,
     anchor: usize,
-    flow: bool,
+    pub(super) flow: bool,
     wrap: Option<&'static str>,
     size: Size,
 }
 
-struct Key {
+pub(super) struct Key {
     text: Arc<str>,
     mark: Mark,
     merge: bool,
@@ -77,15 +78,17 @@ struct Size {
     depth: usize,
 }
 
-struct Builder<'a> {
-    findings: &'a Findings,
-    file: u16,
-    text: &'a str,
-    stack: Vec<Frame>,
+/// Builds the tree from events.
+pub(super) struct Builder<'a> {
+    pub(super) findings: &'a Findings,
+    pub(super) file: u16,
+    pub(super) text: &'a str,
+    pub(super) stack: Vec<Frame>,
     anchors: HashMap<usize, (Node, Size)>,
     documents: Vec<Node>,
     nodes: usize,
-    last: Mark,
+    /// The last thing that was read whole.
+    pub(super) last: Mark,
 }
 
 impl<'a> Builder<'a> {
@@ -189,7 +192,7 @@ impl<'a> Builder<'a> {
         Some(Open { mark: at, anchor, flow, wrap, size: Size { nodes: 1, depth: 1 } })
     }
 
-    fn too_deep(&self, at: Mark) -> Option<()> {
+    pub(super) fn too_deep(&self, at: Mark) -> Option<()> {
         self.findings.error("too_deep", at, format!("values are nested deeper than {MAX_DEPTH} levels"));
         None
     }
@@ -313,10 +316,8 @@ impl<'a> Builder<'a> {
     fn scalar_tag(&self, tag: Option<&Tag>, text: String, style: Style, at: Mark) -> (String, Style) {
         let Some(tag) = tag else { return (text, style) };
         match (tag.core_suffix(), tag.suffix()) {
-            (Some("str"), _) => (text, Style::Quoted),
+            (Some("str"), _) | (None, "") => (text, Style::Quoted),
             (Some("int" | "float" | "bool" | "null"), _) => (text, Style::Plain),
-            (None, "") => (text, Style::Quoted),
-            (None, "timestamp") if tag.handle() != "!" => (text, Style::Plain),
             (None, suffix) if suffix.starts_with("python/name:") => {
                 let name = suffix["python/name:".len()..].to_owned();
                 self.findings.warning_help(
@@ -373,91 +374,6 @@ impl<'a> Builder<'a> {
                 Some("remove it; for a secret use `secrets: {NAME: variable:key}`".to_owned()),
             );
         }
-    }
-
-    fn scan_error(&self, error: &ScanError) {
-        let line = error.marker().line() as u32;
-        let column = error.marker().col() as u32 + 1;
-        let at = Mark { file: self.file, line, column, end_line: line, end_column: column + 1 };
-        let source = self.text.lines().nth(line.saturating_sub(1) as usize).unwrap_or("");
-        let plain = |kind: &'static str, at: Mark, help: Option<&str>| {
-            self.findings.error_help(kind, at, error.info(), help.map(str::to_owned));
-        };
-        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
-            self.too_deep(at);
-            return;
-        }
-        let indent = &source[..source.len() - source.trim_start().len()];
-        if matches!(error.kind(), ErrorKind::TabInBlockIndentation | ErrorKind::TabNotAllowed) || indent.contains('\t')
-        {
-            self.findings.error_help(
-                "tab_indentation",
-                at,
-                "the line is indented with a tab",
-                Some("indent with spaces".to_owned()),
-            );
-            return;
-        }
-        if let Some(open) = self.open_flow()
-            && open.line < line
-        {
-            self.findings.error_related(
-                "invalid_yaml",
-                open,
-                "the bracket that opens here is not closed where it should be",
-                Some(format!("close it; the first thing that does not fit is in line {line}")),
-                vec![related(at, error.info())],
-            );
-            return;
-        }
-        if error.info().contains("quoted scalar") || error.info().contains("quote") {
-            let open = self.open_quote().unwrap_or(at);
-            self.findings.error_related(
-                "invalid_yaml",
-                open,
-                "the quote that opens here is not closed",
-                Some("close it on the same line, or write the text as a block after `|`".to_owned()),
-                vec![related(at, error.info())],
-            );
-            return;
-        }
-        let value = source.split_once(':').map_or("", |(_, value)| value).trim_start();
-        match error.kind() {
-            ErrorKind::MissingAnchorOrAliasName if value.starts_with('*') => {
-                plain("invalid_yaml", at, Some("quote the cron expression: a plain `*` starts an alias"))
-            }
-            ErrorKind::UnexpectedCharacter { character: '@' } => {
-                plain("invalid_yaml", at, Some("quote it (`\"@daily\"`): `@` cannot start a plain value"));
-            }
-            ErrorKind::MappingValueNotAllowed if value.contains(": ") => {
-                plain("invalid_yaml", at, Some("the value has `: ` in it; quote it, or write it as a block after `|`"))
-            }
-            ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-                plain("invalid_yaml", at, Some("give it the same indentation as its neighbours"));
-            }
-            ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
-                plain("invalid_yaml", at, Some("remove the control character"));
-            }
-            _ => plain("invalid_yaml", at, None),
-        }
-    }
-
-    fn open_flow(&self) -> Option<Mark> {
-        self.stack.iter().rev().find_map(|frame| match frame {
-            Frame::Sequence { open, .. } | Frame::Mapping { open, .. } => open.flow.then_some(open.mark),
-        })
-    }
-
-    /// The first quote after the last thing that was read whole.
-    fn open_quote(&self) -> Option<Mark> {
-        for (index, line) in self.text.lines().enumerate().skip(self.last.end_line.saturating_sub(1) as usize) {
-            let skip = if index as u32 + 1 == self.last.end_line { self.last.end_column as usize - 1 } else { 0 };
-            if let Some(at) = line.chars().skip(skip).position(|c| matches!(c, '"' | '\'')) {
-                let (line, column) = (index as u32 + 1, (at + skip) as u32 + 1);
-                return Some(Mark { file: self.file, line, column, end_line: line, end_column: column + 1 });
-            }
-        }
-        None
     }
 }
 

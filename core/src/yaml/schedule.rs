@@ -1,7 +1,6 @@
 //! `schedule`: presets, cron, intervals, timetable objects, assets.
 
 use chrono_tz::Tz;
-use serde_json::{Value, json};
 
 use super::{
     Context, duration,
@@ -14,6 +13,9 @@ use crate::{
     dag::{Schedule, Step},
     timetable::cron::{self, Cron, PRESETS},
 };
+
+/// Keys of a schedule written as a mapping.
+const KEYS: &[&str] = &["cron", "timezone", "data_interval", "every", "assets", "any", "all"];
 
 impl Context<'_> {
     /// The schedule of a DAG in `zone`; `None` after an error.
@@ -28,7 +30,7 @@ impl Context<'_> {
             return self.schedule_mapping(node, entries, zone);
         }
         if node.as_sequence().is_some() {
-            return self.assets(node.mark, self.asset_group(node, "all")?, None);
+            return Some(self.assets(node.mark, self.asset_group(node, "all")?, None));
         }
         let scalar = node.as_scalar()?;
         if scalar.style == Style::Plain && scalar::as_bool(&scalar.text).is_some() {
@@ -105,7 +107,7 @@ impl Context<'_> {
 
     fn schedule_mapping(&self, node: &Node, entries: &Mapping, zone: Tz) -> Option<Schedule> {
         if entries.contains_key("__or__") || entries.contains_key("__and__") {
-            return self.assets(node.mark, self.asset(node)?, None);
+            return Some(self.assets(node.mark, self.asset(node)?, None));
         }
         if let Some(old) = entries.get("datasets") {
             self.findings.warning_help(
@@ -122,9 +124,8 @@ impl Context<'_> {
             } else {
                 self.asset(&old.value)?
             };
-            return self.assets(node.mark, expression, None);
+            return Some(self.assets(node.mark, expression, None));
         }
-        const KEYS: &[&str] = &["cron", "timezone", "data_interval", "every", "assets", "any", "all"];
         let mut good = true;
         for (key, entry) in entries {
             if !KEYS.contains(&&**key) {
@@ -176,7 +177,7 @@ impl Context<'_> {
             (None, None) => None,
         };
         match expression {
-            Some(expression) => self.assets(node.mark, expression, time),
+            Some(expression) => Some(self.assets(node.mark, expression, time)),
             None if time.is_none() => {
                 self.findings.error("invalid_schedule", node.mark, "the schedule names neither a time nor assets");
                 None
@@ -189,7 +190,7 @@ impl Context<'_> {
         match found.family() {
             Some(Family::TimeDelta | Family::RelativeDelta) => Some(Schedule::Delta { delta: self.step(node)? }),
             Some(Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny) => {
-                self.assets(node.mark, self.asset(node)?, None)
+                Some(self.assets(node.mark, self.asset(node)?, None))
             }
             Some(Family::Timetable) => self.timetable_class(node, found, zone),
             _ => {
@@ -289,7 +290,7 @@ impl Context<'_> {
                 let time = self.schedule(time, zone)?;
                 let expression =
                     if assets.as_sequence().is_some() { self.asset_group(assets, "all")? } else { self.asset(assets)? };
-                self.assets(node.mark, expression, Some(time))
+                Some(self.assets(node.mark, expression, Some(time)))
             }
         }
     }
@@ -335,73 +336,6 @@ impl Context<'_> {
                 None
             }
         }
-    }
-
-    fn assets(&self, mark: Mark, expression: Value, time: Option<Schedule>) -> Option<Schedule> {
-        self.not_supported(mark, "a schedule by assets");
-        Some(Schedule::Assets { expression, timetable: time.map(Box::new) })
-    }
-
-    /// A list of assets as `{"all": […]}` or `{"any": […]}`; one alone stands for itself.
-    fn asset_group(&self, node: &Node, word: &str) -> Option<Value> {
-        let Some(items) = self.items(node) else { return self.asset(node) };
-        let mut members: Vec<Value> = items.iter().map(|item| self.asset(item)).collect::<Option<_>>()?;
-        match members.len() {
-            0 => {
-                self.findings.error("invalid_schedule", node.mark, "the list of assets is empty");
-                None
-            }
-            1 => members.pop(),
-            _ => Some(json!({ word: members })),
-        }
-    }
-
-    /// An asset, or an expression over assets: `{"asset": uri, "name": name}`, `{"alias": name}`, `{"all": […]}`, `{"any": […]}`.
-    pub(super) fn asset(&self, node: &Node) -> Option<Value> {
-        if let Some(uri) = node.as_text() {
-            return Some(json!({ "asset": uri, "name": uri }));
-        }
-        if let Some(found) = object(node) {
-            let text = |index: usize, name: &str| {
-                found.kwarg(name).or_else(|| found.args.get(index)).and_then(|node| self.text(name, node))
-            };
-            let members = || -> Option<Vec<Value>> {
-                let inner =
-                    found.args.iter().chain(found.kwarg("objects").and_then(Node::as_sequence).into_iter().flatten());
-                inner.map(|member| self.asset(member)).collect()
-            };
-            return match found.family() {
-                Some(Family::Asset) if found.class() == "Asset" => {
-                    let (name, uri) = (text(0, "name"), text(1, "uri"));
-                    let Some(first) = name.clone().or_else(|| uri.clone()) else {
-                        let message = format!("`{}` needs a `name` or a `uri`", found.path);
-                        self.findings.error("invalid_type_arguments", found.path_mark, message);
-                        return None;
-                    };
-                    let uri = uri.unwrap_or_else(|| first.clone());
-                    Some(json!({ "asset": uri, "name": name.unwrap_or_else(|| uri.clone()) }))
-                }
-                Some(Family::Asset) => text(0, "uri").map(|uri| json!({ "asset": uri, "name": uri })),
-                Some(Family::AssetAlias) => text(0, "name").map(|name| json!({ "alias": name })),
-                Some(Family::AssetAll) => members().map(|members| json!({ "all": members })),
-                Some(Family::AssetAny) => members().map(|members| json!({ "any": members })),
-                _ => {
-                    self.unfit_object("asset", &found, "an asset");
-                    None
-                }
-            };
-        }
-        if let Some(entries) = node.as_mapping() {
-            for (key, word) in
-                [("__or__", "any"), ("any", "any"), ("or", "any"), ("__and__", "all"), ("all", "all"), ("and", "all")]
-            {
-                if let Some(entry) = entries.get(key) {
-                    return self.asset_group(&entry.value, word);
-                }
-            }
-        }
-        self.wrong_type("assets", node, "a URI, an asset or an expression over assets");
-        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! One task: its operator, arguments in long form, and everything that stands beside them.
 
-use std::{cell::RefCell, collections::HashSet, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 use super::{
     Context,
     base::{BASE, NOTIFICATIONS, callback_of},
+    choose::Chosen,
     groups::{Declared, Dependency, Members},
-    node::{Content, Entry, Mapping, Mark, Node},
+    node::{Content, Entry, Mapping, Node},
     object::{Family, object},
-    operators::{self, Found, Kind, Operator},
-    suggest::{did_you_mean, nearest},
+    operators::{self, Kind, Operator},
+    suggest::did_you_mean,
     values::Zone,
 };
 use crate::{
@@ -60,7 +61,7 @@ impl<'n> Lookup<'n> {
 }
 
 /// Keys of a task that belong to no operator.
-const TASK_KEYS: &[&str] = &[
+pub(super) const TASK_KEYS: &[&str] = &[
     "task_id",
     "id",
     "operator",
@@ -82,17 +83,6 @@ const TASK_KEYS: &[&str] = &[
     "python_callable",
     "task_group",
 ];
-
-/// The operator of a task, and how it was named.
-struct Chosen {
-    operator: Option<&'static Operator>,
-    class: String,
-    mark: Mark,
-    /// One key of the task named it and holds its arguments.
-    short: bool,
-    /// TaskFlow: the other keys are arguments of the function.
-    decorated: bool,
-}
 
 impl Context<'_> {
     /// Reads a task; `None` if it has no operator to speak of.
@@ -116,7 +106,7 @@ impl Context<'_> {
         }
         defaults.extend(shared.default_args);
         let lookup = Lookup { own: &own, defaults };
-        self.note_used(&lookup, &chosen, shared);
+        note_used(&lookup, &chosen, shared);
         let mut task = blank(declared, &chosen, shared);
         let pod = chosen.operator.is_some_and(|operator| operator.kind == OperatorKind::KubernetesPod);
         self.base_arguments(&mut task, &lookup, shared, !pod);
@@ -139,195 +129,6 @@ impl Context<'_> {
             self.task_templates(&task, operator, &lookup, shared);
         }
         Some(Built { task, implied })
-    }
-
-    fn choose(&self, declared: &Declared, entries: &Mapping) -> Option<Chosen> {
-        if let Some(entry) = entries.get("operator") {
-            let name = self.text("operator", &entry.value)?;
-            return self.named_operator(&name, entry.value.mark);
-        }
-        if let Some(entry) = entries.get("decorator") {
-            let name = self.text("decorator", &entry.value)?;
-            if !operators::DECORATORS.contains(&name.as_str()) {
-                let help = Some("only `airflow.sdk.task` is known; for other decorators name the operator".to_owned());
-                self.findings.error_help(
-                    "unsupported_operator",
-                    entry.value.mark,
-                    format!("the decorator `{name}` cannot run here"),
-                    help,
-                );
-                return None;
-            }
-            let Found::Known(operator, _) = operators::find(operators::DECORATED) else { return None };
-            return Some(Chosen {
-                operator: Some(operator),
-                class: operator.class.to_owned(),
-                mark: entry.value.mark,
-                short: false,
-                decorated: true,
-            });
-        }
-        let mut short: Vec<(&Arc<str>, &Entry)> =
-            entries.iter().filter(|(key, _)| operators::by_alias(key).is_some()).collect();
-        if short.len() > 1 {
-            // Beside another short form, `email` is the argument that every task has.
-            short.retain(|(key, _)| &***key != "email");
-        }
-        if short.len() > 1 {
-            let (first, second) = (short[0].0, short[1].0);
-            self.findings.error_related(
-                "conflicting_operator",
-                short[1].1.key,
-                format!("a task has one operator, and this one names `{first}` and `{second}`"),
-                Some("make two tasks of it".to_owned()),
-                vec![super::findings::related(short[0].1.key, "the first")],
-            );
-            return None;
-        }
-        if let Some((alias, entry)) = short.first() {
-            let operator = operators::by_alias(alias)?;
-            return Some(Chosen {
-                operator: Some(operator),
-                class: operator.class.to_owned(),
-                mark: entry.key,
-                short: true,
-                decorated: false,
-            });
-        }
-        let known = |key: &str| BASE.contains(&key) || TASK_KEYS.contains(&key) || callback_of(key).is_some();
-        let misspelt = entries.keys().filter(|key| !known(key)).find_map(|key| nearest(key, operators::aliases()));
-        let help = if let Some(alias) = misspelt {
-            format!("did you mean `{alias}:`?")
-        } else if entries.contains_key("bash_command") {
-            "write `bash: echo …`, or add `operator: bash`".to_owned()
-        } else if entries.keys().any(|key| key.starts_with("python_callable")) {
-            "add `operator: python`".to_owned()
-        } else {
-            "write `bash: echo …`, or `operator:` with a class path or short name".to_owned()
-        };
-        let message = format!("the task `{}` names no operator", declared.name);
-        self.findings.error_help("missing_operator", declared.mark, message, Some(help));
-        None
-    }
-
-    fn named_operator(&self, name: &str, mark: Mark) -> Option<Chosen> {
-        match operators::find(name) {
-            Found::Known(operator, old) => {
-                if old {
-                    self.findings.warning_help(
-                        "deprecated_operator",
-                        mark,
-                        format!("`{name}` is a path of older versions"),
-                        Some(format!("write `{}`", operator.aliases.first().copied().unwrap_or(operator.class))),
-                    );
-                }
-                let class = operator.class.to_owned();
-                Some(Chosen { operator: Some(operator), class, mark, short: false, decorated: false })
-            }
-            Found::Misspelt(near) => {
-                let help = Some(format!("did you mean `{near}`?"));
-                self.findings.error_help("unknown_operator", mark, format!("there is no operator `{name}`"), help);
-                None
-            }
-            Found::NoSuchWord => {
-                let known: Vec<&str> = operators::aliases().collect();
-                let help = Some(format!("write a class path, or one of {}", known.join(", ")));
-                self.findings.error_help("unknown_operator", mark, format!("there is no operator `{name}`"), help);
-                None
-            }
-            Found::Foreign => {
-                self.findings.error_help(
-                    "unsupported_operator",
-                    mark,
-                    format!("`{name}` cannot run here"),
-                    Some("it needs the python bridge, a container with Airflow's task SDK and the provider, which is not there yet; \
-                          a `bash`, `python` or `docker` task may do the same".to_owned()),
-                );
-                Some(Chosen { operator: None, class: name.to_owned(), mark, short: false, decorated: false })
-            }
-        }
-    }
-
-    /// The task's own keys, with those inside the short form and `partial` beside the others.
-    fn flatten(&self, entries: &Mapping, chosen: &Chosen) -> Mapping {
-        let mut own = entries.clone();
-        if chosen.short
-            && let Some((alias, entry)) = entries.iter().find(|(_, entry)| entry.key == chosen.mark)
-            && let Some(operator) = chosen.operator
-        {
-            own.shift_remove(alias);
-            match &entry.value.content {
-                Content::Mapping(inner) if object(&entry.value).is_none() => {
-                    self.insert_all(&mut own, inner, &format!("`{alias}` and beside it"));
-                }
-                _ if entry.value.is_null() => {}
-                _ => match operator.main {
-                    Some(main) => self.insert_main(&mut own, main, alias, entry),
-                    None if *alias == "wait_for_task".into() => self.insert_external_task(&mut own, entry),
-                    None => {
-                        self.wrong_type_help(alias, &entry.value, "empty", Some(format!("`{alias}:` takes no value")))
-                    }
-                },
-            }
-        }
-        if let Some(partial) = own.get("partial").cloned()
-            && let Some(inner) = self.mapping("partial", &partial.value)
-        {
-            self.insert_all(&mut own, inner, "the task and `partial`");
-        }
-        own
-    }
-
-    fn insert_all(&self, own: &mut Mapping, inner: &Mapping, places: &str) {
-        for (key, entry) in inner {
-            if let Some(first) = own.get(key) {
-                self.findings.error_related(
-                    "duplicate_argument",
-                    entry.key,
-                    format!("`{key}` stands in {places}"),
-                    Some("remove one of the two".to_owned()),
-                    vec![super::findings::related(first.key, "the other")],
-                );
-            } else {
-                own.insert(key.clone(), entry.clone());
-            }
-        }
-    }
-
-    fn insert_main(&self, own: &mut Mapping, main: &str, alias: &str, entry: &Entry) {
-        if let Some(other) = own.get(main) {
-            self.findings.error_related(
-                "duplicate_argument",
-                other.key,
-                format!("`{alias}: …` is `{main}`, which stands here again"),
-                Some("remove one of the two".to_owned()),
-                vec![super::findings::related(entry.key, "the short form")],
-            );
-        } else {
-            own.insert(main.into(), entry.clone());
-        }
-    }
-
-    /// `wait_for_task: dag:task`; without a task id it waits for the whole run.
-    fn insert_external_task(&self, own: &mut Mapping, entry: &Entry) {
-        let Some(text) = self.text("wait_for_task", &entry.value) else { return };
-        let (dag, task) = text.split_once(':').map_or((text.as_str(), None), |(dag, task)| (dag, Some(task)));
-        let style = super::node::Style::Quoted;
-        let put = |text: &str| Entry { key: entry.key, value: Node::scalar(entry.value.mark, text, style) };
-        own.insert("external_dag_id".into(), put(dag));
-        if let Some(task) = task {
-            own.insert("external_task_id".into(), put(task));
-        }
-    }
-
-    /// Remembers which `default_args` this task can take, for the warning about those that none takes.
-    fn note_used(&self, lookup: &Lookup<'_>, chosen: &Chosen, shared: &Shared<'_>) {
-        let mut used = shared.used_defaults.borrow_mut();
-        for key in lookup.defaults.iter().flat_map(|args| args.keys()) {
-            if chosen.operator.is_none_or(|operator| operator.arg(key).is_some()) {
-                used.insert(key.to_string());
-            }
-        }
     }
 
     fn operator_arguments(&self, task: &mut Task, lookup: &Lookup<'_>, chosen: &Chosen, implied: &mut Vec<Dependency>) {
@@ -562,7 +363,7 @@ fn blank(declared: &Declared, chosen: &Chosen, shared: &Shared<'_>) -> Task {
         owner: "airflow".to_owned(),
         trigger_rule: TriggerRule::AllSuccess,
         retries: 0,
-        retry_delay: Duration::from_secs(300),
+        retry_delay: Duration::from_mins(5),
         retry_exponential_backoff: 0.0,
         max_retry_delay: None,
         execution_timeout: None,
@@ -588,5 +389,15 @@ fn blank(declared: &Declared, chosen: &Chosen, shared: &Shared<'_>) -> Task {
         doc_md: None,
         mapped: None,
         extra: Map::new(),
+    }
+}
+
+/// Remembers which `default_args` this task can take, for the warning about those that none takes.
+fn note_used(lookup: &Lookup<'_>, chosen: &Chosen, shared: &Shared<'_>) {
+    let mut used = shared.used_defaults.borrow_mut();
+    for key in lookup.defaults.iter().flat_map(|args| args.keys()) {
+        if chosen.operator.is_none_or(|operator| operator.arg(key).is_some()) {
+            used.insert(key.to_string());
+        }
     }
 }

@@ -96,7 +96,7 @@ impl Context<'_> {
                         task.args.insert((*name).to_owned(), Value::String(content));
                     }
                     Err(_) => {
-                        self.findings.error("not_utf8", entry.value.mark, format!("the file `{text}` is not UTF-8"))
+                        self.findings.error("not_utf8", entry.value.mark, format!("the file `{text}` is not UTF-8"));
                     }
                 },
                 None => self.findings.warning_help(
@@ -153,10 +153,9 @@ fn end_of_code(text: &str, close: &str) -> Option<usize> {
             Some(_) if escaped => escaped = false,
             Some(_) if c == '\\' => escaped = true,
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             None if matches!(c, '"' | '\'') => quote = Some(c),
             None if text[at..].starts_with(close) => return Some(at),
-            None => {}
+            Some(_) | None => {}
         }
     }
     None

@@ -49,16 +49,14 @@ impl Context<'_> {
         if node.is_null() {
             return None;
         }
-        match &node.content {
-            Content::Scalar(scalar) => Some(scalar.text.to_string()),
-            _ => {
-                if let Some(Family::Url | Family::Enum) = object(node).and_then(|object| object.family()) {
-                    return self.json(node).and_then(|value| value.as_str().map(str::to_owned));
-                }
-                self.wrong_type(key, node, "text");
-                None
-            }
+        if let Content::Scalar(scalar) = &node.content {
+            return Some(scalar.text.to_string());
         }
+        if let Some(Family::Url | Family::Enum) = object(node).and_then(|object| object.family()) {
+            return self.json(node).and_then(|value| value.as_str().map(str::to_owned));
+        }
+        self.wrong_type(key, node, "text");
+        None
     }
 
     pub(super) fn boolean(&self, key: &str, node: &Node) -> Option<bool> {
@@ -144,15 +142,11 @@ impl Context<'_> {
             return None;
         }
         if let Some(found) = object(node) {
-            return match found.family() {
-                Some(Family::DateTime | Family::Date) => {
-                    self.object_date(&found, zone.zone).map(|at| Date { at, relative: None })
-                }
-                _ => {
-                    self.unfit_object(key, &found, "a date");
-                    None
-                }
-            };
+            if matches!(found.family(), Some(Family::DateTime | Family::Date)) {
+                return self.object_date(&found, zone.zone).map(|at| Date { at, relative: None });
+            }
+            self.unfit_object(key, &found, "a date");
+            return None;
         }
         let Some(text) = node.as_text() else {
             self.wrong_type(key, node, "a date");
@@ -235,6 +229,7 @@ impl Context<'_> {
     }
 
     /// The items of a list, `{__type__: builtins.list, items: […]}` too.
+    #[expect(clippy::unused_self, reason = "reads like its siblings at every call")]
     pub(super) fn items<'n>(&self, node: &'n Node) -> Option<&'n [Node]> {
         if let Some(found) = object(node) {
             if found.family() != Some(Family::List) {
