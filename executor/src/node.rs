@@ -14,8 +14,13 @@ use updraft_protocol::{NodeAttemptState, RunnerStatus, StartedReport};
 use uuid::Uuid;
 
 use crate::{
-    bundle::Bundles, client::Client, config::Config, journal::Journal, logs::Shipper, report::Outbox,
-    runner::docker::Docker,
+    bundle::Bundles,
+    client::Client,
+    config::Config,
+    journal::Journal,
+    logs::Shipper,
+    report::Outbox,
+    runner::{docker::Docker, process::Programs},
 };
 
 /// Why an attempt is to stop.
@@ -49,6 +54,7 @@ pub(crate) struct Node {
     pub(crate) work_dir: PathBuf,
     /// What a task's process inherits: the node's environment without Updraft's own configuration.
     pub(crate) base_env: Vec<(OsString, OsString)>,
+    pub(crate) programs: Programs,
     live: Mutex<HashMap<Uuid, watch::Sender<Option<Stop>>>>,
     /// Cancels received and not yet reported as stopped.
     cancelling: Mutex<HashSet<Uuid>>,
@@ -95,6 +101,7 @@ impl Node {
             shim,
             work_dir,
             base_env,
+            programs: Programs::new(std::env::var_os("PATH")),
             live: Mutex::default(),
             cancelling: Mutex::default(),
             tracker: TaskTracker::new(),

@@ -67,8 +67,6 @@ struct Inner {
     mask: Arc<Mask>,
     last_stdout: Option<String>,
     last_stderr: Option<String>,
-    /// Which of the two is the later one.
-    last_stream: Option<Stream>,
 }
 
 /// What adoption needs to know of what is already in the log of a container.
@@ -100,7 +98,6 @@ impl AttemptLog {
             mask: Arc::default(),
             last_stdout: None,
             last_stderr: None,
-            last_stream: None,
         };
         Ok(Self { spool: Arc::new(Spool { id, path, inner: Mutex::new(inner), wake }) })
     }
@@ -119,7 +116,6 @@ impl AttemptLog {
     pub(crate) fn output_at(&self, stream: Stream, line: &[u8], timestamp: String) {
         let text = String::from_utf8_lossy(line);
         let mut inner = self.spool.lock();
-        inner.last_stream = Some(stream);
         match stream {
             Stream::Stdout => inner.last_stdout = Some(text.clone().into_owned()),
             Stream::Stderr => inner.last_stderr = Some(text.clone().into_owned()),
@@ -151,13 +147,10 @@ impl AttemptLog {
             .map(|line| inner.mask.apply(line).into_owned())
     }
 
-    /// The last line of either stream so far.
+    /// The last line of standard output so far, or of standard error when there is no other.
     pub(crate) fn last_line(&self) -> Option<String> {
         let inner = self.spool.lock();
-        match inner.last_stream? {
-            Stream::Stdout => inner.last_stdout.clone(),
-            Stream::Stderr => inner.last_stderr.clone(),
-        }
+        inner.last_stdout.clone().or_else(|| inner.last_stderr.clone())
     }
 
     /// A text of the task that goes into a report, secrets masked.
@@ -203,7 +196,6 @@ impl AttemptLog {
             } else {
                 resume = Resume { timestamp: Some(parsed.timestamp), count: 1 };
             }
-            inner.last_stream = Some(stream);
             match stream {
                 Stream::Stdout => inner.last_stdout = Some(parsed.event),
                 Stream::Stderr => inner.last_stderr = Some(parsed.event),

@@ -3,11 +3,13 @@
 //! `std` starts it with `posix_spawn` as long as nothing needs code between fork and exec; so nothing here does.
 
 use std::{
-    ffi::OsString,
+    collections::HashMap,
+    ffi::{OsStr, OsString},
     io,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -56,7 +58,8 @@ enum Ending {
 
 /// Runs a process to its end.
 pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
-    let mut child = Command::new(&launch.program)
+    let program = job.node.programs.find(&launch.program).ok_or_else(|| not_found(&launch.program))?;
+    let mut child = Command::new(&program)
         .args(&launch.args)
         .env_clear()
         .envs(launch.env)
@@ -163,6 +166,40 @@ async fn kill_escaped(job: &Job) {
     }
 }
 
+fn not_found(program: &OsStr) -> Failure {
+    let name = program.to_string_lossy();
+    let reason = format!("`{name}` is not on this node: install it, or name an image to run the task in a container.");
+    failure(FailureClass::CommandNotFound, reason)
+}
+
+/// Where programs are, by the node's own `PATH`. With a whole path `std` can use `posix_spawn`; with a name and an environment of
+/// the child's own it would fork this large process and search in the child.
+pub(crate) struct Programs {
+    path: Option<OsString>,
+    known: Mutex<HashMap<OsString, PathBuf>>,
+}
+
+impl Programs {
+    pub(crate) fn new(path: Option<OsString>) -> Self {
+        Self { path, known: Mutex::default() }
+    }
+
+    fn find(&self, program: &OsStr) -> Option<PathBuf> {
+        if Path::new(program).components().count() > 1 {
+            return Some(program.into());
+        }
+        let mut known = self.known.lock().expect("no code panics while it holds the list");
+        if let Some(path) = known.get(program).filter(|path| path.exists()) {
+            return Some(path.clone());
+        }
+        let executable =
+            |path: &PathBuf| path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+        let found = std::env::split_paths(self.path.as_deref()?).map(|folder| folder.join(program)).find(executable)?;
+        known.insert(program.to_owned(), found.clone());
+        Some(found)
+    }
+}
+
 fn spawn_failure(program: &OsString, cwd: &Path, error: &io::Error) -> Failure {
     let name = program.to_string_lossy();
     match error.kind() {
@@ -170,10 +207,7 @@ fn spawn_failure(program: &OsString, cwd: &Path, error: &io::Error) -> Failure {
             FailureClass::InvalidArguments,
             format!("The working folder `{}` (cwd) does not exist on this node.", cwd.display()),
         ),
-        io::ErrorKind::NotFound => failure(
-            FailureClass::CommandNotFound,
-            format!("`{name}` is not on this node: install it, or name an image to run the task in a container."),
-        ),
+        io::ErrorKind::NotFound => not_found(program),
         io::ErrorKind::PermissionDenied => {
             failure(FailureClass::CommandNotFound, format!("`{name}` may not be executed on this node: {error}."))
         }

@@ -37,7 +37,8 @@ pub(crate) enum Pull {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResultFrom {
     Nothing,
-    /// The last line of both streams (DockerOperator).
+    /// The last line of standard output, or of standard error when there is no other. (Airflow takes the last of both, but which of
+    /// two streams the daemon delivers last is chance.)
     LastLine,
     LastStdout,
     AllLines,
