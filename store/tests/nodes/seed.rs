@@ -211,6 +211,7 @@ fn process() -> Process {
 }
 
 /// A task with Airflow's defaults, and some fields of its own.
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn task(task_id: &str, overrides: Value) -> Task {
     let mut value = json!({
         "task_id": task_id, "operator_class": "noop", "operator": "noop", "args": {}, "upstream": [], "task_group": null,

@@ -120,6 +120,7 @@ pub(crate) fn registration(name: &str) -> RegisterRequest {
 }
 
 /// A `finished` event of a successful attempt.
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 pub(crate) fn finished(attempt: Uuid, return_value: Value) -> Value {
     json!({
         "attempt_id": attempt, "age_ms": 0, "kind": "finished", "outcome": "success",
