@@ -9,7 +9,7 @@ use updraft_store::{Store, StoreConfig};
 use crate::{
     cli::App,
     shutdown::Shutdown,
-    standalone::{self, data_dir::Layout},
+    standalone::{self, data_dir::Layout, secrets::Secrets},
     wiring,
 };
 
@@ -66,10 +66,23 @@ where
     }
 }
 
+/// A webserver. Without a configured secret it keeps one of its own in its data folder, which is right for a single one.
 pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
+    let config = &app.loaded.config;
+    let listener = standalone::listen(config).await?;
     let store = connect(app, "updraft webserver").await?;
     store.check_schema().await?;
-    bail!("not available yet")
+    let layout = Layout(standalone::data_dir::locate(config, &app.environment)?);
+    fs::create_dir_all(&layout.0).with_context(|| format!("making the data folder {}", layout.0.display()))?;
+    let secrets = Secrets::prepare(config, &layout)?;
+    let settings = wiring::webserver(config, &layout, &secrets);
+    let shutdown = Shutdown::on_signals()?;
+    let url = standalone::reachable_url(&config.webserver.host, &listener)?;
+    tracing::info!(url, "webserver starting");
+    let server = updraft_webserver::serve(listener, store.clone(), settings, shutdown.orderly.clone());
+    until_forced(&shutdown, app, server).await?;
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A node; it needs a server and a token, and no database.

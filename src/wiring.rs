@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    standalone::{data_dir::Layout, secrets::Secrets},
+};
 
 /// The scheduler's configuration.
 pub(crate) fn scheduler(config: &Config) -> updraft_scheduler::Config {
@@ -14,6 +17,22 @@ pub(crate) fn scheduler(config: &Config) -> updraft_scheduler::Config {
         hostname: hostname(),
         cached_instances: config.scheduler.cached_instances,
     }
+}
+
+/// The webserver's configuration. Running tasks prove themselves by tokens of a key derived from the one secret of a deployment.
+pub(crate) fn webserver(config: &Config, layout: &Layout, secrets: &Secrets) -> updraft_webserver::Config {
+    let attempt_secret = SecretString::from(format!("attempt {}", secrets.jwt_secret));
+    let logs_dir = config.webserver.log_folder.clone().unwrap_or_else(|| layout.logs());
+    let mut settings = updraft_webserver::Config::new(
+        SecretString::from(secrets.jwt_secret.as_str()),
+        SecretString::from(secrets.admin_password.as_str()),
+        attempt_secret,
+        logs_dir,
+    );
+    settings.jwt_expiration = config.auth.jwt_expiration;
+    settings.admin_user.clone_from(&config.auth.admin_user);
+    settings.executors.lease = config.executor.lease;
+    settings
 }
 
 /// The node's configuration.

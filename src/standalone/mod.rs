@@ -5,6 +5,7 @@ mod owner;
 mod postgres;
 mod programs;
 mod roles;
+pub(crate) mod secrets;
 
 use std::{fs, io, path::Path, process::ExitCode, time::Duration};
 
@@ -14,9 +15,10 @@ use tokio::{net::TcpListener, time::timeout};
 use updraft_store::Store;
 
 use self::{
-    data_dir::{DataDir, Layout, keep, kept_secret, random_text, read_text},
+    data_dir::{DataDir, Layout, keep, read_text},
     postgres::PrivatePostgres,
     roles::{EXECUTOR, Roles},
+    secrets::Secrets,
 };
 use crate::{
     cli::{App, args::StandaloneFlags, output::say},
@@ -48,7 +50,7 @@ pub(crate) async fn run(app: &App, flags: &StandaloneFlags) -> Result<ExitCode> 
 }
 
 /// Binds the address before anything is started, so that a taken port costs nothing.
-async fn listen(config: &Config) -> Result<TcpListener> {
+pub(crate) async fn listen(config: &Config) -> Result<TcpListener> {
     let (host, port) = (config.webserver.host.as_str(), config.webserver.port);
     TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow::anyhow!(
@@ -64,27 +66,6 @@ async fn listen(config: &Config) -> Result<TcpListener> {
 /// The URL of the private Postgres that the standalone in this data folder runs, if one does.
 pub(crate) fn running_database(data_dir: &Path) -> Result<Option<String>> {
     PrivatePostgres::running_url(&Layout(data_dir.to_owned()))
-}
-
-/// What the roles share, made at the first start and kept in the data folder.
-struct Secrets {
-    admin_password: String,
-    jwt_secret: String,
-}
-
-impl Secrets {
-    /// Configured values are written down too, so that the command line finds them and a later start without them keeps them.
-    fn prepare(config: &Config, layout: &Layout) -> Result<Self> {
-        let admin_password = match &config.auth.admin_password {
-            Some(password) => keep(&layout.admin_password(), password.expose_secret().to_owned())?,
-            None => kept_secret(&layout.admin_password(), || random_text(20))?,
-        };
-        let jwt_secret = match &config.auth.jwt_secret {
-            Some(secret) => secret.expose_secret().to_owned(),
-            None => kept_secret(&layout.jwt_secret(), || random_text(64))?,
-        };
-        Ok(Self { admin_password, jwt_secret })
-    }
 }
 
 /// Connects, migrates, runs the roles and ends them in order: the executor first, so that its last words are heard.
@@ -136,7 +117,7 @@ async fn serve(
 }
 
 /// The address a client on this machine uses: the bound port, and loopback for "all addresses".
-fn reachable_url(host: &str, listener: &TcpListener) -> Result<String> {
+pub(crate) fn reachable_url(host: &str, listener: &TcpListener) -> Result<String> {
     let port = listener.local_addr().context("asking for the bound port")?.port();
     Ok(match host {
         "0.0.0.0" | "::" | "" => format!("http://127.0.0.1:{port}"),
@@ -168,15 +149,19 @@ async fn start(
     flags: &StandaloneFlags,
     layout: &Layout,
     store: &Store,
-    _listener: TcpListener,
+    listener: TcpListener,
     url: &str,
-    _secrets: &Secrets,
+    secrets: &Secrets,
 ) -> Result<Roles> {
     let config = &app.loaded.config;
     let mut roles = Roles::new();
     let (scheduler_store, settings) = (store.clone(), wiring::scheduler(config));
     roles.spawn("scheduler", |shutdown| async {
         Ok(updraft_scheduler::run(scheduler_store, settings, shutdown).await?)
+    });
+    let (webserver_store, settings) = (store.clone(), wiring::webserver(config, layout, secrets));
+    roles.spawn("webserver", |shutdown| async {
+        Ok(updraft_webserver::serve(listener, webserver_store, settings, shutdown).await?)
     });
     let token = executor_token(layout, store).await?;
     if !flags.no_executor {
