@@ -41,10 +41,20 @@ pub(crate) async fn store(app: &App, url: String, application_name: &str) -> Res
 pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
     let store = connect(app, "updraft scheduler").await?;
     store.check_schema().await?;
+    let files = wiring::dag_processor(app)?;
+    let settings = wiring::scheduler(&app.loaded.config);
     let shutdown = Shutdown::on_signals()?;
-    let scheduler =
-        updraft_scheduler::run(store.clone(), wiring::scheduler(&app.loaded.config), shutdown.orderly.clone());
-    until_forced(&shutdown, app, scheduler).await?;
+    let both = async {
+        let processor = updraft_scheduler::dag_processor::run(store.clone(), files, shutdown.orderly.clone());
+        let scheduler = async {
+            let outcome = updraft_scheduler::run(store.clone(), settings, shutdown.orderly.clone()).await;
+            // Its end by a bug must not leave half a scheduler running.
+            shutdown.orderly.cancel();
+            outcome
+        };
+        tokio::join!(processor, scheduler).1
+    };
+    until_forced(&shutdown, app, both).await?;
     store.close().await;
     Ok(ExitCode::SUCCESS)
 }

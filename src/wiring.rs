@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
 use secrecy::SecretString;
+use updraft_scheduler::dag_processor;
 
 use crate::{
+    cli::App,
     config::Config,
     standalone::{data_dir::Layout, secrets::Secrets},
 };
@@ -17,6 +20,20 @@ pub(crate) fn scheduler(config: &Config) -> updraft_scheduler::Config {
         hostname: hostname(),
         cached_instances: config.scheduler.cached_instances,
     }
+}
+
+/// The DAG processor's configuration.
+pub(crate) fn dag_processor(app: &App) -> Result<dag_processor::Config> {
+    let config = &app.loaded.config;
+    let folder = &config.core.dags_folder;
+    let folder =
+        std::path::absolute(folder).with_context(|| format!("resolving the DAG folder {}", folder.display()))?;
+    let mut settings = dag_processor::Config::new(folder);
+    settings.rescan = config.scheduler.rescan_interval;
+    settings.dags_are_paused_at_creation = config.core.dags_are_paused_at_creation;
+    settings.allowed_env = app.environment.chosen(&config.core.dag_environment);
+    settings.default_timezone = config.core.default_timezone;
+    Ok(settings)
 }
 
 /// The webserver's configuration. Running tasks prove themselves by tokens of a key derived from the one secret of a deployment.

@@ -22,11 +22,11 @@ pub(super) async fn run(app: &App, command: ExecutorsCommand) -> Result<ExitCode
         &[
             ("name", &|node| text(node, "/name")),
             ("state", &|node| text(node, "/state")),
-            ("running", &|node| text(node, "/running")),
+            ("running", &|node| text(node, "/used")),
             ("slots", &|node| text(node, "/slots")),
             ("queues", &|node| node["queues"].as_array().map(|queues| join(queues)).unwrap_or_default()),
             ("runners", &|node| node["runners"].as_array().map(|runners| runners_text(runners)).unwrap_or_default()),
-            ("last poll", &|node| instant(node, "/last_poll_at")),
+            ("last poll", &|node| instant(node, "/last_poll")),
         ],
         "No executor has registered.",
     )?;

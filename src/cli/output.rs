@@ -46,7 +46,8 @@ pub(super) fn list(items: &[Value], output: Output, columns: &[Column<'_>], empt
         }));
     }
     for line in table.lines() {
-        say(format_args!("{}", line.trim_end()))?;
+        // Without borders a cell's padding is all that stands before the first column.
+        say(format_args!("{}", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end())))?;
     }
     Ok(())
 }

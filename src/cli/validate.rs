@@ -14,8 +14,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use updraft_core::{
     diagnostic::{Diagnostic, Severity},
-    yaml::{self, Files, Loaded, Settings},
+    yaml::{self, Loaded},
 };
+use updraft_scheduler::dag_processor::source::{self, FolderFiles};
 
 use super::{
     App,
@@ -63,29 +64,21 @@ struct Checked {
     loaded: Loaded,
 }
 
-/// The files beside a DAG file, below its root.
-struct Folder<'a>(&'a Path);
-
-impl Files for Folder<'_> {
-    fn read(&self, path: &str) -> Option<Vec<u8>> {
-        fs::read(self.0.join(path)).ok()
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        self.0.join(path).is_file()
-    }
-}
-
 /// A folder is its own DAG root. A file's root is the configured DAG folder when the file is in it, else the file's folder.
 fn check(app: &App, path: &Path) -> Result<Vec<Checked>> {
     let metadata = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
     if metadata.is_dir() {
-        let mut files = Vec::new();
-        collect(path, path, &mut files)?;
-        if files.is_empty() {
+        let scan = source::scan(path).with_context(|| format!("reading {}", path.display()))?;
+        if let Some((folder, error)) = scan.unreadable.first_key_value() {
+            bail!("{}: {error}", path.join(folder).display());
+        }
+        let mut checked = Vec::new();
+        for entry in scan.dag_files() {
+            checked.push(read(app, path, path.join(&entry.path))?);
+        }
+        if checked.is_empty() {
             bail!("{} holds no .yaml or .yml file", path.display());
         }
-        let mut checked = files.into_iter().map(|file| read(path, file)).collect::<Result<Vec<_>>>()?;
         // An included file is part of others and no DAG file itself.
         let included: Vec<String> = checked.iter().flat_map(|file| file.loaded.includes.iter().cloned()).collect();
         checked.retain(|file| !included.iter().any(|include| path.join(include) == file.path));
@@ -97,43 +90,28 @@ fn check(app: &App, path: &Path) -> Result<Vec<Checked>> {
         .filter(|folder| absolute.starts_with(folder))
         .or_else(|| absolute.parent().map(Path::to_owned))
         .context("a file has a folder")?;
-    let mut file = read(&root, absolute)?;
+    let mut file = read(app, &root, absolute)?;
     path.clone_into(&mut file.path);
     Ok(vec![file])
 }
 
-/// DAG files below a folder, sorted; hidden folders are left out, as the server leaves them out.
-fn collect(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut entries =
-        entries.collect::<Result<Vec<_>, _>>().with_context(|| format!("reading {}", folder.display()))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if path.is_dir() {
-            collect(root, &path, files)?;
-        } else if relative(root, &path).is_some_and(|name| yaml::is_dag_file(&name)) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn read(root: &Path, path: PathBuf) -> Result<Checked> {
-    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let name = relative(root, &path).with_context(|| format!("{}: the path is not Unicode", path.display()))?;
+/// Compiles one file as the server does.
+fn read(app: &App, root: &Path, path: PathBuf) -> Result<Checked> {
+    let name = path
+        .strip_prefix(root)
+        .ok()
+        .and_then(Path::to_str)
+        .with_context(|| format!("{}: the path is not Unicode", path.display()))?
+        .to_owned();
+    let files = FolderFiles::new(root);
+    let bytes = files.open(&name).with_context(|| format!("reading {}", path.display()))?;
+    let core = &app.loaded.config.core;
     #[expect(clippy::disallowed_methods, reason = "relative start dates are relative to the moment of the check")]
-    let mut settings = Settings::new(chrono::Utc::now());
-    settings.root = Some(root.to_string_lossy().into_owned());
-    let loaded = yaml::load(&name, &bytes, &Folder(root), &settings);
-    Ok(Checked { path, root: root.to_owned(), bytes, loaded })
-}
-
-fn relative(root: &Path, path: &Path) -> Option<String> {
-    path.strip_prefix(root).ok()?.to_str().map(str::to_owned)
+    let now = chrono::Utc::now();
+    let root = std::path::absolute(root).with_context(|| format!("resolving {}", root.display()))?;
+    let settings = source::settings(&root, &app.environment.chosen(&core.dag_environment), core.default_timezone, now);
+    let loaded = yaml::load(&name, &bytes, &files, &settings);
+    Ok(Checked { path, root, bytes, loaded })
 }
 
 /// A dag_id in two files: the first file keeps it, the other gets an error that names both, as on the server.

@@ -159,6 +159,11 @@ async fn start(
     roles.spawn("scheduler", |shutdown| async {
         Ok(updraft_scheduler::run(scheduler_store, settings, shutdown).await?)
     });
+    let (processor_store, files) = (store.clone(), wiring::dag_processor(app)?);
+    roles.spawn("DAG processor", |shutdown| async {
+        updraft_scheduler::dag_processor::run(processor_store, files, shutdown).await;
+        Ok(())
+    });
     let (webserver_store, settings) = (store.clone(), wiring::webserver(config, layout, secrets));
     roles.spawn("webserver", |shutdown| async {
         Ok(updraft_webserver::serve(listener, webserver_store, settings, shutdown).await?)
