@@ -1,10 +1,12 @@
 //! The DAG processor against a real folder and a real Postgres, one look at a time.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use sqlx::Row;
-use updraft_scheduler::dag_processor::{Config, Processor, Report};
-use updraft_store::{Store, bundles, testing::TestDb, versions::DagCache};
+use tokio_util::sync::CancellationToken;
+use updraft_scheduler::dag_processor::{self, Config, Processor, Report};
+use updraft_store::{Store, bundles, testing::TestDb, versions::DagCache, wake::Signal};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -187,6 +189,37 @@ async fn a_broken_file_keeps_its_last_good_version_and_touches_nothing_else() {
     assert_eq!(bench.import_error("a.yml").await, None);
     assert_eq!(bench.text(flags).await.unwrap(), "afalse bfalse");
     assert_eq!(bench.command("a").await, "echo 2");
+}
+
+#[tokio::test]
+async fn a_broken_dag_does_not_take_the_others_of_its_file_down() {
+    let mut bench = Bench::new().await;
+    bench.write("a.yml", BROKEN.to_owned() + &dag("b", "echo 1"));
+    let report = bench.look().await;
+    assert_eq!((report.changed_dags, report.import_errors), (vec!["b".to_owned()], vec!["a.yml".to_owned()]));
+    assert_eq!(bench.text("select has_import_errors::text from dag").await.unwrap(), "false");
+    bench.write("a.yml", BROKEN);
+    bench.look().await;
+    bench.look().await;
+    assert_eq!(bench.dags().await, ["b a.yml v1"], "a file with errors takes no DAG away");
+    assert_eq!(bench.text("select has_import_errors::text from dag").await.unwrap(), "true");
+}
+
+#[tokio::test]
+async fn a_relative_date_is_read_anew_every_day_and_makes_no_version() {
+    let mut bench = Bench::new().await;
+    let relative = |command| dag("a", command).replace("2024-01-01", "2 days");
+    bench.write("a.yml", relative("echo 1"));
+    bench.write("b.yml", dag("b", "echo 1"));
+    bench.look().await;
+    let mut bench = bench.restart().await;
+    assert_eq!(bench.look().await, Report::default());
+    sqlx::query("update dag_file set fingerprint = split_part(fingerprint, '@', 1) || '@2024-01-01' where fingerprint like '%@%'")
+        .execute(bench.store.pool())
+        .await
+        .unwrap();
+    let report = bench.restart().await.look().await;
+    assert_eq!((report.compiled, report.changed_dags.len()), (vec!["a.yml".to_owned()], 0));
 }
 
 #[tokio::test]
@@ -454,4 +487,35 @@ async fn an_id_held_by_another_bundle_is_an_import_error_naming_it() {
     assert_eq!(report.import_errors, ["a2.yml"]);
     assert!(bench.import_error("a2.yml").await.unwrap().contains("a.yml (bundle dags-folder)"));
     assert_eq!(bench.command("a").await, "echo 1");
+}
+
+/// Waits until the folder's processor has written something; `run` rings after each commit.
+async fn rung(bell: &mut tokio::sync::broadcast::Receiver<Signal>) {
+    let rung = async { while bell.recv().await.unwrap() != Signal::Dags {} };
+    tokio::time::timeout(Duration::from_secs(20), rung).await.unwrap();
+}
+
+#[tokio::test]
+async fn run_sees_changes_and_a_standby_takes_over() {
+    let bench = Bench::new().await;
+    drop(bench.processor);
+    let mut config = bench.config.clone();
+    // Nothing but the watch can tell.
+    config.rescan = Duration::from_secs(3600);
+    let mut bell = bench.store.wake().subscribe();
+    let (first, second) = (CancellationToken::new(), CancellationToken::new());
+    let running = tokio::spawn(dag_processor::run(bench.store.clone(), config.clone(), first.clone()));
+    fs::write(bench.folder.path().join("a.yml"), dag("a", "echo 1")).unwrap();
+    rung(&mut bell).await;
+    let standby = tokio::spawn(dag_processor::run(bench.store.clone(), config.clone(), second.clone()));
+    fs::write(bench.folder.path().join("b.yml"), dag("b", "echo 1")).unwrap();
+    rung(&mut bell).await;
+    first.cancel();
+    running.await.unwrap();
+    fs::write(bench.folder.path().join("c.yml"), dag("c", "echo 1")).unwrap();
+    rung(&mut bell).await;
+    second.cancel();
+    standby.await.unwrap();
+    let count: i64 = sqlx::query_scalar("select count(*) from dag").fetch_one(bench.store.pool()).await.unwrap();
+    assert_eq!(count, 3);
 }

@@ -114,8 +114,8 @@ pub async fn lock(
         r#"select d.id as "id!", d.dag_id as "dag_id!", d.bundle_name as "bundle_name!",
                   d.relative_fileloc as "relative_fileloc!", d.is_stale as "is_stale!",
                   v.id as "version_id?", v.version_number as "version_number?", v.hash as "hash?",
-                  exists (select from dag_run r where r.dag_fk = d.id
-                          and (r.state in ('queued', 'running') or r.dag_version_id = v.id)) as "in_use!",
+                  (exists (select from dag_run r where r.dag_fk = d.id and r.state in ('queued', 'running'))
+                   or exists (select from dag_run r where r.dag_fk = d.id and r.dag_version_id = v.id)) as "in_use!",
                   last.data_interval_start as "start?", last.data_interval_end as "end?"
            from dag d
            left join dag_version v on v.id = d.latest_version_id
@@ -185,7 +185,6 @@ pub struct DagWrite<'a> {
     pub owners: &'a str,
     pub timetable_summary: Option<&'a str>,
     pub timetable_description: &'a str,
-    pub has_import_errors: bool,
     /// Seconds.
     pub parse_duration: f64,
     pub version: VersionWrite,
@@ -225,11 +224,11 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
              dag_display_name = $2, description = $3, is_stale = false, bundle_name = $4, relative_fileloc = $5,
              fileloc = $6, owners = $7, tags = $8, timetable_summary = $9, timetable_description = $10,
              max_active_runs = $11, max_active_tasks = $12, max_consecutive_failed_dag_runs = $13,
-             has_import_errors = $14, latest_version_id = $15, last_parsed_time = now(), last_parse_duration = $16,
-             next_dagrun = case when $17 then $18 else next_dagrun end,
-             next_dagrun_data_interval_start = case when $17 then $19 else next_dagrun_data_interval_start end,
-             next_dagrun_data_interval_end = case when $17 then $20 else next_dagrun_data_interval_end end,
-             next_dagrun_create_after = case when $17 then $21 else next_dagrun_create_after end
+             has_import_errors = false, latest_version_id = $14, last_parsed_time = now(), last_parse_duration = $15,
+             next_dagrun = case when $16 then $17 else next_dagrun end,
+             next_dagrun_data_interval_start = case when $16 then $18 else next_dagrun_data_interval_start end,
+             next_dagrun_data_interval_end = case when $16 then $19 else next_dagrun_data_interval_end end,
+             next_dagrun_create_after = case when $16 then $20 else next_dagrun_create_after end
          where id = $1",
         dag_fk,
         dag.dag_display_name,
@@ -244,7 +243,6 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
         clamp(dag.max_active_runs),
         clamp(dag.max_active_tasks),
         clamp(dag.max_consecutive_failed_dag_runs),
-        write.has_import_errors,
         version_id,
         write.parse_duration,
         write.next_dagrun.is_some(),

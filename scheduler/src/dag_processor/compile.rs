@@ -13,7 +13,7 @@ use updraft_core::{
     dag::Dag,
     diagnostic::{Diagnostic, Severity},
     timetable,
-    yaml::{self, Files, Settings},
+    yaml::{self, Files, LoadedDag, Settings},
 };
 
 use super::{
@@ -94,32 +94,19 @@ pub(super) fn compile(root: &Path, path: &str, settings: &Settings, settings_key
         }
     };
     // The loader does not panic; if it ever does, that is one file's problem.
-    match catch_unwind(AssertUnwindSafe(|| yaml::load(path, &bytes, &files, settings))) {
-        Ok(loaded) => {
-            compiled.diagnostics = loaded.diagnostics;
-            compiled.includes = loaded.includes.into_iter().filter(|included| included != path).collect();
-            let mut seen = files.seen.borrow_mut();
-            for dependency in loaded.dependencies {
-                seen.entry(dependency).or_insert(None);
-            }
-            drop(seen);
-            compiled.dags = loaded
-                .dags
-                .into_iter()
-                .map(|loaded| CompiledDag {
-                    line: loaded.line,
-                    hash: loaded.dag.hash(),
-                    owners: owners(&loaded.dag),
-                    timetable_summary: timetable::summary(&loaded.dag.schedule),
-                    timetable_description: timetable::description(&loaded.dag.schedule),
-                    dag: loaded.dag,
-                })
-                .collect();
+    let loaded = catch_unwind(AssertUnwindSafe(|| yaml::load(path, &bytes, &files, settings)));
+    if let Ok(loaded) = loaded {
+        compiled.diagnostics = loaded.diagnostics;
+        compiled.includes = loaded.includes.into_iter().filter(|included| included != path).collect();
+        let mut seen = files.seen.borrow_mut();
+        for dependency in loaded.dependencies {
+            seen.entry(dependency).or_insert(None);
         }
-        Err(_) => {
-            let message = "the file brought the loader down; this is a bug of Updraft, please report it with the file";
-            compiled.diagnostics.push(whole_file("internal_error", message.to_owned(), None));
-        }
+        drop(seen);
+        compiled.dags = loaded.dags.into_iter().map(compiled_dag).collect();
+    } else {
+        let message = "the file brought the loader down; this is a bug of Updraft, please report it with the file";
+        compiled.diagnostics.push(whole_file("internal_error", message.to_owned(), None));
     }
     let mut seen = files.seen.into_inner();
     seen.remove(path);
@@ -132,6 +119,17 @@ pub(super) fn compile(root: &Path, path: &str, settings: &Settings, settings_key
     compiled.source = String::from_utf8_lossy(&bytes).into_owned();
     compiled.duration = started.elapsed();
     compiled
+}
+
+fn compiled_dag(loaded: LoadedDag) -> CompiledDag {
+    CompiledDag {
+        line: loaded.line,
+        hash: loaded.dag.hash(),
+        owners: owners(&loaded.dag),
+        timetable_summary: timetable::summary(&loaded.dag.schedule),
+        timetable_description: timetable::description(&loaded.dag.schedule),
+        dag: loaded.dag,
+    }
 }
 
 /// An error that belongs to no line.

@@ -31,6 +31,8 @@ use watch::Watch;
 const STANDBY: Duration = Duration::from_secs(2);
 /// After a failed pass (the database is away), before the next try; half of it more by chance.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How often bundles that nothing can run from any more are deleted.
+const PRUNE: Duration = Duration::from_hours(1);
 /// A pass that took long is followed by this many times its duration of rest, so that a folder which changes all the time
 /// (somebody writes logs into it) costs a sixth of a core at most.
 const REST: u32 = 5;
@@ -105,6 +107,7 @@ async fn serve(
 ) -> Result<(), updraft_store::StoreError> {
     let Some(mut processor) = Processor::take_over(store.clone(), config.clone()).await? else { return Ok(()) };
     tracing::info!(folder = %config.dags_folder.display(), "processing DAG files");
+    let mut pruned = None;
     loop {
         // Watch before looking, so that no change falls between.
         watch.follow().await;
@@ -112,6 +115,10 @@ async fn serve(
         let report = processor.scan_once().await?;
         if std::mem::replace(failing, false) {
             tracing::info!("DAG files are processed again");
+        }
+        if pruned.is_none_or(|at: Instant| at.elapsed() >= PRUNE) {
+            pruned = Some(started);
+            prune(store).await?;
         }
         let rest = started.elapsed() * REST;
         let wait = report.look_again_in.map_or(config.rescan, |wait| wait.min(config.rescan));
@@ -124,4 +131,14 @@ async fn serve(
             tokio::time::sleep_until(rested).await;
         }
     }
+}
+
+async fn prune(store: &Store) -> Result<(), updraft_store::StoreError> {
+    let mut transaction = store.begin().await?;
+    let count = updraft_store::bundles::prune(&mut transaction).await?;
+    transaction.commit().await.map_err(pass::unknown_outcome)?;
+    if count > 0 {
+        tracing::info!(count, "deleted old bundles");
+    }
+    Ok(())
 }

@@ -145,7 +145,7 @@ impl Processor {
             }
         };
         self.complain_of(&scan);
-        let changed = self.update_index(&scan).await?;
+        let (scan, changed) = self.update_index(scan).await?;
         let mut present = self.present(&scan);
         let vanished = self.owners.values().filter(|file| !present.contains(*file) && !scan.is_unknown(file)).count();
         let suspicious = is_suspicious(vanished, self.owners.len());
@@ -212,15 +212,15 @@ impl Processor {
         paths.filter(|path| !included.contains(path)).map(str::to_owned).collect()
     }
 
-    async fn update_index(&mut self, scan: &Scan) -> Result<BTreeSet<String>, StoreError> {
-        let (mut index, scan, root) = (std::mem::take(&mut self.index), scan.clone(), self.config.dags_folder.clone());
-        let (index, changed) = blocking(move || {
+    async fn update_index(&mut self, scan: Scan) -> Result<(Scan, BTreeSet<String>), StoreError> {
+        let (mut index, root) = (std::mem::take(&mut self.index), self.config.dags_folder.clone());
+        let (index, scan, changed) = blocking(move || {
             let changed = index.update(&root, &scan, SystemTime::now());
-            (index, changed)
+            (index, scan, changed)
         })
         .await?;
         self.index = index;
-        Ok(changed)
+        Ok((scan, changed))
     }
 
     /// Files to compile: new ones, those whose content or dependencies changed, and once a day those with relative dates.

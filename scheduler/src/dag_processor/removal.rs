@@ -42,17 +42,12 @@ impl Missing {
         self.since.retain(|thing, _| still.contains(thing));
         let mut verdict = Verdict::default();
         for thing in missing {
-            let wait = match self.since.get(&thing) {
-                Some(since) => delay.saturating_sub(now - *since),
-                None => {
-                    self.since.insert(thing, now);
-                    verdict.look_again_in = Some(verdict.look_again_in.map_or(delay, |other| other.min(delay)));
-                    continue;
-                }
-            };
-            if wait.is_zero() {
+            let since = self.since.get(&thing);
+            let wait = since.map_or(delay, |since| delay.saturating_sub(now - *since));
+            if since.is_some() && wait.is_zero() {
                 verdict.gone.insert(thing);
             } else {
+                self.since.entry(thing).or_insert(now);
                 verdict.look_again_in = Some(verdict.look_again_in.map_or(wait, |other| other.min(wait)));
             }
         }

@@ -85,7 +85,7 @@ impl Processor {
         }
         written.has_import_error = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         for (dag, row) in ours {
-            let (write, is_new_version) = self.decide(compiled, dag, row, written.has_import_error, now);
+            let (write, is_new_version) = self.decide(compiled, dag, row, now);
             dags::write_dag(&mut transaction, &write).await?;
             written.dag_ids.push(dag.dag.dag_id.to_string());
             if is_new_version {
@@ -134,7 +134,6 @@ impl Processor {
         compiled: &'a Compiled,
         dag: &'a CompiledDag,
         row: Option<&LockedDag>,
-        has_import_errors: bool,
         now: DateTime<Utc>,
     ) -> (DagWrite<'a>, bool) {
         let version = match row.and_then(|row| row.version.as_ref()) {
@@ -157,7 +156,6 @@ impl Processor {
             owners: &dag.owners,
             timetable_summary: dag.timetable_summary.as_deref(),
             timetable_description: &dag.timetable_description,
-            has_import_errors,
             parse_duration: compiled.duration.as_secs_f64(),
             version,
             source: &compiled.source,
