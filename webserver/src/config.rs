@@ -29,6 +29,8 @@ pub struct Config {
     pub page_limit: i64,
     /// Rows of a list at most; more is silently cut (`[api] maximum_page_limit`).
     pub maximum_page_limit: i64,
+    /// Task instances that may run at once in the deployment, as its schedulers have it; for the reasons why a task waits.
+    pub parallelism: u32,
     /// A request other than a long poll or a followed log ends after this long.
     pub request_timeout: Duration,
 }
@@ -53,6 +55,7 @@ impl Config {
             log_limit: logs::DEFAULT_LIMIT,
             page_limit: 50,
             maximum_page_limit: 100,
+            parallelism: 512,
             request_timeout: Duration::from_secs(30),
         }
     }

@@ -101,6 +101,10 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Constraint { constraint, .. } if constraint.ends_with("_key") => Self::NotUnique { constraint },
+            StoreError::Inconsistent(error) => {
+                tracing::error!(error, "a request met a state that its lock should have kept");
+                Self::Unavailable("What was asked about changed meanwhile. Please try again.".to_owned())
+            }
             error if error.is_transient() => {
                 tracing::warn!(%error, "a request could not be answered now");
                 Self::Unavailable("The database is not available at the moment. Please try again.".to_owned())

@@ -15,8 +15,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     api::{
-        dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs, import_errors, monitor,
-        task_instances, tasks, version,
+        change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
+        import_errors, logs, monitor, task_instances, tasks, trigger, version,
     },
     auth::login,
     executor_api, layers,
@@ -25,7 +25,7 @@ use crate::{
         Permission::{self, Public},
         allow,
     },
-    ui_api::executors,
+    ui_api::{executors, why},
     ui_assets,
 };
 
@@ -89,6 +89,9 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         // Runs
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_runs)))
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_run)))
+        .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run)))
+        .routes(allow(app, write(Kind::DagRun), routes!(change_runs::patch_dag_run, change_runs::delete_dag_run)))
+        .routes(allow(app, write(Kind::DagRun), routes!(clear::clear_dag_run)))
         // Task instances
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
@@ -97,13 +100,19 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance_tries)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance_try_details)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance_try_details)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(clear::post_clear_task_instances)))
+        .routes(allow(app, read(Kind::Log), routes!(logs::get_log)))
         // Audit
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs)))
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_log)))
 }
 
 fn ui(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
+    OpenApiRouter::new().routes(allow(app, read(Kind::Executor), routes!(executors::get_executors))).routes(allow(
+        app,
+        read(Kind::TaskInstance),
+        routes!(why::get_why),
+    ))
 }
 
 fn document(app: &App) -> OpenApi {

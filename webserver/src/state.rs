@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{Postgres, Transaction, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
-use updraft_store::{Store, StoreError, versions::DagCache};
+use updraft_store::{Store, StoreError, dispatch::Classes, versions::DagCache};
 
 use crate::{Config, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore};
 
@@ -20,11 +20,13 @@ pub struct Inner {
     pub shutdown: CancellationToken,
     pub(crate) auth: Auth,
     /// Where the logs of attempts are.
-    pub(crate) logs: LogStore,
+    pub logs: LogStore,
     /// `/executor/v1`; its tasks end with `shutdown`.
     pub(crate) executors: ExecutorApi,
     /// Compiled DAGs by version.
     pub(crate) dags: DagCache,
+    /// Dispatch classes met so far.
+    pub(crate) classes: Classes,
 }
 
 impl App {
@@ -38,7 +40,16 @@ impl App {
         let logs = LogStore::open(&config.logs_dir, config.log_limit).map_err(ServeError::Logs)?;
         let settings = config.executors.clone();
         let executors = ExecutorApi::new(store.clone(), settings, logs.clone(), shutdown.clone());
-        Ok(Self(Arc::new(Inner { store, config, shutdown, auth, logs, executors, dags: DagCache::default() })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            config,
+            shutdown,
+            auth,
+            logs,
+            executors,
+            dags: DagCache::default(),
+            classes: Classes::default(),
+        })))
     }
 
     /// A connection for reads.

@@ -153,3 +153,28 @@ pub async fn set_note(
     }
     Ok(())
 }
+
+/// The inside keys of a DAG's runs whose logical date lies in a range, in the order of their locks.
+///
+/// With `also`: that run too, whatever its date. `dag_run_logical_date_key` serves it; called by a clear of several runs.
+pub async fn keys_between(
+    connection: &mut PgConnection,
+    dag_id: &str,
+    start: Option<DateTime<Utc>>,
+    end: Option<DateTime<Utc>>,
+    also: Option<i64>,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select r.id from dag_run r join dag d on d.id = r.dag_fk
+         where d.dag_id = $1
+           and (r.id = $4 or (($2::timestamptz is null or r.logical_date >= $2)
+                              and ($3::timestamptz is null or r.logical_date <= $3)))
+         order by r.id",
+        dag_id,
+        start,
+        end,
+        also
+    )
+    .fetch_all(connection)
+    .await?)
+}

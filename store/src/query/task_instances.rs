@@ -205,3 +205,69 @@ pub async fn tries(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Ve
     }
     Ok(rows)
 }
+
+/// The unmapped instances of some tasks of one run, in the order of their ids.
+pub async fn of_tasks(
+    connection: &mut PgConnection,
+    dag_run_key: i64,
+    task_ids: &[String],
+) -> Result<Vec<TiRow>, StoreError> {
+    if task_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.equals("t.dag_run_id", Some(dag_run_key));
+    sql.any_of("t.task_id", task_ids);
+    let all = Page { limit: i64::MAX, offset: 0, order: Vec::new() };
+    sql.fetch_page(connection, &all, &["t.task_id", "t.map_index"]).await
+}
+
+/// What the log of a try consists of.
+#[derive(Clone, Debug)]
+pub struct TryLog {
+    /// Attempts that sent something under this try's number and are over: re-dispatched or fenced ones.
+    pub earlier: Vec<Uuid>,
+    /// The try's own attempt.
+    pub attempt_id: Uuid,
+    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs).
+    pub ended: bool,
+}
+
+/// Where the log of a try is, by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
+pub async fn try_log(
+    connection: &mut PgConnection,
+    path: TiPath<'_>,
+    try_number: i32,
+) -> Result<Option<TryLog>, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        with tries as (
+            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.state = 'none' as undecided
+            from task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
+            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
+            union all
+            select t.dag_run_id, t.attempt_id, t.state, t.end_date, false
+            from task_instance_history t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
+            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
+        ), this as (
+            select * from tries order by undecided, end_date desc nulls first limit 1
+        )
+        select this.attempt_id as "attempt_id!",
+               coalesce(this.end_date < clock_timestamp() - interval '3 seconds', false)
+                   and this.state not in ('scheduled', 'queued', 'running', 'restarting') as "ended!",
+               array(select l.attempt_id from attempt_log l
+                     where l.dag_run_id = this.dag_run_id and l.task_id = $3 and l.map_index = $4 and l.try_number = $5
+                       and l.attempt_id <> this.attempt_id
+                     order by l.attempt_id) as "earlier!"
+        from this
+        "#,
+        path.dag_id,
+        path.run_id,
+        path.task_id,
+        path.map_index,
+        try_number
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| TryLog { earlier: row.earlier, attempt_id: row.attempt_id, ended: row.ended }))
+}

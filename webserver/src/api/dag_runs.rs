@@ -34,8 +34,6 @@ pub(crate) struct RunsQuery {
 
 impl FromQuery for RunsQuery {
     fn read(query: &mut Query) -> Self {
-        // `none` is accepted and names no run: a run always has a state.
-        let states: Vec<&str> = run_states().into_iter().chain(["none"]).collect();
         let run_types: Vec<&str> = DagRunType::ALL.iter().map(|kind| kind.as_str()).collect();
         Self {
             page: query.page(dag_runs::ORDER_BY, &["id"]),
@@ -50,8 +48,9 @@ impl FromQuery for RunsQuery {
                 end_date: query.times("end_date"),
                 updated_at: query.times("updated_at"),
                 duration: query.floats("duration"),
-                run_type: query.words("run_type", &run_types),
-                state: query.words("state", &states),
+                run_type: query.words("run_type", &run_types, &[]),
+                // `none` names no run: a run always has a state.
+                state: query.words("state", &run_states(), &["none"]),
                 dag_version: query.small_ints("dag_version"),
                 bundle_version: query.text("bundle_version"),
                 conf_contains: query.text("conf_contains"),
@@ -169,7 +168,7 @@ pub(crate) async fn get_dag_run(
     Ok(Json(row.ok_or_else(|| run_not_found(&path))?.into()))
 }
 
-pub(super) fn run_not_found(path: &RunPath) -> ApiError {
+pub(crate) fn run_not_found(path: &RunPath) -> ApiError {
     let RunPath { dag_id, dag_run_id } = path;
     ApiError::not_found(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` was not found"))
 }

@@ -7,10 +7,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use updraft_core::{
-    dag::{Dag, Schedule},
-    state::DagRunState,
-};
+use updraft_core::{dag::Dag, state::DagRunState, timetable::is_periodic};
 use updraft_store::{
     audit,
     query::{
@@ -55,7 +52,7 @@ impl FromQuery for DagsQuery {
                 last_dag_run_state: query
                     .word::<DagRunState>("last_dag_run_state", &run_states())
                     .map(|state| state.as_str().to_owned()),
-                dag_run_state: query.words("dag_run_state", &run_states()),
+                dag_run_state: query.words("dag_run_state", &run_states(), &[]),
                 dag_run_start_date: query.times("dag_run_start_date"),
                 dag_run_end_date: query.times("dag_run_end_date"),
             },
@@ -166,18 +163,6 @@ pub(crate) struct DAGTagCollectionResponse {
     total_entries: i64,
 }
 
-/// Runs come at times of their own (`Timetable.periodic`).
-fn is_periodic(dag: &Dag) -> bool {
-    match dag.schedule {
-        Schedule::None | Schedule::Once | Schedule::Continuous | Schedule::Assets { .. } => false,
-        Schedule::Cron { .. }
-        | Schedule::CronInterval { .. }
-        | Schedule::Delta { .. }
-        | Schedule::DeltaInterval { .. }
-        | Schedule::Events { .. } => true,
-    }
-}
-
 fn has_task_concurrency_limits(dag: &Dag) -> bool {
     dag.tasks.iter().any(|task| task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some())
 }
@@ -190,7 +175,7 @@ impl DAGResponse {
             dag_id: row.dag_id.clone(),
             dag_display_name: row.dag_display_name.clone(),
         });
-        let periodic = dag.is_some_and(is_periodic);
+        let periodic = dag.is_some_and(|dag| is_periodic(&dag.schedule));
         let file = json!({"bundle_name": row.bundle_name, "relative_fileloc": row.relative_fileloc});
         Self {
             tags: tags.collect(),

@@ -1,5 +1,7 @@
 //! `/api/v2`, one module per screen: query, body, response, handler, from top to bottom.
 
+pub(crate) mod change_runs;
+pub(crate) mod clear;
 pub(crate) mod dag_details;
 pub(crate) mod dag_runs;
 pub(crate) mod dag_sources;
@@ -8,10 +10,12 @@ pub(crate) mod dag_versions;
 pub(crate) mod dags;
 pub(crate) mod event_logs;
 pub(crate) mod import_errors;
+pub(crate) mod logs;
 pub(crate) mod monitor;
 pub(crate) mod params;
 pub(crate) mod task_instances;
 pub(crate) mod tasks;
+pub(crate) mod trigger;
 pub(crate) mod version;
 
 use chrono::{DateTime, Utc};

@@ -60,7 +60,7 @@ pub(crate) struct MappedTryPath {
 }
 
 impl TaskPath {
-    pub(super) fn key(&self, map_index: i32) -> TiPath<'_> {
+    pub(crate) fn key(&self, map_index: i32) -> TiPath<'_> {
         TiPath { dag_id: &self.dag_id, run_id: &self.dag_run_id, task_id: &self.task_id, map_index }
     }
 }
@@ -119,9 +119,8 @@ impl FromQuery for TisQuery {
 
 /// `none` and `no_status` name the instances without a state.
 fn states(query: &mut Query) -> Vec<String> {
-    let words = TaskInstanceState::ALL.iter().map(|state| state.as_str());
-    let valid: Vec<&str> = words.chain(["no_status"]).collect();
-    let given = query.words("state", &valid);
+    let valid: Vec<&str> = TaskInstanceState::ALL.iter().filter_map(|state| state.api()).collect();
+    let given = query.words("state", &valid, &["none", "no_status"]);
     given.into_iter().map(|word| if word == "no_status" { "none".to_owned() } else { word }).collect()
 }
 
@@ -198,11 +197,25 @@ pub(crate) struct TaskInstanceHistoryResponse {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TaskInstanceCollectionResponse {
-    pub(super) task_instances: Vec<TaskInstanceResponse>,
-    pub(super) total_entries: Option<i64>,
-    pub(super) total_entries_limit: Option<i64>,
-    pub(super) next_cursor: Option<String>,
-    pub(super) previous_cursor: Option<String>,
+    task_instances: Vec<TaskInstanceResponse>,
+    total_entries: Option<i64>,
+    total_entries_limit: Option<i64>,
+    next_cursor: Option<String>,
+    previous_cursor: Option<String>,
+}
+
+impl TaskInstanceCollectionResponse {
+    /// One page of `total_entries`.
+    fn page(task_instances: Vec<TaskInstanceResponse>, total_entries: i64) -> Self {
+        let total_entries = Some(total_entries);
+        Self { task_instances, total_entries, total_entries_limit: None, next_cursor: None, previous_cursor: None }
+    }
+
+    /// All there are.
+    pub(super) fn complete(task_instances: Vec<TaskInstanceResponse>) -> Self {
+        let total = task_instances.len() as i64;
+        Self::page(task_instances, total)
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -357,13 +370,8 @@ pub(crate) async fn get_task_instances(
             _ => {}
         }
     }
-    Ok(Json(TaskInstanceCollectionResponse {
-        task_instances: respond(&app, &mut connection, found.rows, TaskInstanceResponse::new).await?,
-        total_entries: Some(found.total),
-        total_entries_limit: None,
-        next_cursor: None,
-        previous_cursor: None,
-    }))
+    let task_instances = respond(&app, &mut connection, found.rows, TaskInstanceResponse::new).await?;
+    Ok(Json(TaskInstanceCollectionResponse::page(task_instances, found.total)))
 }
 
 /// One task instance that is not mapped.
@@ -479,7 +487,7 @@ async fn one_try(app: &App, key: TiPath<'_>, number: i32) -> Result<Json<TaskIns
     Ok(Json(found.remove(0)))
 }
 
-pub(super) fn ti_not_found(key: TiPath<'_>) -> ApiError {
+pub(crate) fn ti_not_found(key: TiPath<'_>) -> ApiError {
     let TiPath { dag_id, run_id, task_id, map_index } = key;
     ApiError::not_found(if map_index < 0 {
         format!("The Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}` and task_id: `{task_id}` was not found")

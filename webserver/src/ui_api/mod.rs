@@ -1,3 +1,4 @@
 //! `/ui`: what the dashboard needs beyond Airflow's API. Ours to change with the dashboard.
 
 pub(crate) mod executors;
+pub(crate) mod why;

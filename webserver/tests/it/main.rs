@@ -3,5 +3,7 @@
 mod auth;
 mod contract;
 mod errors;
+mod logs;
+mod mutations;
 mod reads;
 mod support;

@@ -60,6 +60,16 @@ from (values (2, 'extract', '10000000-0000-4000-8000-000000000002', 'success', 2
          failure_reason, exit_code)
 join dag_run run on run.tag = ti.run;
 
+insert into task_instance (dag_run_id, task_id, attempt_id, operator, pool, queue, max_tries)
+select id, 'done', '10000000-0000-4000-8000-000000000007', 'airflow.providers.standard.operators.empty.EmptyOperator',
+       'default_pool', 'default', 1
+from dag_run where tag = 3;
+insert into attempt (attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight, run_order,
+                     pool, pool_slots, executor_id, placed_at, handed_at, started_at)
+select ti.attempt_id, ti.dag_run_id, ti.task_id, ti.map_index, ti.try_number, run.dag_fk, 1, 1, run.run_after, ti.pool, 1,
+       1, ti.start_date, ti.start_date, ti.start_date
+from task_instance ti join dag_run run on run.id = ti.dag_run_id where ti.state = 'running';
+
 insert into task_instance_history (dag_run_id, task_id, map_index, try_number, attempt_id, state, max_tries, start_date,
                                    end_date, hostname, operator, pool, pool_slots, queue, priority_weight, failure_class,
                                    failure_reason, exit_code)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use updraft_store::{Store, testing::TestDb};
-use updraft_webserver::{App, Config};
+use updraft_webserver::{App, Config, logs::LogStore};
 
 /// The admin's password.
 pub const PASSWORD: &str = "correct horse";
@@ -20,7 +20,8 @@ pub struct TestServer {
     pub app: App,
     router: Router,
     token: String,
-    _logs: tempfile::TempDir,
+    logs: LogStore,
+    _folder: tempfile::TempDir,
     _db: TestDb,
 }
 
@@ -46,16 +47,17 @@ impl TestServer {
     pub async fn empty() -> Self {
         let db = TestDb::new().await;
         let store = db.store().await;
-        let logs = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let config = Config::new(
             "a secret for tests".to_owned().into(),
             PASSWORD.to_owned().into(),
             "another secret".to_owned().into(),
-            logs.path().to_owned(),
+            folder.path().to_owned(),
         );
         let app = App::new(store.clone(), config, CancellationToken::new()).await.unwrap();
+        let logs = app.logs.clone();
         let router = updraft_webserver::router(&app);
-        let mut server = Self { store, app, router, token: String::new(), _logs: logs, _db: db };
+        let mut server = Self { store, app, router, token: String::new(), logs, _folder: folder, _db: db };
         let body = json!({"username": "admin", "password": PASSWORD});
         let answer = server.send(server.request(Method::POST, "/auth/token", Some(&body))).await;
         server.token = answer.json()["access_token"].as_str().expect("a token").to_owned();
@@ -67,6 +69,11 @@ impl TestServer {
         let server = Self::empty().await;
         sqlx::raw_sql(include_str!("seed.sql")).execute(server.store.pool()).await.unwrap();
         server
+    }
+
+    /// The log store that nodes write to.
+    pub fn logs(&self) -> &LogStore {
+        &self.logs
     }
 
     /// An authenticated request.

@@ -137,14 +137,17 @@ impl Body {
     }
 
     pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {
-        let read = self.typed(name, |value, place| match value {
+        self.optional_flag(name).unwrap_or(default)
+    }
+
+    pub(crate) fn optional_flag(&mut self, name: &str) -> Option<bool> {
+        self.typed(name, |value, place| match value {
             Value::Bool(flag) => Ok(flag),
             Value::String(text) => parse_bool(&text, place),
             Value::Number(number) if number.as_i64() == Some(0) => Ok(false),
             Value::Number(number) if number.as_i64() == Some(1) => Ok(true),
             _ => Err(place.error("bool_type", "Input should be a valid boolean")),
-        });
-        read.unwrap_or(default)
+        })
     }
 
     pub(crate) fn required_flag(&mut self, name: &str) -> bool {
@@ -187,10 +190,7 @@ impl Body {
             return None;
         };
         if items.is_empty() {
-            let place = Place::new("body", name, value.clone());
-            let ctx = json!({"field_type": "List", "min_length": 1, "actual_length": 0});
-            let msg = "List should have at least 1 item after validation, not 0";
-            self.errors.push(place.error_with("too_short", msg, ctx));
+            self.refuse_whole(&format!("{name} list should have at least 1 element."));
             return None;
         }
         let mut ids = Vec::with_capacity(items.len());

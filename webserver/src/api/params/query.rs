@@ -186,9 +186,10 @@ impl Query {
     }
 
     /// Words of a closed list, each possibly several times; Airflow answers a wrong one with a text.
-    pub(crate) fn words(&mut self, name: &str, valid: &[&str]) -> Vec<String> {
+    /// `silent` words are accepted and not advertised.
+    pub(crate) fn words(&mut self, name: &str, valid: &[&str], silent: &[&str]) -> Vec<String> {
         let words = self.texts(name);
-        if words.iter().any(|word| !valid.contains(&word.as_str())) {
+        if words.iter().any(|word| !valid.contains(&word.as_str()) && !silent.contains(&word.as_str())) {
             let text = format!("Invalid value for {name}. Valid values are {}", valid.join(", "));
             self.refuse(ApiError::InvalidText(text));
         }

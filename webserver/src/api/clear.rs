@@ -1,0 +1,335 @@
+//! `POST /dags/{dag_id}/clearTaskInstances` and `POST …/dagRuns/{dag_run_id}/clear`: run again.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::{Postgres, Transaction};
+use updraft_core::plan::Selection;
+use updraft_store::{
+    audit,
+    query::{
+        dag_runs::{self, RunRow},
+        dags,
+        task_instances::{self, TiRow},
+    },
+    runs::{self, ClearRequest, Mutated, Outcome},
+};
+use utoipa::ToSchema;
+
+use super::{
+    change_runs::entry,
+    dag_not_found,
+    dag_runs::{DAGRunResponse, RunPath, run_not_found},
+    dag_versions::DagPath,
+    params::{Body, FromBody, JsonBody, PathParams},
+    task_instances::{TaskInstanceCollectionResponse, TaskInstanceResponse, respond},
+    trigger::NOTE_LENGTH,
+};
+use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
+
+/// Which task instances to clear. By default only says which those are.
+#[derive(Debug, ToSchema)]
+pub(crate) struct ClearTaskInstancesBody {
+    dry_run: bool,
+    /// Runs from this logical date on; not with `dag_run_id`.
+    #[schema(value_type = Option<Timestamp>)]
+    start_date: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<Timestamp>)]
+    end_date: Option<DateTime<Utc>>,
+    only_failed: bool,
+    only_running: bool,
+    reset_dag_runs: bool,
+    /// Task ids, each alone or with a map index.
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
+    task_ids: Option<Vec<(String, Option<i32>)>>,
+    dag_run_id: Option<String>,
+    include_upstream: bool,
+    include_downstream: bool,
+    include_future: bool,
+    include_past: bool,
+    run_on_latest_version: Option<bool>,
+    prevent_running_task: bool,
+    note: Option<String>,
+}
+
+impl FromBody for ClearTaskInstancesBody {
+    fn read(body: &mut Body) -> Self {
+        let read = Self {
+            dry_run: body.flag("dry_run", true),
+            start_date: body.time("start_date", false),
+            end_date: body.time("end_date", false),
+            only_failed: body.flag("only_failed", true),
+            only_running: body.flag("only_running", false),
+            reset_dag_runs: body.flag("reset_dag_runs", true),
+            task_ids: body.task_ids("task_ids"),
+            dag_run_id: body.text("dag_run_id"),
+            include_upstream: body.flag("include_upstream", false),
+            include_downstream: body.flag("include_downstream", false),
+            include_future: body.flag("include_future", false),
+            include_past: body.flag("include_past", false),
+            run_on_latest_version: body.optional_flag("run_on_latest_version"),
+            prevent_running_task: body.flag("prevent_running_task", false),
+            note: body.short_text("note", NOTE_LENGTH),
+        };
+        if read.start_date.zip(read.end_date).is_some_and(|(start, end)| start > end) {
+            body.refuse_whole("end_date is sooner than start_date");
+        }
+        if read.dag_run_id.is_some() && (read.start_date.is_some() || read.end_date.is_some()) {
+            body.refuse_whole("Exactly one of dag_run_id or (start_date and end_date) must be provided");
+        }
+        if (read.include_past || read.include_future) && read.dag_run_id.is_none() {
+            body.refuse_whole("dag_run_id is required when include_past or include_future is set");
+        }
+        read
+    }
+}
+
+impl ClearTaskInstancesBody {
+    fn selection(&self) -> Selection {
+        Selection {
+            // An index other than that of an unmapped task selects nothing in a DAG without mapped tasks.
+            task_ids: self.task_ids.as_ref().map(|ids| {
+                let unmapped = ids.iter().filter(|(_, index)| index.is_none_or(|index| index < 0));
+                unmapped.map(|(id, _)| id.clone()).collect()
+            }),
+            include_upstream: self.include_upstream,
+            include_downstream: self.include_downstream,
+            only_failed: self.only_failed,
+            only_running: self.only_running,
+        }
+    }
+}
+
+/// How to clear a whole run. By default only says what that would be.
+#[derive(Debug, ToSchema)]
+pub(crate) struct DAGRunClearBody {
+    dry_run: bool,
+    only_failed: bool,
+    only_new: bool,
+    run_on_latest_version: Option<bool>,
+    note: Option<String>,
+}
+
+impl FromBody for DAGRunClearBody {
+    fn read(body: &mut Body) -> Self {
+        let read = Self {
+            dry_run: body.flag("dry_run", true),
+            only_failed: body.flag("only_failed", false),
+            only_new: body.flag("only_new", false),
+            run_on_latest_version: body.optional_flag("run_on_latest_version"),
+            note: body.short_text("note", NOTE_LENGTH),
+        };
+        if read.only_failed && read.only_new {
+            body.refuse_whole("only_failed and only_new are mutually exclusive");
+        }
+        read
+    }
+}
+
+/// What a dry run of a run's clear would touch.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ClearTaskInstanceCollectionResponse {
+    task_instances: Vec<TaskInstanceResponse>,
+    total_entries: i64,
+}
+
+/// Clear task instances of one run or of several.
+#[utoipa::path(post, path = "/dags/{dag_id}/clearTaskInstances", tag = "Task Instance", params(DagPath),
+    request_body = ClearTaskInstancesBody,
+    responses((status = 200, body = TaskInstanceCollectionResponse), (status = 400), (status = 404), (status = 409)))]
+pub(crate) async fn post_clear_task_instances(
+    State(app): State<App>,
+    principal: Principal,
+    PathParams(DagPath { dag_id }): PathParams<DagPath>,
+    JsonBody(body): JsonBody<ClearTaskInstancesBody>,
+) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
+    if body.note.as_deref().is_some_and(|note| !note.is_empty()) {
+        return Err(ApiError::BadRequest("Notes on task instances are not supported".to_owned()));
+    }
+    let mut transaction = app.store.begin().await?;
+    let keys = runs_of(&mut transaction, &dag_id, &body).await?;
+    let mut clear = Clear {
+        app: &app,
+        principal: &principal,
+        selection: body.selection(),
+        reset_dag_run: body.reset_dag_runs,
+        dry_run: body.dry_run,
+        prevent_running_task: body.prevent_running_task,
+        run_on_latest_version: body.run_on_latest_version.unwrap_or(false),
+        outcomes: Vec::new(),
+    };
+    let mut rows = Vec::new();
+    for key in keys {
+        rows.extend(clear.run(&mut transaction, key).await?);
+    }
+    let task_instances = respond(&app, &mut transaction, rows, TaskInstanceResponse::new).await?;
+    if !body.dry_run {
+        let extra = json!({
+            "dag_run_id": body.dag_run_id, "start_date": body.start_date, "end_date": body.end_date,
+            "task_ids": body.task_ids, "only_failed": body.only_failed, "only_running": body.only_running,
+            "include_upstream": body.include_upstream, "include_downstream": body.include_downstream,
+            "include_past": body.include_past, "include_future": body.include_future,
+            "reset_dag_runs": body.reset_dag_runs, "cleared": task_instances.len(),
+        });
+        let entry = audit::Entry {
+            event: "post_clear_task_instances",
+            owner: Some(&principal.name),
+            dag_id: Some(&dag_id),
+            run_id: body.dag_run_id.as_deref(),
+            extra: Some(extra),
+            ..audit::Entry::default()
+        };
+        audit::write(&mut transaction, &entry).await?;
+    }
+    clear.finish(transaction).await?;
+    Ok(Json(TaskInstanceCollectionResponse::complete(task_instances)))
+}
+
+/// Clear a run.
+#[utoipa::path(post, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/clear", tag = "DagRun", params(RunPath),
+    request_body = DAGRunClearBody,
+    responses((status = 200, body = DAGRunResponse), (status = 400), (status = 404)))]
+pub(crate) async fn clear_dag_run(
+    State(app): State<App>,
+    principal: Principal,
+    PathParams(path): PathParams<RunPath>,
+    JsonBody(body): JsonBody<DAGRunClearBody>,
+) -> Result<Response, ApiError> {
+    if body.only_new {
+        return Err(ApiError::BadRequest(
+            "only_new is not supported: a run gets new tasks when it is cleared".to_owned(),
+        ));
+    }
+    let mut transaction = app.store.begin().await?;
+    let run = dag_runs::get(&mut transaction, &path.dag_id, &path.dag_run_id).await?;
+    let run = run.ok_or_else(|| run_not_found(&path))?;
+    let mut clear = Clear {
+        app: &app,
+        principal: &principal,
+        selection: Selection { only_failed: body.only_failed, ..Selection::default() },
+        reset_dag_run: true,
+        dry_run: body.dry_run,
+        prevent_running_task: false,
+        run_on_latest_version: body.run_on_latest_version.unwrap_or(false),
+        outcomes: Vec::new(),
+    };
+    let rows = clear.run(&mut transaction, run.id).await?;
+    if body.dry_run {
+        let task_instances = respond(&app, &mut transaction, rows, TaskInstanceResponse::new).await?;
+        let total_entries = task_instances.len() as i64;
+        return Ok(Json(ClearTaskInstanceCollectionResponse { task_instances, total_entries }).into_response());
+    }
+    if let Some(note) = &body.note {
+        dag_runs::set_note(&mut transaction, run.id, note, &principal.name).await?;
+    }
+    let extra = json!({"only_failed": body.only_failed, "note": body.note});
+    audit::write(&mut transaction, &entry("clear_dag_run", &principal, &run, extra)).await?;
+    let run = dag_runs::get_by_key(&mut transaction, run.id).await?.ok_or_else(|| run_not_found(&path))?;
+    clear.finish(transaction).await?;
+    Ok(Json(DAGRunResponse::from(run)).into_response())
+}
+
+/// The keys of the runs that a body means, in the order of their locks.
+async fn runs_of(
+    transaction: &mut Transaction<'static, Postgres>,
+    dag_id: &str,
+    body: &ClearTaskInstancesBody,
+) -> Result<Vec<i64>, ApiError> {
+    if !dags::exists(transaction, dag_id).await? {
+        return Err(dag_not_found(dag_id));
+    }
+    let Some(run_id) = &body.dag_run_id else {
+        return Ok(dag_runs::keys_between(transaction, dag_id, body.start_date, body.end_date, None).await?);
+    };
+    let path = RunPath { dag_id: dag_id.to_owned(), dag_run_id: run_id.clone() };
+    let run: RunRow = dag_runs::get(transaction, dag_id, run_id).await?.ok_or_else(|| run_not_found(&path))?;
+    if !body.include_past && !body.include_future {
+        return Ok(vec![run.id]);
+    }
+    let date = run.logical_date.ok_or_else(|| {
+        let text = "Cannot use include_past or include_future with a DAG run that has no logical_date";
+        ApiError::BadRequest(text.to_owned())
+    })?;
+    let start = (!body.include_past).then_some(date);
+    let end = (!body.include_future).then_some(date);
+    Ok(dag_runs::keys_between(transaction, dag_id, start, end, Some(run.id)).await?)
+}
+
+/// One request's clear over its runs.
+struct Clear<'a> {
+    app: &'a App,
+    principal: &'a Principal,
+    selection: Selection,
+    reset_dag_run: bool,
+    dry_run: bool,
+    prevent_running_task: bool,
+    run_on_latest_version: bool,
+    outcomes: Vec<Outcome>,
+}
+
+impl Clear<'_> {
+    /// Clears one run and returns its instances as they are now; in a dry run, those that would be cleared.
+    async fn run(
+        &mut self,
+        transaction: &mut Transaction<'static, Postgres>,
+        key: i64,
+    ) -> Result<Vec<TiRow>, ApiError> {
+        if self.prevent_running_task {
+            let rows = self.clear(transaction, key, true).await?;
+            if let Some(running) = rows.iter().find(|row| row.state == "running") {
+                let TiRow { dag_id, run_id, task_id, .. } = running;
+                return Err(ApiError::Conflict(format!(
+                    "Task instance {dag_id}.{task_id} of run {run_id} is running; it was not cleared"
+                )));
+            }
+        }
+        self.clear(transaction, key, self.dry_run).await
+    }
+
+    async fn clear(
+        &mut self,
+        transaction: &mut Transaction<'static, Postgres>,
+        key: i64,
+        dry_run: bool,
+    ) -> Result<Vec<TiRow>, ApiError> {
+        let request = ClearRequest {
+            dag_run_id: key,
+            selection: self.selection.clone(),
+            reset_dag_run: self.reset_dag_run,
+            dry_run,
+            by: &self.principal.name,
+        };
+        match runs::clear(transaction, &self.app.classes, &self.app.dags, &request).await? {
+            // Deleted since it was looked up: nothing to clear.
+            Mutated::NoRun => Ok(Vec::new()),
+            Mutated::Done(outcome) => {
+                let tasks: Vec<String> = outcome.tasks.iter().map(ToString::to_string).collect();
+                self.outcomes.push(outcome);
+                let rows = task_instances::of_tasks(transaction, key, &tasks).await?;
+                // A folder's runs follow the latest version anyway; those of a commit stay there.
+                if self.run_on_latest_version && rows.iter().any(|row| row.version_bundle_version.is_some()) {
+                    let text = "run_on_latest_version is not supported for runs that are pinned to a bundle version";
+                    return Err(ApiError::BadRequest(text.to_owned()));
+                }
+                Ok(rows)
+            }
+        }
+    }
+
+    async fn finish(self, transaction: Transaction<'static, Postgres>) -> Result<(), ApiError> {
+        if self.dry_run {
+            // Only locks were taken; dropping the transaction gives them back.
+            return Ok(());
+        }
+        self.app.commit(transaction).await?;
+        for outcome in &self.outcomes {
+            outcome.ring(&self.app.store);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! `GET …/taskInstances/{task_id}/logs/{try_number}`: the log of a try, whole or followed by its token.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use tokio::{sync::broadcast, time::timeout};
+use updraft_protocol::LogLine;
+use updraft_store::query::task_instances::{self, TiPath, TryLog};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::params::{FromQuery, PathParams, Query, QueryParams};
+use crate::{
+    App,
+    error::ApiError,
+    logs::{LogKey, LogStore},
+};
+
+/// Bytes of log behind one answer, without and with `full_content`.
+const PART: usize = 1 << 20;
+const FULL: usize = 32 << 20;
+/// How long a followed log is held at most while nothing is new, seconds; must stay below the clients' read timeouts.
+const LONGEST_WAIT: i64 = 20;
+/// Replicas are not told of each other's writes: look again this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+const CONTINUATION: HeaderName = HeaderName::from_static("airflow-continuation-token");
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct LogPath {
+    dag_id: String,
+    dag_run_id: String,
+    task_id: String,
+    try_number: i32,
+}
+
+pub(crate) struct LogQuery {
+    full_content: bool,
+    map_index: i32,
+    token: Option<String>,
+    /// Ours: seconds to wait for something new, at most 20; for followers.
+    wait: Duration,
+}
+
+impl FromQuery for LogQuery {
+    fn read(query: &mut Query) -> Self {
+        let wait = query.int("wait").unwrap_or(0).clamp(0, LONGEST_WAIT);
+        Self {
+            full_content: query.flag("full_content").unwrap_or(false),
+            map_index: query.small_int("map_index").unwrap_or(-1),
+            token: query.text("token"),
+            wait: Duration::from_secs(wait as u64),
+        }
+    }
+}
+
+/// One line.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StructuredLogMessage {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    timestamp: String,
+    event: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    level: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    logger: String,
+}
+
+impl From<LogLine> for StructuredLogMessage {
+    fn from(line: LogLine) -> Self {
+        Self { timestamp: line.timestamp, event: line.event, level: line.level, logger: line.logger }
+    }
+}
+
+/// Lines, and the token that continues behind them; null once the try is over and all was read.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TaskInstancesLogResponse {
+    content: Vec<StructuredLogMessage>,
+    continuation_token: Option<String>,
+}
+
+/// The log of a try.
+#[utoipa::path(get,
+    path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}",
+    tag = "Task Instance", params(LogPath, QueryParams<LogQuery>),
+    responses((status = 200, body = TaskInstancesLogResponse), (status = 400), (status = 404)))]
+pub(crate) async fn get_log(
+    State(app): State<App>,
+    PathParams(path): PathParams<LogPath>,
+    QueryParams(query): QueryParams<LogQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let format = Format::of(&headers);
+    let reader = Reader { app: &app, path: &path, map_index: query.map_index };
+    let at = match &query.token {
+        Some(token) => Some(reader.open(token)?),
+        None => None,
+    };
+    let most = if query.full_content || format != Format::Json { FULL } else { PART };
+    // Subscribed before the first look: what comes between is not missed.
+    let mut grew = app.logs.subscribe();
+    let deadline = tokio::time::Instant::now() + query.wait;
+    let read = loop {
+        let read = reader.read(at, most).await?;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if !read.lines.is_empty() || read.next.is_none() || left.is_zero() || app.shutdown.is_cancelled() {
+            break read;
+        }
+        wait(&mut grew, read.attempt_id, left.min(LOOK_AGAIN), &app).await;
+    };
+    let token = read.next.map(|at| reader.seal(at));
+    Ok(match format {
+        Format::Json => {
+            let content = read.lines.into_iter().map(Into::into).collect();
+            Json(TaskInstancesLogResponse { content, continuation_token: token }).into_response()
+        }
+        Format::Ndjson => continued(token, "application/x-ndjson", ndjson(read.lines)?),
+        Format::Text => continued(token, "text/plain; charset=utf-8", text(&read.lines)),
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Ndjson,
+    Text,
+}
+
+impl Format {
+    fn of(headers: &HeaderMap) -> Self {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+        if accept.contains("application/json") {
+            Self::Json
+        } else if accept.contains("application/x-ndjson") {
+            Self::Ndjson
+        } else if accept.contains("text/plain") {
+            Self::Text
+        } else {
+            Self::Json
+        }
+    }
+}
+
+fn continued(token: Option<String>, content_type: &'static str, body: String) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response();
+    if let Some(token) = token.and_then(|token| HeaderValue::try_from(token).ok()) {
+        response.headers_mut().insert(CONTINUATION, token);
+    }
+    response
+}
+
+fn ndjson(lines: Vec<LogLine>) -> Result<String, ApiError> {
+    let mut text = String::new();
+    for line in lines {
+        text += &serde_json::to_string(&StructuredLogMessage::from(line)).map_err(ApiError::internal)?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn text(lines: &[LogLine]) -> String {
+    let mut text = String::new();
+    for LogLine { timestamp, event, .. } in lines {
+        text += &if timestamp.is_empty() { format!("{event}\n") } else { format!("[{timestamp}] {event}\n") };
+    }
+    text
+}
+
+/// Waits until the log of an attempt grew on this webserver, at most for `longest`.
+async fn wait(grew: &mut broadcast::Receiver<Uuid>, attempt_id: Uuid, longest: Duration, app: &App) {
+    let news = async {
+        loop {
+            match grew.recv().await {
+                Ok(attempt) if attempt != attempt_id => {}
+                // A receiver that lagged looks at its log.
+                _ => break,
+            }
+        }
+    };
+    tokio::select! {
+        // Either way the caller looks again.
+        _ = timeout(longest, news) => {}
+        () = app.shutdown.cancelled() => {}
+    }
+}
+
+/// Where a reader stands: in the log of which attempt, behind how many bytes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct At {
+    attempt: Uuid,
+    offset: u64,
+}
+
+struct Part {
+    lines: Vec<LogLine>,
+    /// `None`: the log is over and was read to its end.
+    next: Option<At>,
+    /// The attempt that may still write.
+    attempt_id: Uuid,
+}
+
+/// The log of one try: that of its attempt, behind those of attempts that were given up under the same number.
+struct Reader<'a> {
+    app: &'a App,
+    path: &'a LogPath,
+    map_index: i32,
+}
+
+impl Reader<'_> {
+    async fn read(&self, at: Option<At>, most: usize) -> Result<Part, ApiError> {
+        let found = self.find().await?;
+        let attempts: Vec<Uuid> = found.earlier.iter().copied().chain([found.attempt_id]).collect();
+        let mut index = at.and_then(|at| attempts.iter().position(|id| *id == at.attempt)).unwrap_or(0);
+        let mut offset = at.filter(|at| at.attempt == attempts[index]).map_or(0, |at| at.offset);
+        let (mut lines, mut size) = (Vec::new(), 0);
+        let logs: &LogStore = &self.app.logs;
+        loop {
+            let last = index + 1 == attempts.len();
+            let key = self.key(attempts[index]);
+            let part =
+                logs.read_lines(&key, offset, most - size, !last || found.ended).await.map_err(ApiError::internal)?;
+            let read = (part.next - offset) as usize;
+            (size, offset) = (size + read, part.next);
+            lines.extend(part.lines);
+            let here = Some(At { attempt: attempts[index], offset });
+            if size >= most {
+                return Ok(Part { lines, next: here, attempt_id: found.attempt_id });
+            }
+            if read == 0 && last {
+                let next = if found.ended { None } else { here };
+                return Ok(Part { lines, next, attempt_id: found.attempt_id });
+            }
+            if read == 0 {
+                (index, offset) = (index + 1, 0);
+            }
+        }
+    }
+
+    async fn find(&self) -> Result<TryLog, ApiError> {
+        let LogPath { dag_id, dag_run_id, task_id, try_number } = self.path;
+        let key = TiPath { dag_id, run_id: dag_run_id, task_id, map_index: self.map_index };
+        let mut connection = self.app.connection().await?;
+        let found = task_instances::try_log(&mut connection, key, *try_number).await?;
+        found.ok_or_else(|| ApiError::not_found("TaskInstance not found"))
+    }
+
+    fn key(&self, attempt_id: Uuid) -> LogKey {
+        LogKey {
+            dag_id: self.path.dag_id.clone(),
+            run_id: self.path.dag_run_id.clone(),
+            task_id: self.path.task_id.clone(),
+            map_index: self.map_index,
+            try_number: self.path.try_number,
+            attempt_id,
+        }
+    }
+
+    /// A token: the position, signed, so that clients cannot make one up.
+    fn seal(&self, at: At) -> String {
+        let text = format!("{}:{}", at.attempt.simple(), at.offset);
+        let signature = self.mac(&text).finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn open(&self, token: &str) -> Result<At, ApiError> {
+        let parts = || {
+            let (text, signature) = token.split_once('.')?;
+            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+            self.mac(&text).verify_slice(&signature).ok()?;
+            let (attempt, offset) = text.split_once(':')?;
+            Some(At { attempt: attempt.parse().ok()?, offset: offset.parse().ok()? })
+        };
+        parts().ok_or_else(|| {
+            ApiError::BadRequest("Bad Signature. Please use only the tokens provided by the API.".to_owned())
+        })
+    }
+
+    fn mac(&self, text: &str) -> Hmac<Sha256> {
+        let secret = self.app.config.jwt_secret.expose_secret().as_bytes();
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        mac.update(b"log position ");
+        mac.update(text.as_bytes());
+        mac
+    }
+}

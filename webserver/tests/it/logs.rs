@@ -1,0 +1,138 @@
+//! Logs of tries: whole, in parts, followed.
+
+use axum::http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use updraft_webserver::logs::{LogKey, LogStore};
+use uuid::Uuid;
+
+use crate::support::{Answer, TestServer};
+
+const MANUAL: &str = "manual__2024-05-01T09:30:00.043063+00:00";
+const RUNNING: &str = "scheduled__2024-05-01T10:00:00+00:00";
+
+fn path(run: &str, task: &str, number: i32) -> String {
+    let run = run.replace('+', "%2B");
+    format!("/api/v2/dags/etl/dagRuns/{run}/taskInstances/{task}/logs/{number}")
+}
+
+fn line(text: &str) -> String {
+    json!({"timestamp": "2024-05-01T09:30:02Z", "level": "info", "event": text, "logger": "task.stdout"}).to_string()
+        + "\n"
+}
+
+struct Log<'a> {
+    store: &'a LogStore,
+    key: LogKey,
+}
+
+impl Log<'_> {
+    async fn append(&self, text: &str) {
+        let size = self.store.size(&self.key).await.unwrap();
+        self.store.append(&self.key, size, text.to_owned().into()).await.unwrap();
+    }
+}
+
+fn log<'a>(server: &'a TestServer, run: &str, number: i32, attempt: u128) -> Log<'a> {
+    let key = LogKey {
+        dag_id: "etl".to_owned(),
+        run_id: run.to_owned(),
+        task_id: "extract".to_owned(),
+        map_index: -1,
+        try_number: number,
+        attempt_id: Uuid::from_u128(0x10000000_0000_4000_8000_000000000000 | attempt),
+    };
+    Log { store: server.logs(), key }
+}
+
+fn events(answer: &Value) -> Vec<&str> {
+    answer["content"].as_array().unwrap().iter().map(|line| line["event"].as_str().unwrap()).collect()
+}
+
+async fn accept(server: &TestServer, path: &str, accept: &str) -> Answer {
+    let mut request = server.request(Method::GET, path, None);
+    request.headers_mut().insert(header::ACCEPT, accept.parse().unwrap());
+    server.send(request).await
+}
+
+#[tokio::test]
+async fn each_try_has_its_own_log() {
+    let server = TestServer::seeded().await;
+    log(&server, MANUAL, 1, 1).append(&line("first")).await;
+    log(&server, MANUAL, 2, 2).append(&(line("second") + "not json\n" + &line("unfinished").trim_end())).await;
+    let first = server.read(&path(MANUAL, "extract", 1)).await;
+    insta::assert_json_snapshot!(first);
+    let second = server.read(&path(MANUAL, "extract", 2)).await;
+    assert_eq!(events(&second), ["second", "not json", "unfinished"]);
+    assert_eq!(second["continuation_token"], Value::Null);
+    let missing = server.get(&path(MANUAL, "extract", 9)).await;
+    assert_eq!((missing.status, missing.json()), (StatusCode::NOT_FOUND, json!({"detail": "TaskInstance not found"})));
+}
+
+#[tokio::test]
+async fn a_running_trys_log_is_followed_by_its_token() {
+    let server = TestServer::seeded().await;
+    let log = log(&server, RUNNING, 1, 5);
+    let path = path(RUNNING, "extract", 1);
+    let nothing = server.read(&path).await;
+    assert_eq!(events(&nothing), [""; 0]);
+    log.append(&(line("one") + &line("two"))).await;
+    let token = nothing["continuation_token"].as_str().expect("it runs").to_owned();
+    let next = server.read(&format!("{path}?token={token}")).await;
+    assert_eq!(events(&next), ["one", "two"]);
+    let token = next["continuation_token"].as_str().unwrap().to_owned();
+    assert_eq!(events(&server.read(&format!("{path}?token={token}")).await), [""; 0]);
+    let late = line("three");
+    let followed = format!("{path}?token={token}&wait=20");
+    let (held, ()) = tokio::join!(server.read(&followed), log.append(&late));
+    assert_eq!(events(&held), ["three"]);
+    sqlx::raw_sql(
+        "update task_instance set state = 'success', end_date = '2024-05-01T11:00:00Z' where state = 'running'",
+    )
+    .execute(server.store.pool())
+    .await
+    .unwrap();
+    let token = held["continuation_token"].as_str().unwrap();
+    let end = server.read(&format!("{path}?token={token}&wait=20")).await;
+    assert_eq!((events(&end), &end["continuation_token"]), (vec![], &Value::Null));
+}
+
+#[tokio::test]
+async fn a_token_cannot_be_made_up() {
+    let server = TestServer::seeded().await;
+    for token in ["nonsense", "MTA6MA.AAAA"] {
+        let answer = server.get(&format!("{}?token={token}", path(MANUAL, "extract", 1))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_comes_as_lines_and_as_text() {
+    let server = TestServer::seeded().await;
+    log(&server, RUNNING, 1, 5).append(&(line("one") + &line("two"))).await;
+    let path = path(RUNNING, "extract", 1);
+    let lines = accept(&server, &path, "application/x-ndjson").await;
+    assert_eq!(lines.headers[header::CONTENT_TYPE], "application/x-ndjson");
+    assert!(lines.headers.contains_key("airflow-continuation-token"));
+    let events: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&events[0]["event"], &events[1]["event"]), (&json!("one"), &json!("two")));
+    let text = accept(&server, &path, "text/plain").await;
+    assert_eq!(text.text(), "[2024-05-01T09:30:02Z] one\n[2024-05-01T09:30:02Z] two\n");
+}
+
+#[tokio::test]
+async fn a_long_log_comes_in_parts() {
+    let server = TestServer::seeded().await;
+    let long = "x".repeat(1000);
+    let text: String = (0..3000).map(|number| line(&format!("{number} {long}"))).collect();
+    log(&server, MANUAL, 2, 2).append(&text).await;
+    let path = path(MANUAL, "extract", 2);
+    let mut part = server.read(&path).await;
+    let (mut seen, mut parts) = (events(&part).len(), 1);
+    while let Some(token) = part["continuation_token"].as_str().map(str::to_owned) {
+        part = server.read(&format!("{path}?token={token}")).await;
+        (seen, parts) = (seen + events(&part).len(), parts + 1);
+    }
+    assert_eq!(seen, 3000);
+    assert!(parts > 2, "{parts}");
+    assert_eq!(events(&server.read(&format!("{path}?full_content=true")).await).len(), 3000);
+}
