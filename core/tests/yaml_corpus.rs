@@ -179,3 +179,81 @@ fn reads_every_file_of_the_corpus_without_panic_when_it_is_cut_short() {
         }
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    /// A file with random damage is answered: no panic, and what loads is a graph that can be shown and hashed.
+    #[test]
+    fn answers_damaged_files(
+        pick in proptest::prelude::any::<proptest::sample::Index>(),
+        damage in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0usize..DAMAGE.len(), 0usize..8), 1..6),
+    ) {
+        let Some(corpus) = corpus() else { return Ok(()) };
+        let mut files: Vec<PathBuf> = ["invalid", "valid/native", "valid/dagfactory", "valid/legacy"]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(corpus.join(folder)).expect("a folder").flatten().map(|entry| entry.path()))
+            .filter(|path| path.metadata().is_ok_and(|file| file.is_file() && file.len() < 6000))
+            .collect();
+        files.sort();
+        let mut bytes = std::fs::read(pick.get(&files)).expect("a file");
+        for (at, piece, removed) in damage {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + removed).min(bytes.len());
+            bytes.splice(at..end, DAMAGE[piece].bytes());
+        }
+        let loaded = load("a/b.yaml", &bytes, &(), &settings(&corpus, BTreeMap::new()));
+        for dag in &loaded.dags {
+            describe(&dag.dag);
+            proptest::prop_assert_eq!(dag.dag.hash(), dag.dag.clone().hash());
+            proptest::prop_assert!(dag.dag.check_acyclic().is_ok());
+        }
+    }
+}
+
+const DAMAGE: &[&str] = &[
+    "",
+    "",
+    ":",
+    ": ",
+    "\n",
+    "\n  ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a ",
+    "*a",
+    "<<: *a\n",
+    "!t ",
+    "|\n",
+    ">",
+    "'",
+    "\"",
+    "%",
+    "@",
+    "`",
+    "\t",
+    "#",
+    "?",
+    "~",
+    ".",
+    "é",
+    "\u{0}",
+    "$HOME",
+    "{{",
+    "}}",
+    "{%",
+    ">>",
+    "0x",
+    "-1",
+    "tasks:",
+    "__type__: datetime.timedelta",
+    "task_groups:",
+    "depends_on: ",
+    "default: ",
+    "foreach: ",
+    "schedule: ",
+    "99999999999999999999",
+];

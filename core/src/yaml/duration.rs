@@ -45,8 +45,8 @@ pub(super) fn parse(text: &str) -> Result<Duration, BadDuration> {
     }
 }
 
-fn from_seconds(seconds: f64) -> Option<Duration> {
-    // A century is beyond every use and well below every limit of the date arithmetic.
+/// A duration of up to a century: beyond every use, and well below every limit of the date arithmetic.
+pub(super) fn from_seconds(seconds: f64) -> Option<Duration> {
     (seconds < 3.2e9).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
 

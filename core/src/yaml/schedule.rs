@@ -324,7 +324,7 @@ impl Context<'_> {
                 }
             }
         }
-        let duration = std::time::Duration::try_from_secs_f64(seconds).ok().filter(|_| (0..=12_000).contains(&months));
+        let duration = duration::from_seconds(seconds).filter(|_| (0..=12_000).contains(&months));
         match duration {
             Some(duration) if months > 0 || !duration.is_zero() => Some(Step { months: months as i32, duration }),
             _ => {

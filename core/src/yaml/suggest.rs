@@ -1,8 +1,8 @@
 //! "Did you mean …?"
 
-/// The candidate nearest to `word`, if it is near enough to be what was meant.
+/// The candidate nearest to `word`, if it is near enough to be what was meant. One or two letters are near to everything.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    nearest_within(word, (word.chars().count() / 3).clamp(1, 4), candidates)
+    nearest_within(word, (word.chars().count() / 3).min(4), candidates)
 }
 
 /// The candidate at most `limit` edits away.

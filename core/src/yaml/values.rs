@@ -114,8 +114,9 @@ impl Context<'_> {
         if let Some(found) = object(node) {
             if found.family() == Some(Family::TimeDelta) {
                 let seconds = self.timedelta(&found)?;
-                return Duration::try_from_secs_f64(seconds).ok().or_else(|| {
-                    self.findings.error("invalid_duration", node.mark, format!("`{key}` cannot be negative"));
+                return duration::from_seconds(seconds).or_else(|| {
+                    let message = format!("`{key}` must be between nothing and a century");
+                    self.findings.error("invalid_duration", node.mark, message);
                     None
                 });
             }

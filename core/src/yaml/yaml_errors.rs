@@ -56,16 +56,22 @@ impl Builder<'_> {
             );
             return;
         }
+        let say = |message: &str, help: &str| {
+            self.findings.error_help("invalid_yaml", at, message, Some(help.to_owned()));
+        };
         let value = source.split_once(':').map_or("", |(_, value)| value).trim_start();
         match error.kind() {
             ErrorKind::MissingAnchorOrAliasName if value.starts_with('*') => {
-                plain("invalid_yaml", at, Some("quote the cron expression: a plain `*` starts an alias"));
+                say(
+                    "a plain value cannot begin with `*`, which is an alias",
+                    "quote the cron expression: `\"* * * * *\"`",
+                );
             }
             ErrorKind::UnexpectedCharacter { character: '@' } => {
-                plain("invalid_yaml", at, Some("quote it (`\"@daily\"`): `@` cannot start a plain value"));
+                say("a plain value cannot begin with `@`", "quote it: `\"@daily\"`");
             }
             ErrorKind::MappingValueNotAllowed if value.contains(": ") => {
-                plain("invalid_yaml", at, Some("the value has `: ` in it; quote it, or write it as a block after `|`"));
+                say("a plain value cannot have `: ` in it", "quote it, or write it as a block after `|`");
             }
             ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
                 plain("invalid_yaml", at, Some("give it the same indentation as its neighbours"));
