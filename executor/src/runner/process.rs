@@ -154,11 +154,21 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
     })
 }
 
-/// Processes that left the group (`setsid`) still carry the attempt's id.
+/// Processes that left the group (`setsid`) still carry the attempt's id. Returns when none is left, or when they do not die.
 async fn kill_escaped(job: &Job) {
     let id = job.id;
-    match tokio::task::spawn_blocking(move || sweep::kill_marked(sweep::ATTEMPT_VARIABLE, id)).await {
-        Ok(Ok(_)) => {}
+    let sweep = move || {
+        for _ in 0..50 {
+            // A killed process is there for a moment more.
+            if sweep::kill_marked(sweep::ATTEMPT_VARIABLE, id)? == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok::<_, io::Error>(())
+    };
+    match tokio::task::spawn_blocking(sweep).await {
+        Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(%error, attempt_id = %id, "processes that left their group cannot be looked for");
         }
