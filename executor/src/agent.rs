@@ -35,6 +35,9 @@ use crate::{
 /// What is unsent at the end of a life waits this long for the server; then it waits in the journal.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// A server that is away this long when the node wants to register is worth a warning.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// How serving ended.
 enum Served {
     /// The server forgot this node: register again.
@@ -234,6 +237,7 @@ async fn live(
 
 async fn register(node: &Node) -> Result<RegisterResponse, ExecutorError> {
     let mut backoff = Backoff::new();
+    let begun = Instant::now();
     let mut told = false;
     loop {
         let request = RegisterRequest {
@@ -255,7 +259,8 @@ async fn register(node: &Node) -> Result<RegisterResponse, ExecutorError> {
             Err(CallError::Refused { code, detail }) => return Err(ExecutorError::Refused { code, detail }),
             Err(error) => {
                 let delay = backoff.delay(&error);
-                if !std::mem::replace(&mut told, true) {
+                // A server that starts together with this node is no news.
+                if begun.elapsed() >= PATIENCE && !std::mem::replace(&mut told, true) {
                     tracing::warn!(%error, server = node.config.server, "cannot register yet; trying until the server answers");
                 }
                 tokio::time::sleep(delay).await;

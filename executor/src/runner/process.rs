@@ -24,6 +24,7 @@ use updraft_protocol::StartedReport;
 
 use super::{Job, failure, sweep};
 use crate::{
+    clock::Moment,
     journal::ProcessGroup,
     logs::{LineSplitter, Stream},
     node::Stop,
@@ -59,6 +60,7 @@ enum Ending {
 /// Runs a process to its end.
 pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
     let program = job.node.programs.find(&launch.program).ok_or_else(|| not_found(&launch.program))?;
+    let (begun, at) = (std::time::Instant::now(), Moment::now());
     let mut child = Command::new(&program)
         .args(&launch.args)
         .env_clear()
@@ -71,7 +73,7 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
         .spawn()
         .map_err(|error| spawn_failure(&launch.program, &launch.cwd, &error))?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child not yet waited for has a pid");
-    job.progress.launched(StartedReport { pid: Some(pid), ..job.node.started() });
+    job.progress.launched_at(begun, at, StartedReport { pid: Some(pid), ..job.node.started() });
     if let Some(start_ticks) = sweep::start_ticks(pid)
         && let Err(error) = job.node.journal.process(job.id, ProcessGroup { pgid: pid, start_ticks })
     {

@@ -33,6 +33,7 @@ pub(crate) struct Leftover {
 /// Runs an attempt in a container.
 pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
     let Plan { image, pull, body, watch } = plan;
+    job.log.say("info", &format!("Starting container from image {image}"));
     let docker = tokio::select! {
         docker = job.node.docker.client() => docker?,
         stop = job.stopped() => return Ok(before_start(stop)),
