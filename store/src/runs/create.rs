@@ -67,7 +67,8 @@ pub async fn trigger(
     trigger: &Trigger<'_>,
 ) -> Result<i64, TriggerError> {
     let row = sqlx::query!(
-        r#"select id, latest_version_id, now() as "now!" from dag where dag_id = $1 and not is_stale"#,
+        // Shared with other triggers; the DAG processor must not replace the version between here and the commit.
+        r#"select id, latest_version_id, now() as "now!" from dag where dag_id = $1 and not is_stale for share"#,
         trigger.dag_id
     )
     .fetch_optional(&mut *connection)
