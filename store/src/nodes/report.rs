@@ -195,14 +195,25 @@ async fn outputs(
     let EventBody::Finished(ended) = body else { return Ok(Vec::new()) };
     let Some(value) = ended.return_value.clone().map(sanitised) else { return Ok(Vec::new()) };
     let mut outputs = Vec::new();
-    if let Value::Object(map) = &value {
-        let dag = dags.get(&mut *connection, attempt.dag_version_id).await?;
-        if dag.task(&attempt.task_id).is_some_and(|task| task.multiple_outputs) {
-            outputs.extend(map.iter().map(|(key, value)| (key.clone(), value.clone())));
-        }
+    if let Value::Object(map) = &value
+        && pushes_each_key(connection, dags, attempt).await?
+    {
+        outputs.extend(map.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
     outputs.push((RETURN_VALUE.to_owned(), value));
     Ok(outputs)
+}
+
+/// Whether the task has `multiple_outputs`. A DAG version that cannot be read is no reason to lose the result.
+async fn pushes_each_key(connection: &mut PgConnection, dags: &DagCache, attempt: &Live) -> Result<bool, StoreError> {
+    match dags.get(connection, attempt.dag_version_id).await {
+        Ok(dag) => Ok(dag.task(&attempt.task_id).is_some_and(|task| task.multiple_outputs)),
+        Err(error @ (StoreError::Data(_) | StoreError::Inconsistent(_))) => {
+            tracing::warn!(%error, task_id = attempt.task_id, "only return_value of a result is kept");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What a batch writes, by table, sorted by key.

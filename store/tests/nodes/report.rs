@@ -68,6 +68,16 @@ async fn multiple_outputs_push_each_key() {
 }
 
 #[tokio::test]
+async fn a_result_is_kept_though_the_dag_version_cannot_be_read() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t1", -1).await;
+    seed.execute("update dag_version set data = '{}'").await;
+    assert_eq!(seed.report(node, vec![finished(attempt, Some(json!({"x": 1})))]).await, [Verdict::Written]);
+    assert_eq!(json!(seed.xcoms().await), json!({"return_value": {"x": 1}}));
+}
+
+#[tokio::test]
 async fn a_stop_confirms_its_cancel_and_the_task_instance_hears_of_it() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;
