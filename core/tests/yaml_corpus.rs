@@ -22,10 +22,6 @@ impl Files for Folder {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         std::fs::read(self.0.join(path)).ok()
     }
-
-    fn exists(&self, path: &str) -> bool {
-        self.0.join(path).is_file()
-    }
 }
 
 fn corpus() -> Option<PathBuf> {

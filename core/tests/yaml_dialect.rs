@@ -15,10 +15,6 @@ impl Files for Beside {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         self.0.get(path).map(|text| text.as_bytes().to_vec())
     }
-
-    fn exists(&self, path: &str) -> bool {
-        self.0.contains_key(path)
-    }
 }
 
 fn settings() -> Settings {

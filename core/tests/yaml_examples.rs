@@ -18,10 +18,6 @@ impl Files for Folder {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         std::fs::read(self.0.join(path)).ok()
     }
-
-    fn exists(&self, path: &str) -> bool {
-        self.0.join(path).is_file()
-    }
 }
 
 fn settings() -> Settings {
@@ -183,4 +179,17 @@ fn explains_every_kind_that_the_loader_can_find() {
     assert!(kinds.len() > 50, "{kinds:?}");
     let silent: Vec<_> = kinds.iter().filter(|kind| !docs.contains(&format!("| `{kind}` |"))).collect();
     assert!(silent.is_empty(), "docs/diagnostics.md does not explain {silent:?}");
+}
+
+#[test]
+fn loads_every_example_of_the_documentation() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dag-files.md");
+    let text = std::fs::read_to_string(docs).expect("docs/dag-files.md");
+    let blocks: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect();
+    assert!(blocks.len() > 4);
+    for block in blocks {
+        let loaded = load_text(block);
+        assert!(!loaded.dags.is_empty() && loaded.diagnostics.is_empty(), "{block}\n{:#?}", loaded.diagnostics);
+    }
 }

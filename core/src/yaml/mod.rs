@@ -5,7 +5,7 @@
 //!
 //! 1. [`parse`]: bytes → UTF-8 → events → tree with marks; limits, duplicate keys, aliases, tags;
 //! 2. [`layout`]: which DAGs the file holds; environment, legacy keys, defaults ([`defaults`]) merged, all with their marks;
-//! 3. [`dag`], [`schedule`], [`params`], [`task`]: typed values, operators and their arguments ([`operators`]);
+//! 3. [`dag`], [`schedule`], [`params`], [`tasks`], [`task`]: typed values, operators and their arguments ([`operators`]);
 //! 4. [`graph`]: groups, dependencies, flow, cycles; 5. [`templates`]: compiled for syntax, filters and tests.
 //!
 //! A DAG with an error is left out; the other DAGs of the file load. An error outside of any DAG leaves out all.
@@ -47,6 +47,7 @@ mod scalar;
 mod schedule;
 mod suggest;
 mod task;
+mod tasks;
 mod templates;
 mod values;
 mod yaml_errors;
@@ -79,18 +80,12 @@ impl Settings {
 pub trait Files {
     /// The content, if there is such a file.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
-    /// Whether there is such a file.
-    fn exists(&self, path: &str) -> bool;
 }
 
 /// No file but the one that is read.
 impl Files for () {
     fn read(&self, _: &str) -> Option<Vec<u8>> {
         None
-    }
-
-    fn exists(&self, _: &str) -> bool {
-        false
     }
 }
 

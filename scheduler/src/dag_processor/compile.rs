@@ -168,9 +168,4 @@ impl Files for Recorder {
         self.seen.borrow_mut().insert(path.to_owned(), bytes.as_deref().map(hash_bytes));
         bytes
     }
-
-    fn exists(&self, path: &str) -> bool {
-        // Content counts as well: that is one kind of dependency less, and such files are small.
-        self.read(path).is_some()
-    }
 }

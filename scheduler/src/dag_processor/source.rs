@@ -228,10 +228,6 @@ impl Files for FolderFiles {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         self.open(path).ok()
     }
-
-    fn exists(&self, path: &str) -> bool {
-        self.resolve(path).is_some_and(|path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file()))
-    }
 }
 
 /// How files of this folder are compiled, on the server and by `updraft dags validate` alike: `env` are the names the
