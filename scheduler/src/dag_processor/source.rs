@@ -324,7 +324,6 @@ mod tests {
         assert_eq!(files.read("a.yml").as_deref(), Some(&b"a"[..]));
         for path in ["../secret", "x/../../secret", "/etc/passwd", "", "."] {
             assert_eq!(files.read(path), None, "{path}");
-            assert!(files.read(path).is_none(), "{path}");
         }
     }
 }
