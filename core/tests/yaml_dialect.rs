@@ -214,3 +214,12 @@ fn finds_all_mistakes_of_a_file_at_once() {
     assert_eq!(kinds(&loaded), [("invalid_schedule", 1), ("wrong_type", 1), ("unknown_operator", 2)]);
     assert_eq!(loaded.dags.iter().map(|dag| (dag.dag.dag_id.as_str(), dag.line)).collect::<Vec<_>>(), [("c", 3)]);
 }
+
+#[test]
+fn explains_the_length_of_a_shell_variable() {
+    let loaded = load_beside("tasks:\n  a:\n    bash: |\n      x=1\n      echo ${#x}\n", []);
+    assert_eq!(kinds(&loaded), [("invalid_template", 5)]);
+    assert!(loaded.diagnostics[0].help.as_deref().is_some_and(|help| help.contains("{% raw %}")));
+    let dag = one("tasks: {a: {bash: \"{% raw %}echo ${#x}{% endraw %}\"}}");
+    assert_eq!(dag.tasks.len(), 1);
+}

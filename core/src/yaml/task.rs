@@ -225,6 +225,11 @@ impl Context<'_> {
             let ids = task.args.get("external_task_id").filter(|id| !id.is_null()).map(|id| json!([id]));
             task.args.extend(ids.map(|ids| ("external_task_ids".to_owned(), ids)));
         }
+        if operator.kind == OperatorKind::Python
+            && let Some(entry) = lookup.get("requirements").filter(|entry| !entry.value.is_null())
+        {
+            self.not_supported(entry.key, "`requirements`");
+        }
         if let Some(entry) = lookup.own.get("provide_context") {
             self.findings.warning_help(
                 "deprecated_key",

@@ -46,12 +46,12 @@ impl Context<'_> {
         let spans = match code(text) {
             Ok(spans) => spans,
             Err((line, open)) => {
-                let close = match open {
-                    "{{" => "}}",
-                    "{%" => "%}",
-                    _ => "#}",
+                let help = match open {
+                    "{{" => "add `}}`",
+                    "{%" => "add `%}`",
+                    _ => "`{#` begins a comment; for the shell's `${#name}` write `{% raw %}${#name}{% endraw %}`",
                 };
-                invalid(line, format!("`{open}` is not closed"), Some(format!("add `{close}`")));
+                invalid(line, format!("`{open}` is not closed"), Some(help.to_owned()));
                 return;
             }
         };

@@ -26,7 +26,7 @@ pub(super) const PYTHON: &[super::Arg] = &[
     arg("interpreter", Kind::Text),
     arg("image", Kind::Text),
     arg("show_return_value_in_logs", Kind::Bool).idle(),
-    arg("requirements", Kind::TextOrList).idle(),
+    arg("requirements", Kind::TextOrList),
     arg("templates_exts", Kind::TextList).idle(),
 ];
 
