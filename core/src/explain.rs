@@ -7,6 +7,7 @@ use crate::{
     dag::{TaskIndex, TriggerRule},
     dispatch::{Blocked, Candidate, Capacity, Class},
     plan::RunState,
+    spec::Failure,
     state::{DagRunState, TaskInstanceState},
 };
 
@@ -14,9 +15,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Reason {
-    /// It waits for nothing: it is over.
+    /// It waits for nothing: it is over. Why its last try failed, where it did.
     Finished {
         state: TaskInstanceState,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        failure: Option<Failure>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        exit_code: Option<i64>,
     },
     Running {
         executor: Option<String>,
@@ -103,7 +108,7 @@ pub fn explain(
 ) -> Vec<Reason> {
     let Some(ti) = state.ti(task) else { return vec![Reason::NoInstance] };
     if ti.state.is_finished() {
-        return vec![Reason::Finished { state: ti.state }];
+        return vec![Reason::Finished { state: ti.state, failure: ti.failure.clone(), exit_code: ti.exit_code }];
     }
     if let Some(started) = attempt.filter(|attempt| attempt.started) {
         return vec![Reason::Running { executor: started.executor.clone() }];
@@ -194,6 +199,19 @@ mod tests {
         sim.fail("a");
         let until = Some(start() + std::time::Duration::from_secs(300));
         assert_eq!(reasons(&sim, "a"), [Reason::RetryDelay { until, try_number: 1, max_tries: 2 }]);
+    }
+
+    #[test]
+    fn a_failed_task_says_why() {
+        let mut sim = Sim::new(vec![task("a", &[])]);
+        sim.begin();
+        sim.fail("a");
+        let reasons = serde_json::to_value(reasons(&sim, "a")).unwrap();
+        assert_eq!(
+            reasons,
+            serde_json::json!([{"code": "finished", "state": "failed", "exit_code": 1,
+                                "failure": {"class": "exit_code", "reason": "exit code 1"}}])
+        );
     }
 
     #[test]
