@@ -1,6 +1,6 @@
 //! What a node needs to know to run one attempt, and how an attempt ends. Travels inside the executor protocol.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    dag::seconds,
+    dag::{Dag, Task, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
     operator::OperatorKind,
     state::DagRunType,
@@ -57,6 +57,71 @@ pub struct TaskSpec {
     pub bundle_hash: Option<String>,
     pub relative_fileloc: String,
     pub run: Arc<RunContext>,
+}
+
+/// Which launch of a task instance a spec is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launch {
+    pub attempt_id: AttemptId,
+    pub map_index: MapIndex,
+    pub try_number: i32,
+    pub max_tries: i32,
+}
+
+/// Where the task's files come from: the hash of the code bundle, and the DAG file's path in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeRef {
+    pub bundle_hash: Option<String>,
+    pub relative_fileloc: String,
+}
+
+impl TaskSpec {
+    /// The task as the DAG has it, for one launch in one run.
+    pub fn new(launch: Launch, dag: &Dag, task: &Task, run: &Arc<RunContext>, code: CodeRef) -> Self {
+        let run = if task.params.is_empty() {
+            run.clone()
+        } else {
+            let mut context = (**run).clone();
+            context.params = params(dag, &task.params, &context.conf);
+            Arc::new(context)
+        };
+        Self {
+            attempt_id: launch.attempt_id,
+            task_id: task.task_id.clone(),
+            map_index: launch.map_index,
+            try_number: launch.try_number,
+            max_tries: launch.max_tries,
+            operator: task.operator,
+            operator_class: task.operator_class.clone(),
+            args: task.args.clone(),
+            env: task.env.clone(),
+            execution_timeout: task.execution_timeout,
+            do_xcom_push: task.do_xcom_push,
+            multiple_outputs: task.multiple_outputs,
+            owner: task.owner.clone(),
+            bundle_hash: code.bundle_hash,
+            relative_fileloc: code.relative_fileloc,
+            run,
+        }
+    }
+}
+
+/// DAG params, overridden by the task's, overridden by conf, which may also add keys (Airflow: `dag_run_conf_overrides_params`).
+pub fn params(dag: &Dag, task: &Map<String, Value>, conf: &Value) -> Map<String, Value> {
+    let mut params: Map<String, Value> = dag.params.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    params.extend(task.iter().map(|(key, value)| (key.clone(), value.clone())));
+    if let Value::Object(conf) = conf {
+        params.extend(conf.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    params
+}
+
+/// Airflow's `dag.owner`: the tasks' owners, each once, in file order.
+pub fn owners(dag: &Dag) -> String {
+    let mut seen = HashSet::new();
+    let owners: Vec<&str> =
+        dag.tasks.iter().map(|task| task.owner.as_str()).filter(|owner| seen.insert(*owner)).collect();
+    owners.join(", ")
 }
 
 /// How an attempt ended.

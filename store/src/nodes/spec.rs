@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::{Dag, Task},
     ids::{AttemptId, MapIndex},
-    spec::{FailureClass, Outcome, RunContext, TaskSpec},
+    spec::{self, CodeRef, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::DagRunType,
     template,
 };
@@ -140,49 +140,14 @@ fn literal_refs(task: &Task) -> Vec<XComRef> {
 }
 
 fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {
-    let context = if task.params.is_empty() {
-        run.context.clone()
-    } else {
-        let mut context = (*run.context).clone();
-        context.params = params(dag, &task.params, &context.conf);
-        Arc::new(context)
-    };
-    TaskSpec {
+    let launch = Launch {
         attempt_id: AttemptId(attempt.attempt_id),
-        task_id: task.task_id.clone(),
         map_index: MapIndex(attempt.map_index),
         try_number: attempt.try_number,
         max_tries: attempt.max_tries,
-        operator: task.operator,
-        operator_class: task.operator_class.clone(),
-        args: task.args.clone(),
-        env: task.env.clone(),
-        execution_timeout: task.execution_timeout,
-        do_xcom_push: task.do_xcom_push,
-        multiple_outputs: task.multiple_outputs,
-        owner: task.owner.clone(),
-        bundle_hash: run.bundle_hash.clone(),
-        relative_fileloc: run.relative_fileloc.clone(),
-        run: context,
-    }
-}
-
-/// DAG params, overridden by the task's, overridden by conf, which may also add keys (Airflow: `dag_run_conf_overrides_params`).
-fn params(dag: &Dag, task: &Map<String, Value>, conf: &Value) -> Map<String, Value> {
-    let mut params: Map<String, Value> = dag.params.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    params.extend(task.iter().map(|(key, value)| (key.clone(), value.clone())));
-    if let Value::Object(conf) = conf {
-        params.extend(conf.iter().map(|(key, value)| (key.clone(), value.clone())));
-    }
-    params
-}
-
-/// Airflow's `dag.owner`: the tasks' owners, each once, in file order.
-fn owners(dag: &Dag) -> String {
-    let mut seen = HashSet::new();
-    let owners: Vec<&str> =
-        dag.tasks.iter().map(|task| task.owner.as_str()).filter(|owner| seen.insert(*owner)).collect();
-    owners.join(", ")
+    };
+    let code = CodeRef { bundle_hash: run.bundle_hash.clone(), relative_fileloc: run.relative_fileloc.clone() };
+    TaskSpec::new(launch, dag, task, &run.context, code)
 }
 
 async fn load_runs(
@@ -228,9 +193,9 @@ async fn load_runs(
             data_interval_end: row.data_interval_end,
             run_after: row.run_after,
             start_date: row.start_date,
-            params: facts.map(|dag| params(dag, &Map::new(), &conf)).unwrap_or_default(),
+            params: facts.map(|dag| spec::params(dag, &Map::new(), &conf)).unwrap_or_default(),
             conf,
-            dag_owner: facts.map(|dag| owners(dag)).unwrap_or_default(),
+            dag_owner: facts.map(|dag| spec::owners(dag)).unwrap_or_default(),
             dag_tags: facts.map(|dag| dag.tags.clone()).unwrap_or_default(),
             dag_description: facts.and_then(|dag| dag.description.clone()),
             render_template_as_native_obj: facts.is_some_and(|dag| dag.render_template_as_native_obj),
