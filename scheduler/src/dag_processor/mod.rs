@@ -17,7 +17,12 @@ pub mod source;
 mod watch;
 mod write;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use chrono_tz::Tz;
 use tokio::time::Instant;
@@ -36,6 +41,18 @@ const PRUNE: Duration = Duration::from_hours(1);
 /// A pass that took long is followed by this many times its duration of rest, so that a folder which changes all the time
 /// (somebody writes logs into it) costs a sixth of a core at most.
 const REST: u32 = 5;
+
+/// A folder's code as nodes fetch it: the bundle's name and its `tar.gz`.
+///
+/// # Errors
+/// The folder cannot be read, changed meanwhile, or is larger than 64 MiB when packed.
+pub fn pack_folder(root: &Path) -> io::Result<(String, Vec<u8>)> {
+    let mut index = index::Index::default();
+    index.update(root, &source::scan(root)?, SystemTime::UNIX_EPOCH);
+    let entries = index.bundle();
+    let content = bundle::pack(root, &entries).map_err(io::Error::other)?;
+    Ok((bundle::hash(&entries), content))
+}
 
 /// What the processor of one folder needs to know.
 #[derive(Clone, Debug)]
