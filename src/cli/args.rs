@@ -172,6 +172,8 @@ pub(crate) struct DatabaseFlags {
 pub(crate) enum DagsCommand {
     /// Checks DAG files; needs no server. Exit code 1 on errors
     Validate(ValidateFlags),
+    /// One run in the foreground, without server and database; logs as they come. Exit code 1 when it fails
+    Test(TestFlags),
     /// All DAGs
     List {
         #[command(flatten)]
@@ -220,6 +222,18 @@ pub(crate) struct ValidateFlags {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct TestFlags {
+    /// The DAG file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Which of its DAGs, when there are several
+    pub(crate) dag_id: Option<String>,
+    /// The run's configuration, a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) conf: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TriggerFlags {
     pub(crate) dag_id: String,
     /// The run's configuration, a JSON object
@@ -228,7 +242,7 @@ pub(crate) struct TriggerFlags {
     /// The run's id; made of the time when not given
     #[arg(long)]
     pub(crate) run_id: Option<String>,
-    /// An instant with a zone, such as 2026-01-31T00:00:00Z
+    /// An instant with a zone, such as 2026-01-31T00:00:00Z, or none; now when not given
     #[arg(long, value_name = "INSTANT")]
     pub(crate) logical_date: Option<String>,
     /// Wait for the end of the run; exit code 1 when it failed
@@ -432,7 +446,7 @@ impl Arguments {
                 | RunsCommand::Logs { client, .. },
             )
             | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
-            Command::Dags(DagsCommand::Validate(_)) | Command::Config(_) | Command::Version => {}
+            Command::Dags(DagsCommand::Validate(_) | DagsCommand::Test(_)) | Command::Config(_) | Command::Version => {}
         }
         flags
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 pub(super) async fn run(app: &App, command: DagsCommand) -> Result<ExitCode> {
     match command {
         DagsCommand::Validate(flags) => return super::validate::run(app, &flags),
+        DagsCommand::Test(flags) => return super::test::run(app, flags).await,
         DagsCommand::List { output, .. } => {
             let client = Client::connect(app).await?;
             let dags = client.list(&["api", "v2", "dags"], "dags", &[("order_by", "dag_id")], usize::MAX).await?;
@@ -80,18 +81,23 @@ async fn trigger(app: &App, flags: TriggerFlags) -> Result<ExitCode> {
         None => json!({}),
     };
     anyhow::ensure!(conf.is_object(), "--conf is no JSON object: {conf}");
-    if let Some(date) = &flags.logical_date {
-        DateTime::parse_from_rfc3339(date).with_context(|| {
-            format!("--logical-date {date:?}: write an instant with a zone, such as 2026-01-31T00:00:00Z")
-        })?;
-    }
+    let logical_date = match flags.logical_date.as_deref() {
+        Some("none") => None,
+        Some(date) => {
+            DateTime::parse_from_rfc3339(date).with_context(|| {
+                format!("--logical-date {date:?}: write an instant with a zone, such as 2026-01-31T00:00:00Z, or none")
+            })?;
+            Some(date.to_owned())
+        }
+        None => Some(now()),
+    };
     let client = Client::connect(app).await?;
     let dag = client.get(&["api", "v2", "dags", &flags.dag_id], &[]).await?;
     let paused = dag["is_paused"] == true;
     if paused && flags.wait {
         bail!("the DAG `{0}` is paused, so its run would wait: first `updraft dags unpause {0}`", flags.dag_id);
     }
-    let mut body = json!({"logical_date": flags.logical_date, "conf": conf});
+    let mut body = json!({"logical_date": logical_date, "conf": conf});
     if let Some(run_id) = &flags.run_id {
         body["dag_run_id"] = json!(run_id);
     }
@@ -106,6 +112,12 @@ async fn trigger(app: &App, flags: TriggerFlags) -> Result<ExitCode> {
         return runs::wait(&client, &flags.dag_id, &text(&run, "/dag_run_id"), flags.output.output).await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What Airflow's trigger form fills in, so that templates with the date work.
+#[expect(clippy::disallowed_methods, reason = "the moment at which the user asked")]
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// Files that did not load are easily missed in a list of those that did.

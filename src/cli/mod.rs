@@ -8,6 +8,7 @@ mod db;
 mod executors;
 pub(crate) mod output;
 mod runs;
+mod test;
 mod validate;
 
 use std::process::ExitCode;

@@ -56,16 +56,16 @@ pub(super) fn run(app: &App, flags: &ValidateFlags) -> Result<ExitCode> {
 }
 
 /// One DAG file with its findings.
-struct Checked {
+pub(super) struct Checked {
     /// As the user named it, or below the folder that the user named.
     path: PathBuf,
-    root: PathBuf,
+    pub(super) root: PathBuf,
     bytes: Vec<u8>,
-    loaded: Loaded,
+    pub(super) loaded: Loaded,
 }
 
 /// A folder is its own DAG root. A file's root is the configured DAG folder when the file is in it, else the file's folder.
-fn check(app: &App, path: &Path) -> Result<Vec<Checked>> {
+pub(super) fn check(app: &App, path: &Path) -> Result<Vec<Checked>> {
     let metadata = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
     if metadata.is_dir() {
         let scan = source::scan(path).with_context(|| format!("reading {}", path.display()))?;
@@ -161,7 +161,7 @@ fn as_json(checked: &[Checked]) -> Value {
 }
 
 /// Prints a file's findings as rustc does; colour on a terminal only.
-fn report(file: &Checked) {
+pub(super) fn report(file: &Checked) {
     let renderer = if io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
     for finding in &file.loaded.diagnostics {

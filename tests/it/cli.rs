@@ -104,6 +104,28 @@ async fn validate_shows_every_error_of_every_file_in_its_place() {
 }
 
 #[tokio::test]
+async fn dags_test_runs_a_dag_without_server_and_says_how_it_ended() {
+    let home = open_folder();
+    let dag = "default_args: {retries: 1, retry_delay: 0}\ntasks:\n  one:\n    python: tools.answer\n  two:\n    \
+               bash: |\n      echo \"got {{ ti.xcom_pull(task_ids='one') }} at try {{ ti.try_number }}\"\n      \
+               test {{ ti.try_number }} = 2\n    depends_on: one\n";
+    crate::support::write(home.path(), "dags/chain.yaml", dag);
+    crate::support::write(home.path(), "dags/tools.py", "def answer():\n    return 42\n");
+    crate::support::write(home.path(), "dags/fails.yaml", "tasks:\n  bad:\n    bash: exit 3\n");
+    let file = home.path().join("dags/chain.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "test", &file, "--log-level", "error"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+    assert!(outcome.stdout.contains("two | got 42 at try 2"), "{outcome:#?}");
+    assert!(outcome.stderr.contains("two: up_for_retry (try 1 of 2)"), "{outcome:#?}");
+    assert!(outcome.stderr.ends_with("chain: the run succeeded\n"), "{outcome:#?}");
+
+    let file = home.path().join("dags/fails.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "test", &file, "--log-level", "error"]).await;
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("bad: failed: The command ended with exit code 3."), "{outcome:#?}");
+}
+
+#[tokio::test]
 async fn validate_succeeds_on_the_examples_and_strict_counts_warnings() {
     let home = open_folder();
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/dags");

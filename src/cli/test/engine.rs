@@ -1,0 +1,252 @@
+//! The run in memory: what the scheduler and the database are to a real one.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use updraft_core::{
+    dag::{Dag, TaskIndex},
+    ids::{AttemptId, MapIndex},
+    plan::{Change, Event, Finished, Run, RunState, Scope, Started, Ti, plan},
+    spec::{self, CodeRef, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
+    state::{DagRunState, DagRunType, TaskInstanceState},
+};
+use updraft_protocol::{CancelAttempt, FinishedReport, ReportBody, ReportEvent, ReportResult, StartedReport};
+use uuid::Uuid;
+
+/// One run and everything that is known of it.
+pub(super) struct Engine {
+    state: RunState,
+    context: Arc<RunContext>,
+    code: CodeRef,
+    /// Ready, not yet handed to the node.
+    waiting: VecDeque<TaskIndex>,
+    /// Attempts that are current, with their tasks; and those that were, for the prefix of late log lines.
+    tasks: HashMap<Uuid, TaskIndex>,
+    cancels: Vec<CancelAttempt>,
+    xcoms: HashMap<(String, String), Value>,
+    pub(super) wake_at: Option<DateTime<Utc>>,
+}
+
+impl Engine {
+    pub(super) fn new(dag: Arc<Dag>, conf: Value, bundle_hash: String, relative_fileloc: String) -> Self {
+        let now = now();
+        let run = Run {
+            id: 1,
+            state: DagRunState::Running,
+            run_type: DagRunType::Manual,
+            logical_date: Some(now),
+            queued_at: Some(now),
+            start_date: Some(now),
+            end_date: None,
+            dag_is_paused: false,
+        };
+        let context = RunContext {
+            dag_id: dag.dag_id.clone(),
+            run_id: format!("manual__{}", now.to_rfc3339()).into(),
+            run_type: DagRunType::Manual,
+            logical_date: Some(now),
+            data_interval_start: Some(now),
+            data_interval_end: Some(now),
+            run_after: now,
+            start_date: Some(now),
+            params: spec::params(&dag, &Map::new(), &conf),
+            conf,
+            dag_owner: spec::owners(&dag),
+            dag_tags: dag.tags.clone(),
+            dag_description: dag.description.clone(),
+            render_template_as_native_obj: dag.render_template_as_native_obj,
+        };
+        let tis = dag.tasks.iter().map(|task| Some(Ti::new(new_attempt(), task.retries))).collect();
+        let mut engine = Self {
+            state: RunState { run, dag, tis },
+            context: Arc::new(context),
+            code: CodeRef { bundle_hash: Some(bundle_hash), relative_fileloc },
+            waiting: VecDeque::new(),
+            tasks: HashMap::new(),
+            cancels: Vec::new(),
+            xcoms: HashMap::new(),
+            wake_at: None,
+        };
+        engine.step(&[]);
+        engine
+    }
+
+    /// Decides what comes next and does it; prints every change of a state.
+    pub(super) fn step(&mut self, changes: &[Change]) {
+        let plan = plan(&self.state, changes, Scope::All, now(), &mut new_attempt);
+        for (&task, ti) in &plan.tis {
+            let before = self.state.ti(task).map(|ti| (ti.state, ti.try_number));
+            if before != Some((ti.state, ti.try_number)) {
+                self.announce(task, ti);
+            }
+        }
+        for &task in &plan.forget_xcoms {
+            let task_id = self.state.dag.tasks[task].task_id.to_string();
+            self.xcoms.retain(|(owner, _), _| *owner != task_id);
+        }
+        for attempt in &plan.attempts {
+            self.waiting.push_back(attempt.task);
+            self.tasks.insert(attempt.attempt.0, attempt.task);
+        }
+        for cancel in &plan.cancels {
+            let grace_ms = u64::try_from((cancel.deadline - now()).num_milliseconds()).unwrap_or_default();
+            self.cancels.push(CancelAttempt { attempt_id: cancel.attempt.0, grace_ms, reason: cancel.reason.clone() });
+        }
+        self.wake_at = plan.wake_at;
+        self.state.apply(&plan);
+        self.waiting.retain(|task| self.state.ti(*task).is_some_and(|ti| ti.state.has_attempt()));
+    }
+
+    /// How the run ended, once it has.
+    pub(super) fn ended(&self) -> Option<bool> {
+        self.state.run.state.is_finished().then(|| self.state.run.state == DagRunState::Success)
+    }
+
+    pub(super) fn dag_id(&self) -> &str {
+        self.state.dag.dag_id.as_str()
+    }
+
+    /// Up to `free` attempts to start.
+    pub(super) fn hand_out(&mut self, free: u32) -> Vec<TaskSpec> {
+        let count = self.waiting.len().min(free as usize);
+        let tasks: Vec<TaskIndex> = self.waiting.drain(..count).collect();
+        tasks
+            .into_iter()
+            .filter_map(|index| {
+                let (task, ti) = (&self.state.dag.tasks[index], self.state.ti(index)?);
+                let launch = Launch {
+                    attempt_id: ti.attempt,
+                    map_index: MapIndex::UNMAPPED,
+                    try_number: ti.try_number,
+                    max_tries: ti.max_tries,
+                };
+                Some(TaskSpec::new(launch, &self.state.dag, task, &self.context, self.code.clone()))
+            })
+            .collect()
+    }
+
+    pub(super) fn take_cancels(&mut self) -> Vec<CancelAttempt> {
+        std::mem::take(&mut self.cancels)
+    }
+
+    /// Whether the run goes on with this attempt.
+    pub(super) fn is_current(&self, attempt: Uuid) -> bool {
+        let task = self.tasks.get(&attempt).and_then(|task| self.state.ti(*task));
+        task.is_some_and(|ti| ti.attempt.0 == attempt && ti.state.has_attempt())
+    }
+
+    /// The task and try whose log lines carry this attempt.
+    pub(super) fn label(&self, attempt: Uuid) -> String {
+        self.tasks
+            .get(&attempt)
+            .map_or_else(|| attempt.to_string(), |task| self.state.dag.tasks[*task].task_id.to_string())
+    }
+
+    pub(super) fn xcom(&self, task_id: &str, key: &str) -> Option<Value> {
+        self.xcoms.get(&(task_id.to_owned(), key.to_owned())).cloned()
+    }
+
+    pub(super) fn put_xcom(&mut self, attempt: Uuid, key: &str, value: Value) {
+        if let Some(task) = self.tasks.get(&attempt) {
+            let task_id = self.state.dag.tasks[*task].task_id.to_string();
+            self.xcoms.insert((task_id, key.to_owned()), value);
+        }
+    }
+
+    /// Applies what the node reports.
+    pub(super) fn report(&mut self, events: Vec<ReportEvent>) -> Vec<ReportResult> {
+        let mut changes = Vec::new();
+        let results = events.into_iter().map(|event| self.take(event, &mut changes)).collect();
+        self.step(&changes);
+        results
+    }
+
+    fn take(&mut self, event: ReportEvent, changes: &mut Vec<Change>) -> ReportResult {
+        let Some(&task) = self.tasks.get(&event.attempt_id) else { return ReportResult::Stale };
+        let current = self.is_current(event.attempt_id);
+        let at = now() - Duration::from_millis(event.age_ms);
+        let happened = match event.body {
+            ReportBody::Preparing { what } => {
+                eprintln!("{}: {what}", self.label(event.attempt_id));
+                return if current { ReportResult::Ok } else { ReportResult::Stale };
+            }
+            ReportBody::Started(report) => Event::Started(started(report, at)),
+            ReportBody::Finished(report) => {
+                if current && let Some(value) = &report.return_value {
+                    self.push_return_value(task, event.attempt_id, value);
+                }
+                Event::Finished(Box::new(finished(*report, at)))
+            }
+            ReportBody::Stopped => Event::Stopped,
+        };
+        let is_stop = matches!(happened, Event::Stopped);
+        let task_id = self.state.dag.tasks[task].task_id.clone();
+        changes.push(Change { task_id, attempt: AttemptId(event.attempt_id), event: happened });
+        if current || is_stop { ReportResult::Ok } else { ReportResult::Stale }
+    }
+
+    fn push_return_value(&mut self, task: TaskIndex, attempt: Uuid, value: &Value) {
+        if self.state.dag.tasks[task].multiple_outputs
+            && let Value::Object(fields) = value
+        {
+            for (key, value) in fields {
+                self.put_xcom(attempt, key, value.clone());
+            }
+        }
+        self.put_xcom(attempt, "return_value", value.clone());
+    }
+
+    fn announce(&self, task: TaskIndex, ti: &Ti) {
+        let task_id = &self.state.dag.tasks[task].task_id;
+        let tries =
+            if ti.max_tries > 0 { format!(" (try {} of {})", ti.try_number, ti.max_tries + 1) } else { String::new() };
+        let reason = ti.failure.as_ref().map(|failure| format!(": {}", failure.reason)).unwrap_or_default();
+        match ti.state {
+            // Between two tries, and waiting for a slot: nothing a reader waits for.
+            TaskInstanceState::None | TaskInstanceState::Scheduled | TaskInstanceState::Queued => {}
+            state => eprintln!("{task_id}: {state}{tries}{reason}"),
+        }
+    }
+}
+
+fn started(report: StartedReport, at: DateTime<Utc>) -> Started {
+    Started { queued_dttm: None, at: Some(at), hostname: report.hostname, pid: report.pid }
+}
+
+fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
+    let class = report.failure_class.as_deref();
+    let class = FailureClass::ALL.iter().copied().find(|known| Some(known.as_str()) == class);
+    let outcome = match report.outcome.as_str() {
+        "success" => Outcome::Success,
+        "skipped" => Outcome::Skipped,
+        _ => Outcome::Failed,
+    };
+    let failure = (outcome == Outcome::Failed).then(|| Failure {
+        class: class.unwrap_or(FailureClass::NodeError),
+        reason: report.failure_reason.unwrap_or_else(|| "the node gave no reason".into()),
+    });
+    Finished {
+        started: started(report.started, at - Duration::from_millis(report.duration_ms)),
+        at: Some(at),
+        outcome,
+        exit_code: report.exit_code,
+        failure,
+        no_retry: report.no_retry,
+        rendered_fields: report.rendered_fields,
+    }
+}
+
+/// There is no database whose clock could be asked.
+#[expect(clippy::disallowed_methods, reason = "a run without a database has this machine's clock")]
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+fn new_attempt() -> AttemptId {
+    AttemptId(Uuid::new_v4())
+}

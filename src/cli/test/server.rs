@@ -1,0 +1,212 @@
+//! `/executor/v1` for one node of this process, on a loopback port. Logs go to stdout as they come.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::StatusCode,
+    routing::{get, post, put},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::Notify, time::timeout};
+use tokio_util::sync::CancellationToken;
+use updraft_protocol::{
+    LogLine, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, Ref, RegisterRequest,
+    RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse, ResolvedRef, StartAttempt,
+    VERSION,
+};
+use uuid::Uuid;
+
+use super::engine::{Engine, now};
+use crate::cli::output::say;
+
+/// How long a poll is held, and with that how soon a timer of the run can pass unnoticed by the node: never, it is woken.
+const POLL: Duration = Duration::from_secs(5);
+
+/// The run, its code, and who waits for news.
+pub(super) struct Shared {
+    engine: Mutex<Engine>,
+    bundle: Bytes,
+    /// How much of each attempt's log is here, and its last line's beginning.
+    logs: Mutex<HashMap<Uuid, (u64, Vec<u8>)>>,
+    news: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(engine: Engine, bundle: Vec<u8>) -> Self {
+        Self { engine: Mutex::new(engine), bundle: bundle.into(), logs: Mutex::default(), news: Notify::new() }
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().expect("no code panics while it holds this")
+    }
+
+    /// Drives the run's timers until it ended; says how.
+    pub(super) async fn run_to_end(&self) -> Option<bool> {
+        loop {
+            let news = self.news.notified();
+            let (ended, wake_at) = {
+                let engine = self.engine();
+                (engine.ended(), engine.wake_at)
+            };
+            if let Some(success) = ended {
+                eprintln!("{}: the run {}", self.engine().dag_id(), if success { "succeeded" } else { "failed" });
+                return Some(success);
+            }
+            let pause = wake_at.map(|at| (at - now()).to_std().unwrap_or_default());
+            tokio::select! {
+                () = news => {}
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
+                    self.engine().step(&[]);
+                    self.news.notify_waiters();
+                }
+            }
+        }
+    }
+}
+
+/// Answers until `shutdown`.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) -> Result<()> {
+    let routes = Router::new()
+        .route("/register", post(register))
+        .route("/reconcile", post(reconcile))
+        .route("/poll", post(poll))
+        .route("/report", post(report))
+        .route("/attempts/{attempt_id}/resolve", post(resolve))
+        .route("/attempts/{attempt_id}/xcom/{key}", put(put_xcom))
+        .route("/attempts/{attempt_id}/logs", put(put_logs).get(log_size))
+        .route("/bundles/{hash}", get(bundle))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared);
+    let router = Router::new().nest("/executor/v1", routes);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+        .context("serving the node on a loopback port")
+}
+
+async fn register(Json(_request): Json<RegisterRequest>) -> Json<RegisterResponse> {
+    let ms = |duration: Duration| duration.as_millis() as u64;
+    Json(RegisterResponse {
+        executor_id: 1,
+        protocol: VERSION,
+        lease_ms: ms(Duration::from_mins(1)),
+        poll_ms: ms(POLL),
+        reconcile_ms: ms(Duration::from_mins(1)),
+        reconcile: ReconcileResponse::default(),
+    })
+}
+
+async fn reconcile(
+    State(shared): State<Arc<Shared>>,
+    Json(request): Json<ReconcileRequest>,
+) -> Json<ReconcileResponse> {
+    let engine = shared.engine();
+    let gone = request.attempts.iter().map(|attempt| attempt.attempt_id).filter(|id| !engine.is_current(*id));
+    Json(ReconcileResponse { stop: gone.collect(), report_again: Vec::new() })
+}
+
+async fn poll(State(shared): State<Arc<Shared>>, Json(request): Json<PollRequest>) -> Json<PollResponse> {
+    let answer = async {
+        loop {
+            let news = shared.news.notified();
+            let (start, cancel) = {
+                let mut engine = shared.engine();
+                (engine.hand_out(request.free_slots), engine.take_cancels())
+            };
+            if !start.is_empty() || !cancel.is_empty() {
+                let start = start
+                    .into_iter()
+                    .map(|spec| StartAttempt {
+                        attempt_id: spec.attempt_id.0,
+                        spec: serde_json::to_value(&spec).expect("a spec is JSON"),
+                        token: "local".into(),
+                        refs: Vec::new(),
+                    })
+                    .collect();
+                return PollResponse { start, cancel, drain: false };
+            }
+            news.await;
+        }
+    };
+    Json(timeout(POLL, answer).await.unwrap_or_default())
+}
+
+async fn report(State(shared): State<Arc<Shared>>, Json(request): Json<ReportRequest>) -> Json<ReportResponse> {
+    let results = shared.engine().report(request.events);
+    shared.news.notify_waiters();
+    Json(ReportResponse { results })
+}
+
+async fn resolve(State(shared): State<Arc<Shared>>, Json(request): Json<ResolveRequest>) -> Json<ResolveResponse> {
+    let engine = shared.engine();
+    let refs = request.refs.into_iter().map(|reference| {
+        let value = match &reference {
+            Ref::XCom { task_id, key, .. } => engine.xcom(task_id, key),
+            // They live in a deployment's database.
+            Ref::Variable { .. } | Ref::Connection { .. } => None,
+        };
+        ResolvedRef { reference, value }
+    });
+    Json(ResolveResponse { refs: refs.collect() })
+}
+
+async fn put_xcom(
+    State(shared): State<Arc<Shared>>,
+    Path((attempt, key)): Path<(Uuid, String)>,
+    Json(value): Json<Value>,
+) -> StatusCode {
+    shared.engine().put_xcom(attempt, &key, value);
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+struct Offset {
+    offset: u64,
+}
+
+async fn put_logs(
+    State(shared): State<Arc<Shared>>,
+    Path(attempt): Path<Uuid>,
+    Query(Offset { offset }): Query<Offset>,
+    body: Bytes,
+) -> (StatusCode, Json<LogsResponse>) {
+    let label = shared.engine().label(attempt);
+    let mut logs = shared.logs.lock().expect("no code panics while it holds this");
+    let (size, rest) = logs.entry(attempt).or_default();
+    if offset > *size {
+        return (StatusCode::CONFLICT, Json(LogsResponse { size: *size }));
+    }
+    // What is here already came twice.
+    let fresh = &body[((*size - offset) as usize).min(body.len())..];
+    *size += fresh.len() as u64;
+    rest.extend_from_slice(fresh);
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let line: Vec<u8> = rest.drain(..=end).collect();
+        let text = match serde_json::from_slice::<LogLine>(&line) {
+            Ok(line) => line.event,
+            Err(_) => String::from_utf8_lossy(&line).trim_end().to_owned(),
+        };
+        if let Err(error) = say(format_args!("{label} | {text}")) {
+            tracing::debug!(%error, "nobody reads the log");
+        }
+    }
+    (StatusCode::OK, Json(LogsResponse { size: *size }))
+}
+
+async fn log_size(State(shared): State<Arc<Shared>>, Path(attempt): Path<Uuid>) -> Json<LogsResponse> {
+    let logs = shared.logs.lock().expect("no code panics while it holds this");
+    Json(LogsResponse { size: logs.get(&attempt).map_or(0, |(size, _)| *size) })
+}
+
+async fn bundle(State(shared): State<Arc<Shared>>, Path(_hash): Path<String>) -> Bytes {
+    shared.bundle.clone()
+}
