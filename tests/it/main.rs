@@ -8,4 +8,5 @@ mod support;
 mod cli;
 mod kill;
 mod standalone;
+mod tour;
 mod workspace;

@@ -33,7 +33,9 @@ fn blocks(markdown: &str) -> Vec<Block> {
             (None, None) => {}
         }
     }
-    blocks.retain(|block| block.words.first().is_some_and(|word| word == "sh") && block.words.contains(&"tour".to_owned()));
+    blocks.retain(|block| {
+        block.words.first().is_some_and(|word| word == "sh") && block.words.contains(&"tour".to_owned())
+    });
     blocks
 }
 
@@ -53,8 +55,7 @@ async fn every_command_of_the_readme_works() {
 
     let home = open_folder();
     copy(&repository.join("dags"), &home.path().join("dags"));
-    let mut process =
-        Watched::spawn(updraft(home.path()).current_dir(home.path()).args(["standalone", "--port", "0"]));
+    let mut process = Watched::spawn(updraft(home.path()).current_dir(home.path()).args(["standalone", "--port", "0"]));
     let url = process.line_with("Updraft is up: ").await.trim_start_matches("Updraft is up: ").trim().to_owned();
     let data_dir = home.path().join(".local/share/updraft");
 
@@ -70,7 +71,13 @@ async fn every_command_of_the_readme_works() {
         let mut shell = Command::new("bash");
         shell.args(["-c", &script]).env_clear().env("PATH", &path).env("HOME", home.path()).current_dir(home.path());
         let outcome = finish(&mut shell).await;
-        assert_eq!(outcome.code, Some(0), "README.md, block at line {}:\n{outcome:#?}\n{}", block.line, process.so_far());
+        assert_eq!(
+            outcome.code,
+            Some(0),
+            "README.md, block at line {}:\n{outcome:#?}\n{}",
+            block.line,
+            process.so_far()
+        );
     }
     process.signal(Signal::SIGINT);
     assert_eq!(process.end().await, Some(0), "{}", process.said);

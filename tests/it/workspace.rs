@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -54,8 +56,30 @@ fn core_does_no_io() {
 }
 
 #[test]
-fn only_store_speaks_sql_and_executors_have_no_database() {
-    for (name, used) in dependencies() {
-        assert!(name == "updraft-store" || !used.contains("sqlx"), "{name} must leave SQL to updraft-store");
+fn executors_have_no_database() {
+    assert!(!dependencies()["updraft-executor"].contains("sqlx"));
+}
+
+/// The roles pass connections and transactions on; statements are the store's.
+#[test]
+fn only_store_holds_sql() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> =
+        ["src", "core/src", "protocol/src", "scheduler/src", "executor/src", "webserver/src"]
+            .map(|path| root.join(path))
+            .into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                for call in ["sqlx::query", "sqlx::raw_sql", "QueryBuilder"] {
+                    assert!(!code.contains(call), "{} must leave `{call}` to updraft-store", path.display());
+                }
+            }
+        }
     }
 }
