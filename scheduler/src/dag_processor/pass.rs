@@ -92,10 +92,12 @@ pub struct Processor {
 impl Processor {
     /// Becomes the processor of the bundle, or `None` while another session is.
     pub async fn take_over(store: Store, config: Config) -> Result<Option<Self>, StoreError> {
-        let mut lock = store.pool().acquire().await?.detach();
-        if !dags::try_lock_bundle(&mut lock, &config.bundle_name).await? {
+        let mut session = store.pool().acquire().await?;
+        if !dags::try_lock_bundle(&mut session, &config.bundle_name).await? {
             return Ok(None);
         }
+        // The lock is this session's: nobody else may get it from the pool, and it ends with this processor.
+        let mut lock = session.detach();
         let (known, _) = dags::known_files(&mut lock, &config.bundle_name).await?;
         let has_folder_error = known.contains_key(FOLDER);
         let mut owners = HashMap::new();
