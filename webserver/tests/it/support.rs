@@ -12,12 +12,57 @@ use updraft_store::{Store, testing::TestDb};
 use updraft_webserver::{App, Config, logs::LogStore};
 
 /// The admin's password.
-pub const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// A name, Airflow's path and what to ask for it: one answer of every shape that is read.
+pub(crate) const ENTITIES: &[(&str, &str, &str)] = &[
+    ("dag", "/dags/{dag_id}", "/dags/etl"),
+    ("dag_without_version", "/dags/{dag_id}", "/dags/other"),
+    ("dags", "/dags", "/dags?exclude_stale=false&order_by=-dag_id"),
+    ("dag_details", "/dags/{dag_id}/details", "/dags/etl/details"),
+    ("dag_versions", "/dags/{dag_id}/dagVersions", "/dags/etl/dagVersions"),
+    ("dag_version", "/dags/{dag_id}/dagVersions/{version_number}", "/dags/etl/dagVersions/1"),
+    ("tasks", "/dags/{dag_id}/tasks", "/dags/etl/tasks"),
+    ("dag_stats", "/dagStats", "/dagStats?dag_ids=etl&dag_ids=other"),
+    ("dag_tags", "/dagTags", "/dagTags"),
+    ("dag_source", "/dagSources/{dag_id}", "/dagSources/etl?version_number=1"),
+    ("dag_runs", "/dags/{dag_id}/dagRuns", "/dags/etl/dagRuns?limit=1&order_by=-run_after"),
+    ("dag_run", "/dags/{dag_id}/dagRuns/{dag_run_id}", "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00"),
+    (
+        "task_instances",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances",
+        "/dags/~/dagRuns/~/taskInstances?order_by=state&limit=3",
+    ),
+    (
+        "task_instance",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract",
+    ),
+    (
+        "tries",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/tries",
+    ),
+    (
+        "first_try",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries/{task_try_number}",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/tries/1",
+    ),
+    (
+        "log",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/logs/2",
+    ),
+    ("import_errors", "/importErrors", "/importErrors?filename_pattern=BROKEN"),
+    ("event_logs", "/eventLogs", "/eventLogs"),
+    ("health", "/monitor/health", "/monitor/health"),
+    ("version", "/version", "/version"),
+];
 
 /// One webserver without a socket.
-pub struct TestServer {
-    pub store: Store,
-    pub app: App,
+pub(crate) struct TestServer {
+    pub(crate) store: Store,
+    pub(crate) app: App,
     router: Router,
     token: String,
     logs: LogStore,
@@ -26,25 +71,25 @@ pub struct TestServer {
 }
 
 /// An answer, read to its end.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub bytes: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
 impl TestServer {
     /// An empty database.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         let db = TestDb::new().await;
         let store = db.store().await;
         let folder = tempfile::tempdir().unwrap();
@@ -65,19 +110,19 @@ impl TestServer {
     }
 
     /// The rows of `seed.sql`: the DAG `etl` (two versions, three runs), the DAG `other`, and what belongs to them.
-    pub async fn seeded() -> Self {
+    pub(crate) async fn seeded() -> Self {
         let server = Self::empty().await;
         sqlx::raw_sql(include_str!("seed.sql")).execute(server.store.pool()).await.unwrap();
         server
     }
 
     /// The log store that nodes write to.
-    pub fn logs(&self) -> &LogStore {
+    pub(crate) fn logs(&self) -> &LogStore {
         &self.logs
     }
 
     /// An authenticated request.
-    pub fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Body> {
+    pub(crate) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Body> {
         let builder = Request::builder()
             .method(method)
             .uri(path)
@@ -86,31 +131,31 @@ impl TestServer {
         builder.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap()
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
         Answer { status: parts.status, headers: parts.headers, bytes }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path, None)).await
     }
 
     /// The JSON of a GET that must succeed.
-    pub async fn read(&self, path: &str) -> Value {
+    pub(crate) async fn read(&self, path: &str) -> Value {
         let answer = self.get(path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
         answer.json()
     }
 
-    pub async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
         self.send(self.request(method, path, Some(&body))).await
     }
 }
 
 /// The values of one field of every element of a list.
-pub fn column(list: &Value, field: &str) -> Vec<String> {
+pub(crate) fn column(list: &Value, field: &str) -> Vec<String> {
     let text = |item: &Value| item[field].as_str().map_or_else(|| item[field].to_string(), str::to_owned);
     list.as_array().expect("a list").iter().map(text).collect()
 }
