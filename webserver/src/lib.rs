@@ -13,6 +13,7 @@ mod layers;
 pub mod logs;
 mod permission;
 mod router;
+mod sealed;
 mod state;
 mod time;
 mod ui_api;

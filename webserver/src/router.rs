@@ -16,7 +16,7 @@ use crate::{
     App,
     api::{
         change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
-        import_errors, logs, monitor, task_instances, tasks, trigger, version,
+        import_errors, lists, logs, monitor, task_instances, tasks, trigger, version,
     },
     auth::login,
     executor_api, layers,
@@ -89,11 +89,13 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         // Runs
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_runs)))
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_run)))
+        .routes(allow(app, read(Kind::DagRun), routes!(lists::get_list_dag_runs_batch)))
         .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(change_runs::patch_dag_run, change_runs::delete_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(clear::clear_dag_run)))
         // Task instances
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance_tries)))

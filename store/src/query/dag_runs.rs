@@ -43,6 +43,8 @@ pub struct RunRow {
 pub struct RunFilter {
     /// `None`: `~`, all DAGs.
     pub dag_id: Option<String>,
+    /// Empty: all.
+    pub dag_ids: Vec<String>,
     pub dag_id_pattern: Pattern,
     pub run_id: Pattern,
     pub triggering_user_name: Pattern,
@@ -62,19 +64,19 @@ pub struct RunFilter {
 }
 
 pub const ORDER_BY: OrderBy = &[
-    ("id", "r.id"),
-    ("state", "r.state"),
-    ("dag_id", "d.dag_id"),
-    ("run_id", "r.run_id"),
-    ("dag_run_id", "r.run_id"),
-    ("logical_date", "r.logical_date"),
-    ("partition_date", "r.logical_date"),
-    ("run_after", "r.run_after"),
-    ("start_date", "r.start_date"),
-    ("end_date", "r.end_date"),
-    ("updated_at", "r.updated_at"),
-    ("conf", "c.conf"),
-    ("duration", DURATION),
+    ("id", "r.id", "bigint"),
+    ("state", "r.state", "text"),
+    ("dag_id", "d.dag_id", "text"),
+    ("run_id", "r.run_id", "text"),
+    ("dag_run_id", "r.run_id", "text"),
+    ("logical_date", "r.logical_date", "timestamptz"),
+    ("partition_date", "r.logical_date", "timestamptz"),
+    ("run_after", "r.run_after", "timestamptz"),
+    ("start_date", "r.start_date", "timestamptz"),
+    ("end_date", "r.end_date", "timestamptz"),
+    ("updated_at", "r.updated_at", "timestamptz"),
+    ("conf", "c.conf", "jsonb"),
+    ("duration", DURATION, "float8"),
 ];
 
 const DURATION: &str = "extract(epoch from r.end_date - r.start_date)::float8";
@@ -93,8 +95,9 @@ pub async fn page(
     filter: &RunFilter,
     page: &Page,
 ) -> Result<Listing<RunRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &["r.id"], |sql| {
+    list(connection, (SELECT, FROM), page, &[("r.id", "bigint")], |sql| {
         sql.equals("d.dag_id", filter.dag_id.clone());
+        sql.any_of("d.dag_id", &filter.dag_ids);
         sql.pattern("d.dag_id", &filter.dag_id_pattern);
         sql.pattern("r.run_id", &filter.run_id);
         sql.pattern("r.triggering_user_name", &filter.triggering_user_name);

@@ -72,13 +72,13 @@ pub struct DagFilter {
 }
 
 pub const ORDER_BY: OrderBy = &[
-    ("dag_id", "d.dag_id"),
-    ("dag_display_name", "d.dag_display_name"),
-    ("next_dagrun", "d.next_dagrun"),
-    ("state", LAST_RUN_STATE),
-    ("last_run_state", LAST_RUN_STATE),
-    ("start_date", LAST_RUN_START),
-    ("last_run_start_date", LAST_RUN_START),
+    ("dag_id", "d.dag_id", "text"),
+    ("dag_display_name", "d.dag_display_name", "text"),
+    ("next_dagrun", "d.next_dagrun", "timestamptz"),
+    ("state", LAST_RUN_STATE, "text"),
+    ("last_run_state", LAST_RUN_STATE, "text"),
+    ("start_date", LAST_RUN_START, "timestamptz"),
+    ("last_run_start_date", LAST_RUN_START, "timestamptz"),
 ];
 
 /// One index probe per DAG (`dag_run_by_dag_idx`), and only when asked for.
@@ -100,7 +100,7 @@ pub async fn page(
     filter: &DagFilter,
     page: &Page,
 ) -> Result<Listing<DagRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &["d.dag_id"], |sql| apply(filter, sql)).await
+    list(connection, (SELECT, FROM), page, &[("d.dag_id", "text")], |sql| apply(filter, sql)).await
 }
 
 fn apply(filter: &DagFilter, sql: &mut Filter) {

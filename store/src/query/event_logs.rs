@@ -45,17 +45,17 @@ pub struct EventLogFilter {
 }
 
 pub const ORDER_BY: OrderBy = &[
-    ("id", "l.id"),
-    ("event_log_id", "l.id"),
-    ("dttm", "l.dttm"),
-    ("when", "l.dttm"),
-    ("dag_id", "l.dag_id"),
-    ("task_id", "l.task_id"),
-    ("run_id", "l.run_id"),
-    ("event", "l.event"),
-    ("logical_date", "l.logical_date"),
-    ("owner", "l.owner"),
-    ("extra", "l.extra"),
+    ("id", "l.id", "bigint"),
+    ("event_log_id", "l.id", "bigint"),
+    ("dttm", "l.dttm", "timestamptz"),
+    ("when", "l.dttm", "timestamptz"),
+    ("dag_id", "l.dag_id", "text"),
+    ("task_id", "l.task_id", "text"),
+    ("run_id", "l.run_id", "text"),
+    ("event", "l.event", "text"),
+    ("logical_date", "l.logical_date", "timestamptz"),
+    ("owner", "l.owner", "text"),
+    ("extra", "l.extra", "text"),
 ];
 
 const SELECT: &str = "l.id, l.dttm, l.dag_id, l.task_id, l.run_id, l.map_index, l.try_number, l.event, \
@@ -68,7 +68,7 @@ pub async fn page(
     filter: &EventLogFilter,
     page: &Page,
 ) -> Result<Listing<EventLogRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &["l.id"], |sql| {
+    list(connection, (SELECT, FROM), page, &[("l.id", "bigint")], |sql| {
         sql.equals("l.dag_id", filter.dag_id.clone());
         sql.equals("l.task_id", filter.task_id.clone());
         sql.equals("l.run_id", filter.run_id.clone());

@@ -2,25 +2,42 @@
 
 use sqlx::{Encode, FromRow, PgConnection, Postgres, QueryBuilder, Type, postgres::PgRow};
 
+use super::seek::{Neighbours, Seek};
 use crate::StoreError;
 
 /// A sort key: an SQL expression of one of the whitelists (`ORDER_BY`) in this folder, never text of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     pub expression: &'static str,
+    /// The expression's SQL type.
+    pub kind: &'static str,
     pub descending: bool,
 }
 
-/// Sort names of the API and the SQL expressions they stand for.
-pub type OrderBy = &'static [(&'static str, &'static str)];
+/// Sort names of the API, the SQL expressions they stand for, and those expressions' types.
+pub type OrderBy = &'static [(&'static str, &'static str, &'static str)];
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Rows at most; 0 is legal and returns none.
     pub limit: i64,
     pub offset: i64,
     pub order: Vec<Order>,
+    /// Seek instead of counting rows off; `offset` is ignored then.
+    pub seek: Option<Seek>,
+}
+
+impl Page {
+    /// Everything, in the order of the tie-breaker.
+    pub(crate) const ALL: Self = Self { limit: i64::MAX, offset: 0, order: Vec::new(), seek: None };
+
+    /// The sort keys with the primary key (`tie`) behind them, descending when the first key is.
+    pub(super) fn keys(&self, tie: &[(&'static str, &'static str)]) -> Vec<Order> {
+        let descending = self.order.first().is_some_and(|order| order.descending);
+        let ties = tie.iter().map(|&(expression, kind)| Order { expression, kind, descending });
+        self.order.iter().copied().chain(ties).collect()
+    }
 }
 
 /// Four optional bounds, combined with AND.
@@ -51,7 +68,10 @@ pub struct Pattern {
 #[derive(Clone, Debug)]
 pub struct Listing<T> {
     pub rows: Vec<T>,
+    /// While seeking at most [`TOTAL_LIMIT`](super::seek::TOTAL_LIMIT).
     pub total: i64,
+    /// Filled while seeking.
+    pub neighbours: Neighbours,
 }
 
 /// Conditions joined by AND, collected before a SELECT is chosen, so that rows and count share them.
@@ -155,10 +175,10 @@ impl Filter {
 
     /// The rows of a page. The primary key (`tie`) is appended, descending when the first key is.
     pub(crate) async fn fetch_page<T>(
-        mut self,
+        self,
         connection: &mut PgConnection,
         page: &Page,
-        tie: &[&'static str],
+        tie: &[(&'static str, &'static str)],
     ) -> Result<Vec<T>, StoreError>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
@@ -166,18 +186,31 @@ impl Filter {
         if page.limit == 0 {
             return Ok(Vec::new());
         }
-        let descending = page.order.first().is_some_and(|order| order.descending);
-        let ties = tie.iter().map(|expression| Order { expression, descending });
-        let keys: Vec<String> = page
-            .order
-            .iter()
-            .copied()
-            .chain(ties)
-            .map(|order| format!("{}{}", order.expression, if order.descending { " desc" } else { "" }))
-            .collect();
+        self.fetch_keys(connection, &page.keys(tie), page.limit, page.offset).await
+    }
+
+    /// The rows in the order of `keys`.
+    pub(super) async fn fetch_keys<T>(
+        mut self,
+        connection: &mut PgConnection,
+        keys: &[Order],
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let key = |key: &Order| format!("{}{}", key.expression, if key.descending { " desc" } else { "" });
+        let keys: Vec<String> = keys.iter().map(key).collect();
         self.sql.push(" order by ").push(keys.join(", "));
-        self.sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+        self.sql.push(" limit ").push_bind(limit).push(" offset ").push_bind(offset);
         Ok(self.sql.build_query_as().fetch_all(connection).await?)
+    }
+
+    /// How many rows there are, counted up to `most`; the text given to [`Filter::on`] was `select count(*) from (select …`.
+    pub(super) async fn count_capped(mut self, connection: &mut PgConnection, most: i64) -> Result<i64, StoreError> {
+        self.sql.push(" limit ").push_bind(most).push(") capped");
+        Ok(self.sql.build_query_scalar().fetch_one(connection).await?)
     }
 
     /// How many rows the conditions leave; the text given to [`Filter::on`] was `select count(*) from …`.
@@ -196,12 +229,15 @@ pub(crate) async fn list<T>(
     connection: &mut PgConnection,
     (select, from): (&str, &str),
     page: &Page,
-    tie: &[&'static str],
+    tie: &[(&'static str, &'static str)],
     apply: impl Fn(&mut Filter),
 ) -> Result<Listing<T>, StoreError>
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
+    if let Some(seek) = &page.seek {
+        return super::seek::list(connection, (select, from), page, seek, tie, apply).await;
+    }
     let mut filter = Filter::on(&format!("select {select} from {from}"));
     apply(&mut filter);
     let rows: Vec<T> = filter.fetch_page(connection, page, tie).await?;
@@ -213,7 +249,7 @@ where
         apply(&mut filter);
         filter.count(connection).await?
     };
-    Ok(Listing { rows, total })
+    Ok(Listing { rows, total, neighbours: Neighbours::default() })
 }
 
 #[cfg(test)]

@@ -28,12 +28,12 @@ pub struct ImportErrorFilter {
 }
 
 pub const ORDER_BY: OrderBy = &[
-    ("id", "e.id"),
-    ("import_error_id", "e.id"),
-    ("timestamp", "e.timestamp"),
-    ("filename", "e.filename"),
-    ("bundle_name", "e.bundle_name"),
-    ("stacktrace", "e.stacktrace"),
+    ("id", "e.id", "bigint"),
+    ("import_error_id", "e.id", "bigint"),
+    ("timestamp", "e.timestamp", "timestamptz"),
+    ("filename", "e.filename", "text"),
+    ("bundle_name", "e.bundle_name", "text"),
+    ("stacktrace", "e.stacktrace", "text"),
 ];
 
 const SELECT: &str = "e.id, e.timestamp, e.filename, e.bundle_name, e.stacktrace, e.diagnostics";
@@ -45,7 +45,7 @@ pub async fn page(
     filter: &ImportErrorFilter,
     page: &Page,
 ) -> Result<Listing<ImportErrorRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &["e.id"], |sql| {
+    list(connection, (SELECT, FROM), page, &[("e.id", "bigint")], |sql| {
         sql.pattern("e.filename", &filter.filename_pattern);
         sql.equals("e.filename", filter.filename.clone());
         sql.equals("e.bundle_name", filter.bundle_name.clone());

@@ -10,5 +10,6 @@ pub mod executors;
 pub mod filter;
 pub mod health;
 pub mod import_errors;
+pub mod seek;
 pub mod task_instances;
 pub mod versions;

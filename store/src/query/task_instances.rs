@@ -56,6 +56,10 @@ pub struct TiFilter {
     /// `None`: `~`.
     pub run_id: Option<String>,
     pub task_id: Option<String>,
+    /// Each list: empty for all.
+    pub dag_ids: Vec<String>,
+    pub run_ids: Vec<String>,
+    pub task_ids: Vec<String>,
     pub dag_id_pattern: Pattern,
     pub run_id_pattern: Pattern,
     pub run_after: Range<DateTime<Utc>>,
@@ -79,19 +83,19 @@ pub struct TiFilter {
 }
 
 pub const ORDER_BY: OrderBy = &[
-    ("id", "t.attempt_id"),
-    ("state", STATE),
-    ("duration", DURATION),
-    ("start_date", START),
-    ("end_date", "t.end_date"),
-    ("map_index", "t.map_index"),
-    ("try_number", "t.try_number"),
-    ("logical_date", "r.logical_date"),
-    ("run_after", "r.run_after"),
-    ("data_interval_start", "r.data_interval_start"),
-    ("data_interval_end", "r.data_interval_end"),
-    ("rendered_map_index", "t.map_index"),
-    ("operator", "t.operator"),
+    ("id", "t.attempt_id", "uuid"),
+    ("state", STATE, "text"),
+    ("duration", DURATION, "float8"),
+    ("start_date", START, "timestamptz"),
+    ("end_date", "t.end_date", "timestamptz"),
+    ("map_index", "t.map_index", "integer"),
+    ("try_number", "t.try_number", "integer"),
+    ("logical_date", "r.logical_date", "timestamptz"),
+    ("run_after", "r.run_after", "timestamptz"),
+    ("data_interval_start", "r.data_interval_start", "timestamptz"),
+    ("data_interval_end", "r.data_interval_end", "timestamptz"),
+    ("rendered_map_index", "t.map_index", "integer"),
+    ("operator", "t.operator", "text"),
 ];
 
 /// `task_instance.state` is a display copy while an attempt lives, and lags: dispatch writes only the attempt. So say what the
@@ -122,12 +126,18 @@ const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join d
 const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
     join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id";
 
+/// The primary key, the tie-breaker of every order.
+const KEY: &[(&str, &str)] = &[("t.dag_run_id", "bigint"), ("t.task_id", "text"), ("t.map_index", "integer")];
+
 /// One page of task instances; `task_instance_pkey` after `dag_run_run_id_key` serves those of one run.
 pub async fn page(connection: &mut PgConnection, filter: &TiFilter, page: &Page) -> Result<Listing<TiRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &["t.dag_run_id", "t.task_id", "t.map_index"], |sql| {
+    list(connection, (SELECT, FROM), page, KEY, |sql| {
         sql.equals("d.dag_id", filter.dag_id.clone());
         sql.equals("r.run_id", filter.run_id.clone());
         sql.equals("t.task_id", filter.task_id.clone());
+        sql.any_of("d.dag_id", &filter.dag_ids);
+        sql.any_of("r.run_id", &filter.run_ids);
+        sql.any_of("t.task_id", &filter.task_ids);
         sql.pattern("d.dag_id", &filter.dag_id_pattern);
         sql.pattern("r.run_id", &filter.run_id_pattern);
         sql.range("r.run_after", &filter.run_after);
@@ -195,9 +205,8 @@ pub async fn is_mapped(
 
 /// Every try in order: the archived ones, then the instance itself unless its try is archived already.
 pub async fn tries(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Vec<TiRow>, StoreError> {
-    let all = Page { limit: i64::MAX, offset: 0, order: Vec::new() };
-    let order = &["t.try_number", "t.end_date"];
-    let mut rows: Vec<TiRow> = path.on(SELECT_HISTORY, FROM_HISTORY).fetch_page(connection, &all, order).await?;
+    let order = &[("t.try_number", "integer"), ("t.end_date", "timestamptz")];
+    let mut rows: Vec<TiRow> = path.on(SELECT_HISTORY, FROM_HISTORY).fetch_page(connection, &Page::ALL, order).await?;
     if let Some(current) = get(connection, path).await?
         && rows.iter().all(|row| row.try_number != current.try_number)
     {
@@ -218,8 +227,7 @@ pub async fn of_tasks(
     let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
     sql.equals("t.dag_run_id", Some(dag_run_key));
     sql.any_of("t.task_id", task_ids);
-    let all = Page { limit: i64::MAX, offset: 0, order: Vec::new() };
-    sql.fetch_page(connection, &all, &["t.task_id", "t.map_index"]).await
+    sql.fetch_page(connection, &Page::ALL, KEY).await
 }
 
 /// What the log of a try consists of.

@@ -39,10 +39,10 @@ pub struct VersionFilter {
 }
 
 pub const ORDER_BY: OrderBy = &[
-    ("id", "v.id"),
-    ("version_number", "v.version_number"),
-    ("bundle_name", "v.bundle_name"),
-    ("bundle_version", "v.bundle_version"),
+    ("id", "v.id", "bigint"),
+    ("version_number", "v.version_number", "integer"),
+    ("bundle_name", "v.bundle_name", "text"),
+    ("bundle_version", "v.bundle_version", "text"),
 ];
 
 const SELECT: &str =
@@ -55,7 +55,7 @@ pub async fn page(
     filter: &VersionFilter,
     page: &Page,
 ) -> Result<Listing<VersionRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &["v.id"], |sql| {
+    list(connection, (SELECT, FROM), page, &[("v.id", "bigint")], |sql| {
         sql.equals("d.dag_id", filter.dag_id.clone());
         sql.equals("v.version_number", filter.version_number);
         sql.equals("v.bundle_name", filter.bundle_name.clone());

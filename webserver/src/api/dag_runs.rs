@@ -7,7 +7,7 @@ use updraft_core::state::DagRunType;
 use updraft_store::query::{
     dag_runs::{self, RunFilter, RunRow},
     dags,
-    filter::Page,
+    filter::Listing,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,7 +15,7 @@ use super::{
     dag_not_found,
     dag_versions::{DagPath, DagVersionResponse, JoinedVersion},
     dags::run_states,
-    params::{FromQuery, PathParams, Query, QueryParams},
+    params::{CursorPage, Cursors, FromQuery, PathParams, Query, QueryParams},
     wildcard,
 };
 use crate::{App, error::ApiError, time::Timestamp};
@@ -29,16 +29,17 @@ pub(crate) struct RunPath {
 
 pub(crate) struct RunsQuery {
     filter: RunFilter,
-    page: Page,
+    page: CursorPage,
 }
 
 impl FromQuery for RunsQuery {
     fn read(query: &mut Query) -> Self {
         let run_types: Vec<&str> = DagRunType::ALL.iter().map(|kind| kind.as_str()).collect();
         Self {
-            page: query.page(dag_runs::ORDER_BY, &["id"]),
+            page: query.cursor_page(dag_runs::ORDER_BY, &["id"]),
             filter: RunFilter {
                 dag_id: None,
+                dag_ids: Vec::new(),
                 dag_id_pattern: query.pattern("dag_id"),
                 run_id: query.pattern("run_id"),
                 triggering_user_name: query.pattern("triggering_user_name"),
@@ -96,6 +97,18 @@ pub(crate) struct DAGRunCollectionResponse {
     previous_cursor: Option<String>,
 }
 
+impl DAGRunCollectionResponse {
+    pub(super) fn new(found: Listing<RunRow>, cursors: Cursors) -> Self {
+        Self {
+            dag_runs: found.rows.into_iter().map(Into::into).collect(),
+            total_entries: Some(found.total),
+            total_entries_limit: cursors.total_entries_limit,
+            next_cursor: cursors.next,
+            previous_cursor: cursors.previous,
+        }
+    }
+}
+
 impl From<RunRow> for DAGRunResponse {
     fn from(row: RunRow) -> Self {
         let version = JoinedVersion {
@@ -144,17 +157,12 @@ pub(crate) async fn get_dag_runs(
 ) -> Result<Json<DAGRunCollectionResponse>, ApiError> {
     let mut connection = app.connection().await?;
     let filter = RunFilter { dag_id: wildcard(&path.dag_id), ..query.filter };
-    let found = dag_runs::page(&mut connection, &filter, &query.page).await?;
+    let found = dag_runs::page(&mut connection, &filter, &query.page.page).await?;
     if found.rows.is_empty() && filter.dag_id.is_some() && !dags::exists(&mut connection, &path.dag_id).await? {
         return Err(dag_not_found(&path.dag_id));
     }
-    Ok(Json(DAGRunCollectionResponse {
-        dag_runs: found.rows.into_iter().map(Into::into).collect(),
-        total_entries: Some(found.total),
-        total_entries_limit: None,
-        next_cursor: None,
-        previous_cursor: None,
-    }))
+    let cursors = query.page.cursors(&app, &found)?;
+    Ok(Json(DAGRunCollectionResponse::new(found, cursors)))
 }
 
 /// One DAG run.

@@ -8,11 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use tokio::{sync::broadcast, time::timeout};
 use updraft_protocol::LogLine;
 use updraft_store::query::task_instances::{self, TiPath, TryLog};
@@ -24,6 +20,7 @@ use crate::{
     App,
     error::ApiError,
     logs::{LogKey, LogStore},
+    sealed::{self, Purpose},
 };
 
 /// Bytes of log behind one answer, without and with `full_content`.
@@ -196,7 +193,7 @@ async fn wait(grew: &mut broadcast::Receiver<Uuid>, attempt_id: Uuid, longest: D
 }
 
 /// Where a reader stands: in the log of which attempt, behind how many bytes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 struct At {
     attempt: Uuid,
     offset: u64,
@@ -266,32 +263,19 @@ impl Reader<'_> {
         }
     }
 
-    /// A token: the position, signed, so that clients cannot make one up.
     fn seal(&self, at: At) -> String {
         let text = format!("{}:{}", at.attempt.simple(), at.offset);
-        let signature = self.mac(&text).finalize().into_bytes();
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(signature))
+        sealed::seal(&self.app.config.jwt_secret, Purpose::Log, &text)
     }
 
     fn open(&self, token: &str) -> Result<At, ApiError> {
-        let parts = || {
-            let (text, signature) = token.split_once('.')?;
-            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-            self.mac(&text).verify_slice(&signature).ok()?;
+        let read = || {
+            let text = sealed::open(&self.app.config.jwt_secret, Purpose::Log, token)?;
             let (attempt, offset) = text.split_once(':')?;
             Some(At { attempt: attempt.parse().ok()?, offset: offset.parse().ok()? })
         };
-        parts().ok_or_else(|| {
+        read().ok_or_else(|| {
             ApiError::BadRequest("Bad Signature. Please use only the tokens provided by the API.".to_owned())
         })
-    }
-
-    fn mac(&self, text: &str) -> Hmac<Sha256> {
-        let secret = self.app.config.jwt_secret.expose_secret().as_bytes();
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-        mac.update(b"log position ");
-        mac.update(text.as_bytes());
-        mac
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod dag_versions;
 pub(crate) mod dags;
 pub(crate) mod event_logs;
 pub(crate) mod import_errors;
+pub(crate) mod lists;
 pub(crate) mod logs;
 pub(crate) mod monitor;
 pub(crate) mod params;

@@ -8,7 +8,6 @@ use std::{collections::BTreeSet, sync::Arc};
 use updraft_core::{dag::Dag, state::TaskInstanceState};
 use updraft_store::query::{
     dag_runs,
-    filter::Page,
     task_instances::{self, TiFilter, TiPath, TiRow},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +17,7 @@ use super::{
     dag_not_found,
     dag_runs::{RunPath, run_not_found},
     dag_versions::{DagVersionResponse, JoinedVersion},
-    params::{FromQuery, PathParams, Query, QueryParams},
+    params::{CursorPage, Cursors, FromQuery, PathParams, Query, QueryParams},
     wildcard,
 };
 use crate::{App, error::ApiError, time::Timestamp};
@@ -83,16 +82,19 @@ impl FromQuery for MapIndexQuery {
 
 pub(crate) struct TisQuery {
     filter: TiFilter,
-    page: Page,
+    page: CursorPage,
 }
 
 impl FromQuery for TisQuery {
     fn read(query: &mut Query) -> Self {
         Self {
-            page: query.page(task_instances::ORDER_BY, &["map_index"]),
+            page: query.cursor_page(task_instances::ORDER_BY, &["map_index"]),
             filter: TiFilter {
                 dag_id: None,
                 run_id: None,
+                dag_ids: Vec::new(),
+                run_ids: Vec::new(),
+                task_ids: Vec::new(),
                 task_id: query.text("task_id"),
                 dag_id_pattern: query.pattern("dag_id"),
                 run_id_pattern: query.pattern("run_id"),
@@ -206,15 +208,20 @@ pub(crate) struct TaskInstanceCollectionResponse {
 
 impl TaskInstanceCollectionResponse {
     /// One page of `total_entries`.
-    fn page(task_instances: Vec<TaskInstanceResponse>, total_entries: i64) -> Self {
-        let total_entries = Some(total_entries);
-        Self { task_instances, total_entries, total_entries_limit: None, next_cursor: None, previous_cursor: None }
+    pub(super) fn page(task_instances: Vec<TaskInstanceResponse>, total_entries: i64, cursors: Cursors) -> Self {
+        Self {
+            task_instances,
+            total_entries: Some(total_entries),
+            total_entries_limit: cursors.total_entries_limit,
+            next_cursor: cursors.next,
+            previous_cursor: cursors.previous,
+        }
     }
 
     /// All there are.
     pub(super) fn complete(task_instances: Vec<TaskInstanceResponse>) -> Self {
         let total = task_instances.len() as i64;
-        Self::page(task_instances, total)
+        Self::page(task_instances, total, Cursors::default())
     }
 }
 
@@ -357,7 +364,7 @@ pub(crate) async fn get_task_instances(
 ) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
     let mut connection = app.connection().await?;
     let filter = TiFilter { dag_id: wildcard(&path.dag_id), run_id: wildcard(&path.dag_run_id), ..query.filter };
-    let found = task_instances::page(&mut connection, &filter, &query.page).await?;
+    let found = task_instances::page(&mut connection, &filter, &query.page.page).await?;
     if found.rows.is_empty() {
         // An empty answer is worth the look whether what the path names exists at all.
         match (&filter.dag_id, &filter.run_id) {
@@ -370,8 +377,9 @@ pub(crate) async fn get_task_instances(
             _ => {}
         }
     }
+    let cursors = query.page.cursors(&app, &found)?;
     let task_instances = respond(&app, &mut connection, found.rows, TaskInstanceResponse::new).await?;
-    Ok(Json(TaskInstanceCollectionResponse::page(task_instances, found.total)))
+    Ok(Json(TaskInstanceCollectionResponse::page(task_instances, found.total, cursors)))
 }
 
 /// One task instance that is not mapped.

@@ -158,3 +158,73 @@ async fn pausing_a_dag_is_written_down() {
     let answer = server.call(Method::PATCH, "/api/v2/dags/nope", json!({"is_paused": true})).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn cursors_walk_forth_and_back_over_equal_and_absent_keys() {
+    let server = TestServer::seeded().await;
+    for (list, uri) in [
+        ("task_instances", "/api/v2/dags/~/dagRuns/~/taskInstances?order_by=start_date&limit=1"),
+        ("task_instances", "/api/v2/dags/~/dagRuns/~/taskInstances?order_by=-end_date&order_by=state&limit=2"),
+        ("dag_runs", "/api/v2/dags/~/dagRuns?order_by=-logical_date&limit=1"),
+        ("dag_runs", "/api/v2/dags/etl/dagRuns?order_by=duration&limit=2"),
+    ] {
+        let field = if list == "dag_runs" { "dag_run_id" } else { "id" };
+        let all = server.read(&uri.replace("limit=1", "limit=50").replace("limit=2", "limit=50")).await;
+        let all = column(&all[list], field);
+        let mut page = server.read(&format!("{uri}&cursor=")).await;
+        assert_eq!((&page["previous_cursor"], &page["total_entries_limit"]), (&json!(null), &json!(1000)), "{uri}");
+        let mut pages = vec![column(&page[list], field)];
+        while let Some(cursor) = page["next_cursor"].as_str().map(str::to_owned) {
+            page = server.read(&format!("{uri}&cursor={cursor}")).await;
+            pages.push(column(&page[list], field));
+        }
+        assert_eq!(pages.concat(), all, "{uri}");
+        pages.pop();
+        while let Some(cursor) = page["previous_cursor"].as_str().map(str::to_owned) {
+            assert!(cursor.starts_with('~'));
+            page = server.read(&format!("{uri}&cursor={cursor}")).await;
+            assert_eq!(Some(column(&page[list], field)), pages.pop(), "{uri}");
+        }
+        assert!(pages.is_empty(), "{uri}: back at the beginning");
+    }
+    let cursor =
+        server.read("/api/v2/dags/~/dagRuns?limit=1&cursor=").await["next_cursor"].as_str().unwrap().to_owned();
+    for uri in [format!("order_by=-id&cursor={cursor}"), "cursor=nonsense".to_owned()] {
+        let answer = server.get(&format!("/api/v2/dags/~/dagRuns?{uri}")).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (StatusCode::BAD_REQUEST, json!({"detail": "Invalid cursor token"}))
+        );
+    }
+}
+
+#[tokio::test]
+async fn batch_lists_take_their_filters_in_a_body() {
+    let server = TestServer::seeded().await;
+    let runs = "/api/v2/dags/~/dagRuns/list";
+    for (body, expected) in [
+        (json!({}), vec!["success", "failed", "running"]),
+        (json!({"order_by": "-run_after", "page_limit": 1}), vec!["running"]),
+        (json!({"dag_ids": ["etl"], "states": ["failed", null]}), vec!["failed"]),
+        (json!({"run_after_gte": "2024-05-01T09:00:00Z", "duration_lt": 3600}), vec!["failed"]),
+        (json!({"dag_ids": ["nope"]}), vec![]),
+    ] {
+        let answer = server.call(Method::POST, runs, body.clone()).await;
+        assert_eq!(column(&answer.json()["dag_runs"], "state"), expected, "{body}");
+    }
+    let instances = "/api/v2/dags/~/dagRuns/~/taskInstances/list";
+    for (body, expected) in [
+        (json!({"task_ids": ["extract"], "order_by": "start_date"}), vec!["success", "running"]),
+        (json!({"state": [null]}), vec!["null", "null"]),
+        (json!({"executor": ["CeleryExecutor"]}), vec![]),
+    ] {
+        let answer = server.call(Method::POST, instances, body.clone()).await;
+        assert_eq!(column(&answer.json()["task_instances"], "state"), expected, "{body}");
+    }
+    let refused = server.call(Method::POST, runs, json!({"states": ["done"], "page_limit": -1, "x": 1})).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    insta::assert_json_snapshot!("unfit_batch", refused.json());
+    let order = server.call(Method::POST, runs, json!({"order_by": "x"})).await;
+    assert_eq!(order.status, StatusCode::BAD_REQUEST);
+    assert_eq!(server.call(Method::POST, "/api/v2/dags/etl/dagRuns/list", json!({})).await.status, 422);
+}

@@ -7,7 +7,12 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::findings::{Place, expected, parse_bool, parse_int, parse_time};
+use updraft_store::query::filter::{OrderBy, Page, Range};
+
+use super::{
+    findings::{Place, expected, parse_bool, parse_float, parse_int, parse_time},
+    query::order_of,
+};
 use crate::error::{ApiError, FieldError};
 
 /// What a handler reads from its JSON body.
@@ -47,6 +52,8 @@ pub(crate) struct Body {
     whole: Value,
     rest: Map<String, Value>,
     errors: Vec<FieldError>,
+    /// A finding that is not FastAPI's; counts only when there is none of those.
+    refusal: Option<ApiError>,
 }
 
 impl Body {
@@ -62,7 +69,7 @@ impl Body {
             place.error_with("json_invalid", "JSON decode error", json!({ "error": error.to_string() }))
         })?;
         match &whole {
-            Value::Object(object) => Ok(Self { rest: object.clone(), whole, errors: Vec::new() }),
+            Value::Object(object) => Ok(Self { rest: object.clone(), whole, errors: Vec::new(), refusal: None }),
             _ => {
                 let msg = "Input should be a valid dictionary or object to extract fields from";
                 Err(Place { input: whole, ..nothing() }.error("model_attributes_type", msg))
@@ -75,7 +82,10 @@ impl Body {
             self.errors
                 .push(Place::new("body", &key, value).error("extra_forbidden", "Extra inputs are not permitted"));
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.errors)) }
+        if !self.errors.is_empty() {
+            return Err(ApiError::Invalid(self.errors));
+        }
+        self.refusal.map_or(Ok(()), Err)
     }
 
     /// Which keys of `names` the body has (before they are taken).
@@ -182,27 +192,107 @@ impl Body {
         })
     }
 
-    /// `["task", ["mapped", 3]]`: task ids, with a map index where one is named.
-    pub(crate) fn task_ids(&mut self, name: &str) -> Option<Vec<(String, Option<i32>)>> {
+    fn int(&mut self, name: &str) -> Option<i64> {
+        self.typed(name, |value, place| match &value {
+            Value::Number(number) if number.is_i64() => Ok(number.as_i64().unwrap_or_default()),
+            Value::String(text) => parse_int(text, place),
+            _ => Err(place.error("int_type", "Input should be a valid integer")),
+        })
+    }
+
+    fn natural(&mut self, name: &str, default: i64) -> i64 {
+        match self.int(name) {
+            Some(number) if number < 0 => {
+                let place = Place::new("body", name, number);
+                let msg = "Input should be greater than or equal to 0";
+                self.errors.push(place.error_with("greater_than_equal", msg, json!({"ge": 0})));
+                default
+            }
+            number => number.unwrap_or(default),
+        }
+    }
+
+    fn float(&mut self, name: &str) -> Option<f64> {
+        self.typed(name, |value, place| match &value {
+            Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
+            Value::String(text) => parse_float(text, place),
+            _ => Err(place.error("float_type", "Input should be a valid number")),
+        })
+    }
+
+    /// Four bounds: `name_gte`, `name_gt`, `name_lte`, `name_lt`.
+    pub(crate) fn times(&mut self, name: &str) -> Range<DateTime<Utc>> {
+        Range {
+            gte: self.time(&format!("{name}_gte"), false),
+            gt: self.time(&format!("{name}_gt"), false),
+            lte: self.time(&format!("{name}_lte"), false),
+            lt: self.time(&format!("{name}_lt"), false),
+        }
+    }
+
+    pub(crate) fn floats(&mut self, name: &str) -> Range<f64> {
+        Range {
+            gte: self.float(&format!("{name}_gte")),
+            gt: self.float(&format!("{name}_gt")),
+            lte: self.float(&format!("{name}_lte")),
+            lt: self.float(&format!("{name}_lt")),
+        }
+    }
+
+    /// A list of texts; empty when there is none.
+    pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
+        let found = self.items(name, |item, place| match item {
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(place.error("string_type", "Input should be a valid string")),
+        });
+        found.unwrap_or_default()
+    }
+
+    /// A list of words of a closed list; `null` stands for `none`.
+    pub(crate) fn words(&mut self, name: &str, valid: &[&str]) -> Vec<String> {
+        let found = self.items(name, |item, place| match item {
+            Value::Null => Ok("none".to_owned()),
+            Value::String(word) if valid.contains(&word.as_str()) => Ok(word.clone()),
+            _ => {
+                let expected = expected(valid);
+                Err(place.error_with("enum", format!("Input should be {expected}"), json!({ "expected": expected })))
+            }
+        });
+        found.unwrap_or_default()
+    }
+
+    /// `page_offset`, `page_limit` and one `order_by`.
+    pub(crate) fn page(&mut self, allowed: OrderBy, default: &str, limit: i64) -> Page {
+        let (offset, limit) = (self.natural("page_offset", 0), self.natural("page_limit", limit));
+        let name = self.text("order_by").unwrap_or_else(|| default.to_owned());
+        let order = order_of(allowed, &name).map_err(|error| self.refusal = Some(error)).ok();
+        Page { limit, offset, order: order.into_iter().collect(), seek: None }
+    }
+
+    fn items<T>(&mut self, name: &str, read: impl Fn(&Value, Place) -> Result<T, FieldError>) -> Option<Vec<T>> {
         let value = self.value(name)?;
         let Value::Array(items) = &value else {
             self.refuse(name, value, "list_type", "Input should be a valid list");
             return None;
         };
-        if items.is_empty() {
-            self.refuse_whole(&format!("{name} list should have at least 1 element."));
-            return None;
-        }
-        let mut ids = Vec::with_capacity(items.len());
+        let mut found = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let mut place = Place::new("body", name, item.clone());
             place.loc.push(index.into());
-            match task_id(item, place) {
-                Ok(id) => ids.push(id),
+            match read(item, place) {
+                Ok(one) => found.push(one),
                 Err(error) => self.errors.push(error),
             }
         }
-        Some(ids)
+        Some(found)
+    }
+
+    /// `["task", ["mapped", 3]]`: task ids, with a map index where one is named.
+    pub(crate) fn task_ids(&mut self, name: &str) -> Option<Vec<(String, Option<i32>)>> {
+        if self.rest.get(name).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            self.refuse_whole(&format!("{name} list should have at least 1 element."));
+        }
+        self.items(name, task_id)
     }
 }
 

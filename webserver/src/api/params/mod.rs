@@ -5,10 +5,12 @@
 //! document cannot say anything else than the code does.
 
 mod body;
+mod cursor;
 mod findings;
 mod path;
 mod query;
 
 pub(crate) use body::{Body, FromBody, JsonBody};
+pub(crate) use cursor::{CursorPage, Cursors};
 pub(crate) use path::PathParams;
 pub(crate) use query::{FromQuery, Query, QueryParams};

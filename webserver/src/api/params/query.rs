@@ -1,9 +1,10 @@
 //! Query strings: paging, ordering, ranges and patterns as every list of Airflow's API reads them.
 
-use std::{convert::Infallible, str::FromStr};
+use std::str::FromStr;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use serde_json::json;
 use updraft_store::query::filter::{Order, OrderBy, Page, Pattern, Range};
 use utoipa::{
@@ -15,7 +16,10 @@ use utoipa::{
     },
 };
 
-use super::findings::{Place, parse_bool, parse_float, parse_int, parse_time};
+use super::{
+    cursor::CursorPage,
+    findings::{Place, parse_bool, parse_float, parse_int, parse_time},
+};
 use crate::{
     App,
     error::{ApiError, FieldError},
@@ -58,6 +62,8 @@ pub(crate) struct Query {
     pairs: Vec<(String, String)>,
     default_limit: i64,
     maximum_limit: i64,
+    /// Signs cursors.
+    secret: SecretString,
     errors: Vec<FieldError>,
     /// A finding that is not FastAPI's; counts only when there is none of those.
     refusal: Option<ApiError>,
@@ -73,6 +79,7 @@ impl Query {
                 .collect(),
             default_limit: app.config.page_limit,
             maximum_limit: app.config.maximum_page_limit,
+            secret: app.config.jwt_secret.clone(),
             ..Self::default()
         }
     }
@@ -116,6 +123,10 @@ impl Query {
     /// A parameter that may be given several times.
     pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
         self.note(name, false, ArrayBuilder::new().items(simple(Type::String)));
+        self.values(name)
+    }
+
+    fn values(&self, name: &str) -> Vec<String> {
         self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
@@ -132,10 +143,8 @@ impl Query {
 
     pub(crate) fn small_ints(&mut self, name: &str) -> Vec<i32> {
         self.note(name, false, ArrayBuilder::new().items(simple(Type::Integer)));
-        let texts: Vec<String> =
-            self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect();
-        let mut numbers = Vec::with_capacity(texts.len());
-        for (index, text) in texts.into_iter().enumerate() {
+        let mut numbers = Vec::new();
+        for (index, text) in self.values(name).into_iter().enumerate() {
             let mut place = Place::new("query", name, text.as_str());
             place.loc.push(index.into());
             match parse_int(&text, place.clone()).and_then(|number| narrow(number, place)) {
@@ -224,7 +233,18 @@ impl Query {
     pub(crate) fn page(&mut self, allowed: OrderBy, default: &[&str]) -> Page {
         let limit = self.natural("limit", self.default_limit).min(self.maximum_limit);
         let offset = self.natural("offset", 0);
-        Page { limit, offset, order: self.order(allowed, default) }
+        Page { limit, offset, order: self.order(allowed, default), seek: None }
+    }
+
+    /// The same, and `cursor`: then the page is sought, and `offset` ignored.
+    pub(crate) fn cursor_page(&mut self, allowed: OrderBy, default: &[&str]) -> CursorPage {
+        let page = self.page(allowed, default);
+        let order = self.values("order_by").join(",");
+        let token = self.text("cursor");
+        CursorPage::new(page, order, token.as_deref(), &self.secret).unwrap_or_else(|error| {
+            self.refuse(error);
+            CursorPage::default()
+        })
     }
 
     fn order(&mut self, allowed: OrderBy, default: &[&str]) -> Vec<Order> {
@@ -240,21 +260,23 @@ impl Query {
         }
         let mut order = Vec::with_capacity(names.len());
         for name in names {
-            let (column, descending) = name.strip_prefix('-').map_or((name.as_str(), false), |column| (column, true));
-            match allowed.iter().find(|(known, _)| *known == column) {
-                Some((_, expression)) => order.push(Order { expression, descending }),
-                None => self.refuse(ApiError::BadRequest(format!(
-                    "Ordering with '{column}' is disallowed or the attribute does not exist on the model"
-                ))),
+            match order_of(allowed, &name) {
+                Ok(one) => order.push(one),
+                Err(error) => self.refuse(error),
             }
         }
         order
     }
 }
 
-/// No parameters.
-impl FromQuery for () {
-    fn read(_: &mut Query) -> Self {}
+/// One sort key: a name of the whitelist, `-` before it for descending.
+pub(super) fn order_of(allowed: OrderBy, name: &str) -> Result<Order, ApiError> {
+    let (column, descending) = name.strip_prefix('-').map_or((name, false), |column| (column, true));
+    let known = allowed.iter().find(|(known, ..)| *known == column);
+    known.map(|(_, expression, kind)| Order { expression, kind, descending }).ok_or_else(|| {
+        let text = format!("Ordering with '{column}' is disallowed or the attribute does not exist on the model");
+        ApiError::BadRequest(text)
+    })
 }
 
 fn simple(kind: Type) -> ObjectBuilder {
@@ -269,11 +291,4 @@ fn narrow(number: i64, place: Place) -> Result<i32, FieldError> {
     i32::try_from(number).map_err(|_| {
         place.error("int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size")
     })
-}
-
-/// A `Never` error keeps `?` usable where nothing can fail.
-impl From<Infallible> for ApiError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
 }
