@@ -103,6 +103,8 @@ impl Context<'_> {
         }
         if let Some(node) = get("inputs") {
             self.inputs(node, dag.schedule != Schedule::None, &mut params);
+            let names: Vec<&str> = node.as_mapping().into_iter().flatten().map(|(name, _)| &**name).collect();
+            dag.extra.insert("inputs".to_owned(), names.into());
         }
         dag.params = params.values;
         dag.param_schemas = params.schemas;
@@ -230,8 +232,10 @@ impl Context<'_> {
                     }
                     Value::String(super::rfc3339(date.at))
                 }),
+                // A number of seconds is shown as it is, as Airflow does.
                 "retry_delay" | "max_retry_delay" | "execution_timeout" => {
-                    self.duration(name, &entry.value).map(duration_json)
+                    let number = self.json(&entry.value).filter(Value::is_number);
+                    self.duration(name, &entry.value).map(|duration| number.unwrap_or_else(|| duration_json(duration)))
                 }
                 "retry_exponential_backoff" | "retries" | "trigger_rule" => self.json(&entry.value),
                 _ if callback_of(name).is_some() || matches!(&**name, "timezone") => None,

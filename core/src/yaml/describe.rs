@@ -36,6 +36,7 @@ pub fn describe(dag: &Dag) -> Value {
         "render_template_as_native_obj": dag.render_template_as_native_obj,
         "tags": dag.tags,
         "env": dag.extra.get("env").cloned().unwrap_or_else(|| json!({})),
+        "inputs": inputs(dag),
         "params": params(dag, None),
         "param_schemas": schemas,
         "default_args": dag.default_args,
@@ -51,9 +52,28 @@ fn date(at: Option<DateTime<Utc>>) -> Option<String> {
     at.map(rfc3339)
 }
 
+/// The names of the parameters written as `inputs`.
+fn input_names(dag: &Dag) -> impl Iterator<Item = &str> {
+    dag.extra.get("inputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Inputs as JSON Schema with the default among the keys.
+fn inputs(dag: &Dag) -> Map<String, Value> {
+    input_names(dag)
+        .map(|name| {
+            let mut schema = dag.param_schemas.get(name).cloned().unwrap_or_else(|| json!({}));
+            if let Some(default) = dag.params.get(name) {
+                schema["default"] = default.clone();
+            }
+            (name.to_owned(), schema)
+        })
+        .collect()
+}
+
+/// The names of the parameters written as `params`.
 fn params_of(dag: &Dag) -> impl Iterator<Item = &String> {
     let required = dag.param_schemas.keys().filter(|name| !dag.params.contains_key(*name));
-    dag.params.keys().chain(required)
+    dag.params.keys().chain(required).filter(|name| !input_names(dag).any(|input| input == name.as_str()))
 }
 
 /// Parameters with their schemas; a task's own over the DAG's.
@@ -132,8 +152,13 @@ fn task(dag: &Dag, index: usize) -> Value {
         result.insert(name.to_owned(), value);
     };
     put("operator", json!(task.operator_class));
-    put("upstream", json!(task.upstream));
-    put("downstream", dag.downstream(index).map(|down| json!(dag.tasks[down].task_id)).collect());
+    let sorted = |neighbours: Vec<usize>| {
+        let mut ids: Vec<&str> = neighbours.into_iter().map(|index| dag.tasks[index].task_id.as_str()).collect();
+        ids.sort_unstable();
+        json!(ids)
+    };
+    put("upstream", sorted(dag.upstream(index).collect()));
+    put("downstream", sorted(dag.downstream(index).collect()));
     put("task_group", json!(task.task_group));
     put("task_display_name", json!(task.task_display_name));
     put("owner", json!(task.owner));
@@ -141,7 +166,9 @@ fn task(dag: &Dag, index: usize) -> Value {
     put("weight_rule", serde_json::to_value::<WeightRule>(task.weight_rule).unwrap_or_default());
     put("retries", json!(task.retries));
     put("retry_delay", json!(task.retry_delay.as_secs_f64()));
-    put("retry_exponential_backoff", json!(task.retry_exponential_backoff));
+    // `true` in a file is the factor 2, and Airflow shows it as it was written.
+    let doubles = (task.retry_exponential_backoff - 2.0).abs() < f64::EPSILON;
+    put("retry_exponential_backoff", if doubles { json!(true) } else { json!(task.retry_exponential_backoff) });
     put("max_retry_delay", json!(task.max_retry_delay.map(|delay| delay.as_secs_f64())));
     put("execution_timeout", json!(task.execution_timeout.map(|timeout| timeout.as_secs_f64())));
     put("depends_on_past", json!(task.depends_on_past));
@@ -155,7 +182,9 @@ fn task(dag: &Dag, index: usize) -> Value {
     put("priority_weight", json!(task.priority_weight));
     put("max_active_tis_per_dag", json!(task.max_active_tis_per_dag));
     put("max_active_tis_per_dagrun", json!(task.max_active_tis_per_dagrun));
-    put("do_xcom_push", json!(task.do_xcom_push));
+    if task.mapped.is_none() {
+        put("do_xcom_push", json!(task.do_xcom_push));
+    }
     put("multiple_outputs", json!(task.multiple_outputs));
     put("params", params(dag, Some(task)));
     put("doc", json!(task.doc));
@@ -192,6 +221,10 @@ fn task(dag: &Dag, index: usize) -> Value {
                 put(name, value);
             }
         }
+    }
+    // A callable named by file and function has no import path; its name stands for it.
+    if let (None, Some(name)) = (args.get("python_callable"), args.get("python_callable_name").cloned()) {
+        args.insert("python_callable".to_owned(), name);
     }
     put("args", Value::Object(args));
     Value::Object(result)

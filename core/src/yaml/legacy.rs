@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Context,
-    node::{Content, Entry, Mapping, Mark, Node},
+    node::{Content, Entry, Mapping, Mark, Node, Style},
 };
 
 /// Old DAG key → new one.
@@ -169,8 +169,21 @@ impl Context<'_> {
                     Some(format!("write `{new}`")),
                 );
             }
-            result.insert(name, entry.clone());
+            let mut entry = entry.clone();
+            // dag-factory made a timedelta of the old keys' seconds.
+            if new.is_some() && key.contains("_sec") && entry.value.as_text().is_some() {
+                entry.value = timedelta(&entry.value);
+            }
+            result.insert(name, entry);
         }
         result
     }
+}
+
+/// `{__type__: datetime.timedelta, seconds: …}` in place of a number.
+fn timedelta(seconds: &Node) -> Node {
+    let mark = seconds.mark;
+    let path = Node::scalar(mark, "datetime.timedelta", Style::Quoted);
+    let entries = [("__type__", path), ("seconds", seconds.clone())];
+    Node::mapping(mark, entries.into_iter().map(|(key, value)| (Arc::from(key), Entry { key: mark, value })).collect())
 }
