@@ -44,6 +44,116 @@ async fn after_a_kill_the_next_start_takes_over_the_running_postgres() {
     assert!(!data_dir.join("postgres/postmaster.pid").exists(), "the one taken over is stopped as well");
 }
 
+/// Two tasks: the first waits for a file, so that a test decides when it ends.
+fn gated(folder: &std::path::Path) -> String {
+    format!(
+        "default_args: {{retries: 3, retry_delay: 0}}\ntasks:\n  gate:\n    bash: until test -e {}/open; do sleep 0.05; done\n  \
+         after:\n    bash: echo after\n    depends_on: gate\n",
+        folder.display()
+    )
+}
+
+async fn state_of_gate(standalone: &Standalone) -> String {
+    let shown = standalone.cli(&["runs", "show", "gated", "r", "--output", "json"]).await;
+    let run: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    let tasks = run["task_instances"].as_array().unwrap();
+    let gate = tasks.iter().find(|task| task["task_id"] == "gate").unwrap();
+    gate["state"].as_str().unwrap_or_default().to_owned()
+}
+
+/// An unfinished run goes on at the next start, whether the process was stopped or killed.
+async fn resumes_after(signal: Signal) {
+    let gate = open_folder();
+    let first = Standalone::with_dags(&[("gated.yaml", &gated(gate.path()))]).await;
+    let triggered = first.cli(&["dags", "trigger", "gated", "--run-id", "r"]).await;
+    assert_eq!(triggered.code, Some(0), "{triggered:#?}");
+    while state_of_gate(&first).await != "running" {}
+    let (_, folder, database) = first.end(signal).await;
+
+    fs::write(gate.path().join("open"), "").unwrap();
+    let mut second = Standalone::start(folder, database).await;
+    let mut state = String::new();
+    let deadline = tokio::time::Instant::now() + crate::support::process::PATIENCE;
+    while state != "success" {
+        let shown = second.cli(&["runs", "show", "gated", "r", "--output", "json"]).await;
+        let run: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+        run["state"].as_str().unwrap_or_default().clone_into(&mut state);
+        assert_ne!(state, "failed", "{shown:#?}\n{}", second.process.so_far());
+        assert!(tokio::time::Instant::now() < deadline, "{shown:#?}\n{}", second.process.so_far());
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_goes_on_at_the_next_start() {
+    resumes_after(Signal::SIGINT).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_goes_on_at_the_next_start() {
+    resumes_after(Signal::SIGKILL).await;
+}
+
+#[tokio::test]
+async fn a_new_file_is_a_dag_within_a_second_and_a_broken_one_keeps_its_last_good_version() {
+    let mut standalone = Standalone::with_dags(&[]).await;
+    let dags = standalone.dags_folder();
+    crate::support::write(&dags, "late.yaml", "tasks:\n  hello:\n    bash: echo one\n");
+    standalone.process.line_with("the DAG has a new version").await;
+    crate::support::write(&dags, "late.yaml", "tasks:\n  hello:\n    bash: [not a command\n");
+    let deadline = tokio::time::Instant::now() + crate::support::process::PATIENCE;
+    let listed = loop {
+        let listed = standalone.cli(&["dags", "list"]).await;
+        if listed.stderr.contains("import error in late.yaml") {
+            break listed;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{listed:#?}");
+    };
+    assert!(listed.stdout.contains("late"), "{listed:#?}");
+    let run = standalone.cli(&["dags", "trigger", "late", "--wait"]).await;
+    // Airflow refuses to trigger a DAG whose file has import errors.
+    assert!(run.stderr.contains("import errors"), "{run:#?}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_one_clear_error() {
+    let standalone = Standalone::with_dags(&[("hello.yaml", "tasks:\n  hello:\n    bash: echo hello\n")]).await;
+    let unknown = standalone.cli(&["dags", "trigger", "nope"]).await;
+    assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(1), "error: Dag with id: nope was not found\n"));
+    let paused = standalone.cli(&["dags", "pause", "hello"]).await;
+    assert_eq!(paused.code, Some(0), "{paused:#?}");
+    let waiting = standalone.cli(&["dags", "trigger", "hello", "--wait"]).await;
+    assert!(waiting.stderr.contains("first `updraft dags unpause hello`"), "{waiting:#?}");
+    let noted = standalone.cli(&["dags", "trigger", "hello", "--run-id", "r"]).await;
+    assert_eq!(noted.code, Some(0), "{noted:#?}");
+    assert!(noted.stderr.contains("the DAG is paused"), "{noted:#?}");
+    let wrong = standalone.cli(&["dags", "list", "--password", "wrong"]).await;
+    assert!(wrong.stderr.contains("does not know user `admin`"), "{wrong:#?}");
+    let refused = standalone.cli(&["dags", "list", "--token", "wrong"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+}
+
+#[tokio::test]
+async fn a_second_node_joins_and_a_wrong_token_is_refused() {
+    let standalone = Standalone::shared().await;
+    let token_file = standalone.data_dir().join("executor-token");
+    let home = open_folder();
+    let mut node = updraft(home.path());
+    node.args(["executor", "--name", "n2", "--server", &standalone.url, "--token-file"]).arg(&token_file);
+    let mut node = Watched::spawn(&mut node);
+    node.line_with("registered").await;
+    let listed = standalone.cli(&["executors", "list"]).await;
+    assert!(listed.stdout.contains("n2"), "{listed:#?}");
+
+    crate::support::write(home.path(), "wrong-token", "not a token\n");
+    let mut refused = updraft(home.path());
+    refused
+        .args(["executor", "--name", "n3", "--server", &standalone.url, "--token-file"])
+        .arg(home.path().join("wrong-token"));
+    let mut refused = Watched::spawn(&mut refused);
+    assert_eq!(refused.end().await, Some(1));
+    assert!(refused.said.contains("the server refuses this node"), "{}", refused.said);
+}
+
 #[tokio::test]
 async fn after_a_kill_of_both_postgres_recovers() {
     let killed = Standalone::private().await;

@@ -37,20 +37,24 @@ impl Standalone {
         Self::start(open_folder(), Some(database)).await
     }
 
-    /// Like [`Self::shared`], with DAG files that are there from the first scan.
-    #[expect(dead_code, reason = "used from the first test of a run on")]
+    /// Like [`Self::shared`], with one DAG per file, each loaded and not paused.
     pub(crate) async fn with_dags(files: &[(&str, &str)]) -> Self {
         let (database, folder) = (TestDb::new().await, open_folder());
         for (name, text) in files {
             super::write(&folder.path().join("dags"), name, text);
         }
-        Self::start(folder, Some(database)).await
+        let mut standalone = Self::start(folder, Some(database)).await;
+        for _ in files {
+            standalone.process.line_with("the DAG has a new version").await;
+        }
+        standalone
     }
 
     /// Starts in a folder, which may hold an earlier one's data.
     pub(crate) async fn start(folder: TempDir, database: Option<TestDb>) -> Self {
         fs::create_dir_all(folder.path().join("dags")).unwrap();
         let mut command = updraft(folder.path());
+        command.env("UPDRAFT__CORE__DAGS_ARE_PAUSED_AT_CREATION", "false");
         command.args(["standalone", "--port", "0", "--data-dir"]).arg(folder.path().join("data"));
         command.arg("--dags-folder").arg(folder.path().join("dags"));
         if let Some(database) = &database {
@@ -66,7 +70,6 @@ impl Standalone {
         self.folder.path().join("data")
     }
 
-    #[expect(dead_code, reason = "used from the first test of a run on")]
     pub(crate) fn dags_folder(&self) -> PathBuf {
         self.folder.path().join("dags")
     }
