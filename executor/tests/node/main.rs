@@ -7,6 +7,7 @@
     reason = "a test may, and its helpers with it"
 )]
 
+mod daemon;
 mod docker;
 mod fake;
 mod life;
