@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
 };
 
 use flate2::read::GzDecoder;
@@ -21,6 +22,11 @@ const TRIES: usize = 8;
 /// Larger archives, and archives that unpack to more, are refused.
 const ARCHIVE_LIMIT: usize = 256 * 1024 * 1024;
 const UNPACKED_LIMIT: u64 = 2 * 1024 * 1024 * 1024;
+
+/// A bundle that no task used for this long is removed.
+const UNUSED: Duration = Duration::from_hours(7 * 24);
+/// How exactly the last use is known: writing it down for every task would cost more than it tells.
+const EXACTNESS: Duration = Duration::from_hours(1);
 
 /// The node's bundles.
 pub(crate) struct Bundles {
@@ -49,7 +55,7 @@ impl Bundles {
             return Err(failure(FailureClass::BundleUnavailable, format!("`{hash}` is not the hash of a bundle.")));
         }
         let path = self.dir.join(hash);
-        if path.is_dir() {
+        if used(&path) {
             return Ok(path);
         }
         let gate = {
@@ -57,12 +63,19 @@ impl Bundles {
             Arc::clone(under_way.entry(hash.to_owned()).or_default())
         };
         let _one_at_a_time = gate.lock().await;
-        if path.is_dir() {
+        if used(&path) {
             return Ok(path);
         }
         let archive = self.fetch(hash).await?;
-        let target = path.clone();
-        let unpacked = tokio::task::spawn_blocking(move || unpack(&archive, &target)).await;
+        let (target, dir) = (path.clone(), self.dir.clone());
+        let unpacked = tokio::task::spawn_blocking(move || {
+            unpack(&archive, &target)?;
+            if let Err(error) = remove_unused(&dir) {
+                tracing::warn!(%error, "old code bundles cannot be removed");
+            }
+            Ok::<_, io::Error>(())
+        })
+        .await;
         match unpacked {
             Ok(Ok(())) => Ok(path),
             Ok(Err(error)) => Err(failure(
@@ -114,6 +127,28 @@ impl Bundles {
     }
 }
 
+/// Whether a bundle is there; if so it counts as used now. Its folder's time says when that was.
+fn used(path: &Path) -> bool {
+    let Ok(data) = path.metadata() else { return false };
+    let age = data.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+    if age > EXACTNESS
+        && let Err(error) = std::fs::File::open(path).and_then(|folder| folder.set_modified(SystemTime::now()))
+    {
+        tracing::debug!(%error, path = %path.display(), "a bundle's last use cannot be noted");
+    }
+    data.is_dir()
+}
+
+fn remove_unused(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > UNUSED) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Unpacks into a folder beside `target` and moves it there. Only plain files, folders and links that stay inside.
 fn unpack(archive: &[u8], target: &Path) -> io::Result<()> {
     let part = target.with_extension("part");
@@ -148,6 +183,7 @@ fn unpack(archive: &[u8], target: &Path) -> io::Result<()> {
             return Err(refused("would be written outside of the bundle"));
         }
     }
+    std::fs::File::open(&part)?.set_modified(SystemTime::now())?;
     std::fs::rename(&part, target)
 }
 
@@ -213,6 +249,19 @@ mod tests {
         });
         unpack(&bytes, &target).unwrap();
         assert_eq!(std::fs::read_to_string(target.join("pkg/same.py")).unwrap(), "x\n");
+    }
+
+    #[test]
+    fn bundles_go_when_nobody_used_them_for_a_week() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, revived) = (dir.path().join("old"), dir.path().join("revived"));
+        for path in [&old, &revived] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
+        }
+        assert!(used(&revived));
+        remove_unused(dir.path()).unwrap();
+        assert!(!old.exists() && revived.exists());
     }
 
     #[test]
