@@ -90,6 +90,18 @@ fn sensitive(name: &str) -> bool {
     SENSITIVE.iter().any(|word| name.contains(word))
 }
 
+fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes everything");
+        }
+        encoded
+    })
+}
+
 fn collect(value: &Value, secret: bool, secrets: &mut Vec<String>) {
     match value {
         Value::String(text) => {
@@ -99,6 +111,8 @@ fn collect(value: &Value, secret: bool, secrets: &mut Vec<String>) {
             }
             if secret && text.len() >= SHORTEST {
                 secrets.push(text.clone());
+                // As part of a connection's URI.
+                secrets.push(percent_encoded(text));
             }
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, secret, secrets)),
@@ -119,7 +133,7 @@ mod tests {
         Mask::of(&[
             ResolvedRef {
                 reference: Ref::Connection { conn_id: "db".to_owned() },
-                value: Some(json!({"login": "reader", "password": "hunter22", "extra": "{\"api_key\": \"k-12345\"}"})),
+                value: Some(json!({"login": "reader", "password": "hunter@22", "extra": "{\"api_key\": \"k-12345\"}"})),
             },
             ResolvedRef { reference: Ref::Variable { key: "slack_token".to_owned() }, value: Some(json!("xoxb-1")) },
         ])
@@ -127,8 +141,8 @@ mod tests {
 
     #[test]
     fn passwords_keys_and_telling_variables_are_hidden() {
-        assert_eq!(mask().apply("reader:hunter22@db k-12345 xoxb-1"), "reader:***@db *** ***");
-        let mut value = json!({"env": {"URL": "x:hunter22", "MY_PASSWORD": "other"}, "n": 3});
+        assert_eq!(mask().apply("reader:hunter%4022@db hunter@22 k-12345 xoxb-1"), "reader:***@db *** *** ***");
+        let mut value = json!({"env": {"URL": "x:hunter@22", "MY_PASSWORD": "other"}, "n": 3});
         mask().apply_json(&mut value);
         assert_eq!(value, json!({"env": {"URL": "x:***", "MY_PASSWORD": "***"}, "n": 3}));
     }
