@@ -1,7 +1,7 @@
 //! A node's life: register, poll for work, reconcile, stop.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -57,7 +57,7 @@ enum Served {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), ExecutorError> {
     let identity = Identity::take(&config.data_dir)?;
     let node = build(config, identity.id)?;
-    let guardian = Guardian::start(identity.id).map_err(|source| data_dir(&node.config, source))?;
+    let guardian = Guardian::start(&node.mark()).map_err(|source| data_dir(&node.config, source))?;
     clear_previous_life(&node)?;
 
     let registration = Registration::default();
@@ -305,7 +305,7 @@ async fn poll_loop(node: &Arc<Node>, held: Duration) -> Served {
             cancelling: node.cancelling(),
             free_slots: node.config.slots.saturating_sub(node.live_count() as u32),
             runners: node.runners(),
-            stats: BTreeMap::from([("running".to_owned(), node.live_count() as f64)]),
+            stats: node.stats(),
         };
         let asked = Instant::now();
         let answer = tokio::select! {

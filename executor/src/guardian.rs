@@ -2,7 +2,7 @@
 //!
 //! PR_SET_PDEATHSIG would fire when the thread that started a process ends, and needs code between fork and exec. Instead one
 //! small shell waits for its standard input to end, which happens exactly when the node is gone, and then kills every process
-//! that carries the node's identity in its environment, with its whole group. It costs a running task nothing.
+//! that carries this life of the node in its environment, with its whole group. It costs a running task nothing.
 
 use std::{
     io,
@@ -10,7 +10,6 @@ use std::{
 };
 
 use std::os::unix::process::CommandExt;
-use uuid::Uuid;
 
 use crate::runner::sweep::NODE_VARIABLE;
 
@@ -35,10 +34,10 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    pub(crate) fn start(identity: Uuid) -> io::Result<Self> {
+    pub(crate) fn start(mark: &str) -> io::Result<Self> {
         let child = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "updraft-guardian"])
-            .arg(format!("{NODE_VARIABLE}={identity}"))
+            .arg(format!("{NODE_VARIABLE}={mark}"))
             .env_remove(NODE_VARIABLE)
             .current_dir("/")
             // Ctrl-C at a terminal is for the node; the guardian must outlive it.
@@ -62,21 +61,23 @@ impl Drop for Guardian {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn the_guardian_kills_marked_processes_and_their_groups_when_the_node_is_gone() {
-        let identity = Uuid::new_v4();
+        let mark = format!("{}:{}", Uuid::new_v4(), Uuid::new_v4());
         // The leader wipes its environment after starting a marked child, so that only the group leads to it.
         let mut marked = Command::new("/bin/sh")
             .args(["-c", "sleep 600 & exec env -i sleep 600"])
-            .env(NODE_VARIABLE, identity.to_string())
+            .env(NODE_VARIABLE, &mark)
             .process_group(0)
             .spawn()
             .unwrap();
         let mut bystander =
             Command::new("sleep").arg("600").env(NODE_VARIABLE, Uuid::new_v4().to_string()).spawn().unwrap();
-        let mut guardian = Guardian::start(identity).unwrap();
+        let mut guardian = Guardian::start(&mark).unwrap();
         drop(guardian.child.stdin.take());
         marked.wait().unwrap();
         guardian.child.wait().unwrap();

@@ -24,6 +24,7 @@ mod node;
 mod render;
 mod report;
 mod runner;
+mod stats;
 
 pub use agent::run;
 pub use config::{Config, DockerMode, ExecutorError};

@@ -1,11 +1,11 @@
 //! What all parts of a node share.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ffi::OsString,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{Notify, watch};
@@ -21,6 +21,7 @@ use crate::{
     logs::Shipper,
     report::Outbox,
     runner::{docker::Docker, process::Programs},
+    stats,
 };
 
 /// Why an attempt is to stop.
@@ -56,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) base_env: Vec<(OsString, OsString)>,
     pub(crate) programs: Programs,
     live: Mutex<HashMap<Uuid, watch::Sender<Option<Stop>>>>,
+    /// When the load facts were read, and what they said.
+    stats: Mutex<Option<(Instant, BTreeMap<String, f64>)>>,
     /// Cancels received and not yet reported as stopped.
     cancelling: Mutex<HashSet<Uuid>>,
     /// Attempts' tasks and their clean-up.
@@ -103,6 +106,7 @@ impl Node {
             base_env,
             programs: Programs::new(std::env::var_os("PATH")),
             live: Mutex::default(),
+            stats: Mutex::default(),
             cancelling: Mutex::default(),
             tracker: TaskTracker::new(),
             halt: CancellationToken::new(),
@@ -180,6 +184,26 @@ impl Node {
     pub(crate) fn settle(&self, id: Uuid) {
         self.journal.settle(id);
         self.logs.settle(id);
+    }
+
+    /// What marks a process as this life's: see [`sweep::NODE_VARIABLE`].
+    pub(crate) fn mark(&self) -> String {
+        format!("{}:{}", self.identity, self.session)
+    }
+
+    /// Load facts for people, at most a few seconds old.
+    pub(crate) fn stats(&self) -> BTreeMap<String, f64> {
+        let mut cached = self.stats.lock().expect("no code panics while it holds this");
+        let mut stats = match &*cached {
+            Some((at, stats)) if at.elapsed() < Duration::from_secs(5) => stats.clone(),
+            _ => {
+                let fresh = stats::read(&self.config.data_dir);
+                *cached = Some((Instant::now(), fresh.clone()));
+                fresh
+            }
+        };
+        stats.insert("running".to_owned(), self.live_count() as f64);
+        stats
     }
 
     /// What runs here, for register and poll.

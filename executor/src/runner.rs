@@ -206,7 +206,7 @@ impl Job {
     pub(crate) fn process_env(&self, rendered: &Rendered, bundle: Option<&Path>) -> Vec<(OsString, OsString)> {
         let mut env: Vec<(OsString, OsString)> =
             self.task_env(rendered).into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        env.push((sweep::NODE_VARIABLE.into(), self.node.identity.to_string().into()));
+        env.push((sweep::NODE_VARIABLE.into(), self.node.mark().into()));
         env.extend(bundle.map(|bundle| (BUNDLE_VARIABLE.into(), bundle.into())));
         env
     }

@@ -12,7 +12,8 @@ use crate::journal::ProcessGroup;
 
 /// Set for every process of an attempt; the attempt's id.
 pub(crate) const ATTEMPT_VARIABLE: &str = "UPDRAFT_ATTEMPT_ID";
-/// Set for every process of a node's tasks; the node's identity.
+/// Set for every process of a node's tasks: `<identity>:<session>`. The next life sweeps by the identity; the guardian of this one
+/// by both, since the next may already run tasks of its own.
 pub(crate) const NODE_VARIABLE: &str = "UPDRAFT_NODE";
 
 /// Sends `signal` to a whole process group. A group that is gone is no error.
@@ -37,7 +38,7 @@ pub(crate) fn kill_recorded(group: ProcessGroup) {
     }
 }
 
-/// Kills every process whose environment holds `name=value`: also those that left their group. Answers how many.
+/// Kills every process whose environment has a `name` that begins with this id: also those that left their group. Answers how many.
 pub(crate) fn kill_marked(name: &str, value: Uuid) -> io::Result<usize> {
     let mark = format!("{name}={value}");
     let own = i32::try_from(std::process::id()).expect("a pid is an i32");
@@ -46,7 +47,7 @@ pub(crate) fn kill_marked(name: &str, value: Uuid) -> io::Result<usize> {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         // Processes of other users and those that just ended cannot be read, and are not ours.
         let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if pid != own && environ.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+        if pid != own && environ.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes())) {
             match kill(Pid::from_raw(pid), Signal::SIGKILL) {
                 Ok(()) => killed += 1,
                 Err(error) => tracing::debug!(%error, pid, "a marked process ended by itself"),
@@ -54,4 +55,33 @@ pub(crate) fn kill_marked(name: &str, value: Uuid) -> io::Result<usize> {
         }
     }
     Ok(killed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::CommandExt, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn a_recorded_group_is_killed_and_a_reused_pid_is_not() {
+        let mut child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let pgid = i32::try_from(child.id()).unwrap();
+        let start_ticks = start_ticks(pgid).unwrap();
+        kill_recorded(ProcessGroup { pgid, start_ticks: start_ticks + 1 });
+        assert!(child.try_wait().unwrap().is_none(), "another process under the same number is left alone");
+        kill_recorded(ProcessGroup { pgid, start_ticks });
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn marked_processes_are_found_wherever_they_went() {
+        let identity = Uuid::new_v4();
+        let mark = format!("{identity}:{}", Uuid::new_v4());
+        let mut child = Command::new("setsid").args(["sleep", "600"]).env(NODE_VARIABLE, mark).spawn().unwrap();
+        while kill_marked(NODE_VARIABLE, identity).unwrap() == 0 {
+            std::thread::yield_now();
+        }
+        assert!(!child.wait().unwrap().success());
+    }
 }
