@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use sqlx::Row;
+use sqlx::{Connection, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 use updraft_scheduler::dag_processor::{self, Config, Processor, Report};
 use updraft_store::{Store, bundles, testing::TestDb, versions::DagCache, wake::Signal};
@@ -13,7 +13,7 @@ struct Bench {
     store: Store,
     config: Config,
     processor: Processor,
-    _db: TestDb,
+    db: TestDb,
 }
 
 impl Bench {
@@ -24,7 +24,7 @@ impl Bench {
         // Two looks are enough for anything; the delays have tests of their own.
         (config.settle, config.confirm) = (Duration::ZERO, Duration::ZERO);
         let processor = take_over(&store, &config).await;
-        Self { folder, store, config, processor, _db: db }
+        Self { folder, store, config, processor, db }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -433,6 +433,27 @@ async fn a_helper_changes_the_bundle_and_no_version() {
 }
 
 #[tokio::test]
+async fn a_folder_too_large_to_ship_is_an_error_of_its_own_and_its_dags_load() {
+    let mut bench = Bench::new().await;
+    bench.write("a.yml", dag("a", "echo 1"));
+    bench.write(
+        "data.bin",
+        (0..20_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>(),
+    );
+    bench.config.max_bundle = 10_000;
+    let mut bench = bench.restart().await;
+    assert_eq!(bench.look().await.bundle, None);
+    assert_eq!(bench.dags().await, ["a a.yml v1"]);
+    assert!(bench.import_error(".").await.unwrap().contains("bundle_too_large"));
+    assert_eq!(bench.look().await, Report::default());
+    assert!(bench.import_error(".").await.is_some(), "as long as it lasts");
+    bench.remove("data.bin");
+    assert!(bench.look().await.bundle.is_some());
+    assert_eq!(bench.import_error(".").await, None);
+    assert!(bench.text("select bundle_hash from dag_version").await.is_some());
+}
+
+#[tokio::test]
 async fn pruning_keeps_what_active_runs_may_need() {
     let mut bench = Bench::new().await;
     bench.write("a.yml", dag("a", "echo 1"));
@@ -518,4 +539,24 @@ async fn run_sees_changes_and_a_standby_takes_over() {
     standby.await.unwrap();
     let count: i64 = sqlx::query_scalar("select count(*) from dag").fetch_one(bench.store.pool()).await.unwrap();
     assert_eq!(count, 3);
+}
+
+#[tokio::test]
+async fn run_survives_the_loss_of_its_connections() {
+    let bench = Bench::new().await;
+    drop(bench.processor);
+    let mut bell = bench.store.wake().subscribe();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(dag_processor::run(bench.store.clone(), bench.config.clone(), stop.clone()));
+    fs::write(bench.folder.path().join("a.yml"), dag("a", "echo 1")).unwrap();
+    rung(&mut bell).await;
+    let mut other = PgConnection::connect(&bench.db.url).await.unwrap();
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    fs::write(bench.folder.path().join("b.yml"), dag("b", "echo 1")).unwrap();
+    rung(&mut bell).await;
+    stop.cancel();
+    running.await.unwrap();
 }

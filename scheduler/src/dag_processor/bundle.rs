@@ -13,15 +13,13 @@ use updraft_core::dag::hex;
 
 use super::index::{BundleEntry, hash_bytes};
 
-/// The largest bundle, packed.
-pub(super) const MAX_PACKED: usize = 64 * 1024 * 1024;
-/// More than this is not even tried: no real code packs 8:1.
-const MAX_UNPACKED: u64 = 8 * MAX_PACKED as u64;
+/// A folder this many times larger than a bundle may be is not even tried: no real code packs 8:1.
+const MAX_RATIO: u64 = 8;
 
 #[derive(Debug, Error)]
 pub(super) enum PackError {
     /// The folder is too large to be shipped.
-    #[error("the folder is larger than 64 MiB when packed")]
+    #[error("the folder is too large")]
     TooLarge,
     /// A file changed between hashing and packing: the next pass packs again.
     #[error("`{0}` changed while it was packed")]
@@ -43,12 +41,12 @@ pub(super) fn hash(entries: &[BundleEntry]) -> String {
     hex(&hash.finalize())
 }
 
-/// Packs the files, checking that they still are what their hashes say.
-pub(super) fn pack(root: &Path, entries: &[BundleEntry]) -> Result<Vec<u8>, PackError> {
-    if entries.iter().map(|entry| entry.size).sum::<u64>() > MAX_UNPACKED {
+/// Packs the files into at most `limit` bytes, checking that they still are what their hashes say.
+pub(super) fn pack(root: &Path, entries: &[BundleEntry], limit: usize) -> Result<Vec<u8>, PackError> {
+    if entries.iter().map(|entry| entry.size).sum::<u64>() > MAX_RATIO * limit as u64 {
         return Err(PackError::TooLarge);
     }
-    let gzip = GzBuilder::new().mtime(0).write(Limited(Vec::new()), Compression::fast());
+    let gzip = GzBuilder::new().mtime(0).write(Limited { content: Vec::new(), limit }, Compression::fast());
     let mut archive = tar::Builder::new(gzip);
     let mut content = Vec::new();
     for entry in entries {
@@ -66,22 +64,25 @@ pub(super) fn pack(root: &Path, entries: &[BundleEntry]) -> Result<Vec<u8>, Pack
         archive.append_data(&mut header, &entry.path, content.as_slice()).map_err(too_large)?;
     }
     let gzip = archive.into_inner().map_err(too_large)?;
-    Ok(gzip.finish().map_err(too_large)?.0)
+    Ok(gzip.finish().map_err(too_large)?.content)
 }
 
 fn too_large(error: io::Error) -> PackError {
     if error.kind() == io::ErrorKind::FileTooLarge { PackError::TooLarge } else { PackError::Io(error) }
 }
 
-/// Memory, up to [`MAX_PACKED`].
-struct Limited(Vec<u8>);
+/// Memory, up to a limit.
+struct Limited {
+    content: Vec<u8>,
+    limit: usize,
+}
 
 impl Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_PACKED {
+        if self.content.len() + bytes.len() > self.limit {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.0.extend_from_slice(bytes);
+        self.content.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -114,7 +115,7 @@ mod tests {
             fs::write(root.join("lib/run.sh"), "#!/bin/sh").unwrap();
             fs::set_permissions(root.join("lib/run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
             let entries = entries(root);
-            packed.push((hash(&entries), pack(root, &entries).unwrap()));
+            packed.push((hash(&entries), pack(root, &entries, 1 << 20).unwrap()));
         }
         assert_eq!(packed[0], packed[1]);
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed[0].1.as_slice()));
@@ -146,6 +147,6 @@ mod tests {
         fs::write(folder.path().join("a.py"), "1").unwrap();
         let entries = entries(folder.path());
         fs::write(folder.path().join("a.py"), "2").unwrap();
-        assert!(matches!(pack(folder.path(), &entries), Err(PackError::Changed(path)) if path == "a.py"));
+        assert!(matches!(pack(folder.path(), &entries, 1 << 20), Err(PackError::Changed(path)) if path == "a.py"));
     }
 }

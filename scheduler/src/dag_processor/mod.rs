@@ -32,6 +32,8 @@ use updraft_store::Store;
 pub use pass::{Processor, Report};
 use watch::Watch;
 
+/// The largest bundle, packed, unless configured otherwise.
+const MAX_BUNDLE: usize = 64 * 1024 * 1024;
 /// How often those who stand by ask whether the bundle is free.
 const STANDBY: Duration = Duration::from_secs(2);
 /// After a failed pass (the database is away), before the next try; half of it more by chance.
@@ -50,7 +52,7 @@ pub fn pack_folder(root: &Path) -> io::Result<(String, Vec<u8>)> {
     let mut index = index::Index::default();
     index.update(root, &source::scan(root)?, SystemTime::UNIX_EPOCH);
     let entries = index.bundle();
-    let content = bundle::pack(root, &entries).map_err(io::Error::other)?;
+    let content = bundle::pack(root, &entries, MAX_BUNDLE).map_err(io::Error::other)?;
     Ok((bundle::hash(&entries), content))
 }
 
@@ -68,6 +70,8 @@ pub struct Config {
     pub allowed_env: BTreeMap<String, String>,
     /// The zone of DAGs that name none.
     pub default_timezone: Tz,
+    /// The largest bundle, packed, in bytes; a larger folder is not sent to the nodes.
+    pub max_bundle: usize,
     /// A file or DAG that is gone must stay gone this long: editors and `git` replace files in several steps.
     pub settle: Duration,
     /// The same when many DAGs are gone at once, or the folder cannot be read.
@@ -75,7 +79,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, UTC.
+    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, UTC, bundles of 64 MiB.
     pub fn new(dags_folder: impl Into<PathBuf>) -> Self {
         Self {
             dags_folder: dags_folder.into(),
@@ -84,6 +88,7 @@ impl Config {
             dags_are_paused_at_creation: true,
             allowed_env: BTreeMap::new(),
             default_timezone: Tz::UTC,
+            max_bundle: MAX_BUNDLE,
             settle: Duration::from_millis(250),
             confirm: Duration::from_secs(30),
         }

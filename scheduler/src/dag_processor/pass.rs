@@ -428,18 +428,21 @@ impl Processor {
         }
         let mut connection = self.store.pool().acquire().await?;
         if !bundles::exists(&mut connection, &hash).await? {
-            let root = self.config.dags_folder.clone();
-            match blocking(move || bundle::pack(&root, &entries)).await? {
+            let (root, limit) = (self.config.dags_folder.clone(), self.config.max_bundle);
+            match blocking(move || bundle::pack(&root, &entries, limit)).await? {
                 Ok(content) => {
                     bundles::put(&mut connection, &Bundle { hash: hash.clone(), content }).await?;
                     report.bundle = Some(hash.clone());
                 }
                 Err(PackError::TooLarge) => {
                     (self.bundle, self.refused_bundle, self.is_bundle_outdated) = (None, Some(hash), false);
-                    let message = "the DAG folder is larger than 64 MiB when packed, so its files are not sent to the \
-                                   nodes; tasks that need them will not find them";
+                    let message = format!(
+                        "the DAG folder is larger than {} MiB when packed, so its files are not sent to the nodes; tasks \
+                         that need them will not find them",
+                        limit.div_ceil(1024 * 1024)
+                    );
                     tracing::warn!(folder = %self.config.dags_folder.display(), "{message}");
-                    return self.folder_error(Some(message)).await;
+                    return self.folder_error(Some(&message)).await;
                 }
                 Err(error @ (PackError::Changed(_) | PackError::Io(_))) => {
                     // Somebody is writing; the earlier bundle stays until the folder holds still.
