@@ -226,6 +226,8 @@ create table attempt (
     started_at       timestamptz,
     -- What ends an attempt that its node never starts; extended while an image is pulled.
     launch_deadline  timestamptz,
+    -- The inbox has its end (lost, or never started): it must not be handed out again while plan has not applied that.
+    given_up         boolean     not null default false,
     constraint attempt_placed_check check ((executor_id is null) = (placed_at is null)),
     constraint attempt_handed_check check (handed_at is null or executor_id is not null)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);

@@ -76,14 +76,20 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
     // Also what was placed on a node between its last poll and its loss. An event that waits already is not repeated.
     runs.extend(
         sqlx::query_scalar!(
-            "insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
-             select a.dag_run_id, a.task_id, a.map_index, a.attempt_id, $1,
-                    jsonb_build_object('handed', a.handed_at is not null, 'reason',
-                        'node ' || e.name || ' has not been heard of since ' || to_char(e.last_poll_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
-             from attempt a join executor e on e.id = a.executor_id
-             where e.state in ('lost', 'offline')
-               and not exists (select 1 from task_event t where t.dag_run_id = a.dag_run_id and t.attempt_id = a.attempt_id
-                               and t.kind = $1)
+            "with pick as (
+                 select a.attempt_id, e.name, e.last_poll_at
+                 from attempt a join executor e on e.id = a.executor_id
+                 where e.state in ('lost', 'offline') and not a.given_up
+                 order by a.attempt_id for no key update of a
+             ), lost as (
+                 update attempt a set given_up = true from pick where a.attempt_id = pick.attempt_id
+                 returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id, a.handed_at, pick.name, pick.last_poll_at
+             )
+             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+             select dag_run_id, task_id, map_index, attempt_id, $1,
+                    jsonb_build_object('handed', handed_at is not null, 'reason',
+                        'node ' || name || ' has not been heard of since ' || to_char(last_poll_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
+             from lost
              returning dag_run_id",
             inbox::LOST
         )
@@ -92,7 +98,8 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
     );
     let late = sqlx::query_scalar!(
         "with late as (
-             update attempt set launch_deadline = null where launch_deadline < now() and started_at is null
+             update attempt set launch_deadline = null, given_up = true
+             where launch_deadline < now() and started_at is null and not given_up
              returning dag_run_id, task_id, map_index, attempt_id
          )
          insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)

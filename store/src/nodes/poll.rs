@@ -92,7 +92,7 @@ pub async fn begin_poll(
     Ok(Some(Heartbeat { executor_id: row.id }))
 }
 
-/// Hands out what is placed on the node, not started and not in `have`, and names the cancels that are not in `cancelling`.
+/// Hands out what is placed on the node, not started, not given up and not in `have`, and names the cancels that are not in `cancelling`.
 /// `None`: another session of the node superseded this one.
 ///
 /// One statement, hence one commit, before anything is returned: an answer that gets lost is handed out again by the next poll,
@@ -114,7 +114,7 @@ pub async fn hand_out(
                select id, state from executor where id = $1 and session = $2
            ), pick as (
                select a.attempt_id from attempt a join node on a.executor_id = node.id
-               where a.started_at is null and not a.attempt_id = any($3)
+               where a.started_at is null and not a.given_up and not a.attempt_id = any($3)
                order by a.attempt_id limit $6
                for no key update of a
            ), handed as (

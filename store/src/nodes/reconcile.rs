@@ -131,7 +131,8 @@ pub(super) async fn settle(
     Ok(reconciled)
 }
 
-/// Writes `lost` for attempts that were handed to the node; not again for one whose end is in the inbox already.
+/// Writes `lost` for attempts that were handed to the node; not for one whose end is in the inbox already. They are given up: no
+/// poll brings them any more.
 async fn insert_lost(
     connection: &mut PgConnection,
     executor_id: i64,
@@ -140,19 +141,24 @@ async fn insert_lost(
 ) -> Result<Vec<(Uuid, i64)>, StoreError> {
     let body = serde_json::to_value(inbox::Lost { handed: true, reason: reason.to_owned() })?;
     let rows = sqlx::query!(
-        "insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
-         select a.dag_run_id, a.task_id, a.map_index, a.attempt_id, $3, $4
-         from attempt a
-         where a.attempt_id = any($2) and a.executor_id = $1
-           and not exists (select from task_event e
-                           where e.dag_run_id = a.dag_run_id and e.attempt_id = a.attempt_id
-                             and e.kind in ('lost', 'finished'))
-         order by a.attempt_id
+        "with pick as (
+             select a.attempt_id from attempt a
+             where a.attempt_id = any($2) and a.executor_id = $1 and not a.given_up
+               and not exists (select from task_event e
+                               where e.dag_run_id = a.dag_run_id and e.attempt_id = a.attempt_id and e.kind = $5)
+             order by a.attempt_id for no key update of a
+         ), lost as (
+             update attempt a set given_up = true from pick where a.attempt_id = pick.attempt_id
+             returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id
+         )
+         insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+         select dag_run_id, task_id, map_index, attempt_id, $3, $4 from lost
          returning attempt_id, dag_run_id",
         executor_id,
         attempts,
         inbox::LOST,
-        body
+        body,
+        inbox::FINISHED
     )
     .fetch_all(connection)
     .await?;

@@ -216,11 +216,19 @@ async fn pushes_each_key(connection: &mut PgConnection, dags: &DagCache, attempt
     }
 }
 
+/// What a batch changes of one attempt.
+#[derive(Clone, Copy, Default)]
+struct Touch {
+    started_at: Option<DateTime<Utc>>,
+    /// The launch deadline moves.
+    is_preparing: bool,
+    given_up: bool,
+}
+
 /// What a batch writes, by table, sorted by key.
 #[derive(Default)]
 struct Writes {
-    /// Attempt → start, and whether its launch deadline moves.
-    attempts: BTreeMap<Uuid, (Option<DateTime<Utc>>, bool)>,
+    attempts: BTreeMap<Uuid, Touch>,
     events: Vec<(i64, String, i32, Uuid, &'static str, Value)>,
     xcoms: BTreeMap<(i64, String, i32, String), Value>,
     /// Attempts that are not current and have ended on the node, with the node that says so.
@@ -237,14 +245,14 @@ impl Writes {
         outputs: Vec<(String, Value)>,
     ) -> Result<(), StoreError> {
         let at = before(now, event.age);
-        let write = self.attempts.entry(event.attempt_id).or_default();
+        let touch = self.attempts.entry(event.attempt_id).or_default();
         let (kind, body) = match &event.body {
             EventBody::Preparing => {
-                write.1 = true;
+                touch.is_preparing = true;
                 return Ok(());
             }
             EventBody::Started(process) => {
-                write.0 = write.0.or(Some(at));
+                touch.started_at = touch.started_at.or(Some(at));
                 let body = inbox::Started {
                     hostname: process.hostname.clone(),
                     pid: process.pid,
@@ -255,11 +263,12 @@ impl Writes {
             }
             EventBody::Finished(ended) => {
                 let started_at = before(at, ended.duration);
-                write.0 = write.0.or(Some(started_at));
+                touch.started_at = touch.started_at.or(Some(started_at));
                 (inbox::FINISHED, finished_body(ended, started_at, at)?)
             }
             // Nobody cancelled it (the attempt is current), yet it is gone from the node.
             EventBody::Stopped => {
+                touch.given_up = true;
                 let reason = "the node stopped the attempt, though nobody asked it to".to_owned();
                 (inbox::LOST, serde_json::to_value(inbox::Lost { handed: true, reason })?)
             }
@@ -301,7 +310,9 @@ impl Writes {
     /// Attempts, inbox and XComs in one statement.
     async fn write_live(&self, connection: &mut PgConnection, launch: Duration) -> Result<(), StoreError> {
         let attempts: Vec<Uuid> = self.attempts.keys().copied().collect();
-        let (starts, extended): (Vec<Option<DateTime<Utc>>>, Vec<bool>) = self.attempts.values().copied().unzip();
+        let starts: Vec<Option<DateTime<Utc>>> = self.attempts.values().map(|touch| touch.started_at).collect();
+        let preparing: Vec<bool> = self.attempts.values().map(|touch| touch.is_preparing).collect();
+        let given_up: Vec<bool> = self.attempts.values().map(|touch| touch.given_up).collect();
         let count = self.events.len();
         let (mut runs, mut tasks, mut indexes) =
             (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
@@ -328,9 +339,11 @@ impl Writes {
             "with touched as (
                  update attempt a
                  set handed_at = coalesce(a.handed_at, now()), started_at = coalesce(a.started_at, t.started_at),
-                     launch_deadline = case when t.extended then greatest(a.launch_deadline, now() + $4::interval)
+                     given_up = a.given_up or t.given_up,
+                     launch_deadline = case when t.is_preparing then greatest(a.launch_deadline, now() + $4::interval)
                                             else a.launch_deadline end
-                 from unnest($1::uuid[], $2::timestamptz[], $3::boolean[]) as t (attempt_id, started_at, extended)
+                 from unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $16::boolean[])
+                      as t (attempt_id, started_at, is_preparing, given_up)
                  where a.attempt_id = t.attempt_id
              ), told as (
                  insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
@@ -344,7 +357,7 @@ impl Writes {
              on conflict (dag_run_id, task_id, map_index, key) do update set value = excluded.value, timestamp = now()",
             &attempts,
             &starts as &[Option<DateTime<Utc>>],
-            &extended,
+            &preparing,
             interval(launch),
             &runs,
             &tasks,
@@ -356,7 +369,8 @@ impl Writes {
             &x_tasks,
             &x_indexes,
             &x_keys,
-            &x_values
+            &x_values,
+            &given_up
         )
         .execute(connection)
         .await?;

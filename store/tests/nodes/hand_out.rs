@@ -2,7 +2,7 @@ use serde_json::json;
 use updraft_store::nodes::{self, Cancel};
 use uuid::Uuid;
 
-use crate::seed::{LAUNCH, Seed, finished, started, stopped};
+use crate::seed::{LAUNCH, LEASE, Seed, finished, started, stopped};
 
 fn ids(start: &[nodes::Handed]) -> Vec<Uuid> {
     start.iter().map(|handed| handed.attempt_id).collect()
@@ -167,6 +167,34 @@ async fn a_poll_is_a_heartbeat_and_brings_a_lost_node_back() {
     assert!(
         nodes::begin_poll(&seed.store, seed.token, Uuid::new_v4(), &json!([]), &json!({})).await.unwrap().is_none()
     );
+}
+
+#[tokio::test]
+async fn what_the_janitor_gave_up_is_not_handed_out_though_its_node_came_back() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let (fresh, handed) = (seed.placed(node, "t0", 0).await, seed.placed(node, "t0", 1).await);
+    seed.execute("update attempt set handed_at = now() where map_index = 1").await;
+    seed.execute("update executor set state = 'lost'").await;
+    updraft_store::liveness::round(&seed.store, LEASE).await.unwrap();
+    nodes::begin_poll(&seed.store, seed.token, node.session, &json!([]), &json!({})).await.unwrap().unwrap();
+    assert!(seed.hand_out(node, &[]).await.unwrap().is_empty(), "plan is about to place them anew");
+    let mut told: Vec<_> = seed.inbox().await.into_iter().map(|(_, id, body)| (id, body["handed"].clone())).collect();
+    told.sort_by_key(|(id, _)| *id != fresh);
+    assert_eq!(told, [(fresh, json!(false)), (handed, json!(true))]);
+    updraft_store::liveness::round(&seed.store, LEASE).await.unwrap();
+    assert_eq!(seed.inbox().await.len(), 2, "once is enough");
+}
+
+#[tokio::test]
+async fn a_launch_that_took_too_long_is_not_handed_out_again() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    seed.placed(node, "t0", -1).await;
+    seed.hand_out(node, &[]).await.unwrap();
+    seed.execute("update attempt set launch_deadline = now() - interval '1 second'").await;
+    assert_eq!(updraft_store::liveness::round(&seed.store, LEASE).await.unwrap().launch_timeouts, 1);
+    assert!(seed.hand_out(node, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

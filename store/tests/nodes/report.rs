@@ -116,6 +116,7 @@ async fn a_current_attempt_that_its_node_stopped_by_itself_is_lost() {
     seed.report(node, vec![stopped(attempt)]).await;
     let inbox = seed.inbox().await;
     assert_eq!((inbox[0].0.as_str(), inbox[0].1), ("lost", attempt));
+    assert!(seed.hand_out(node, &[]).await.unwrap().is_empty(), "it is not handed out meanwhile");
 }
 
 #[tokio::test]
