@@ -110,7 +110,7 @@ impl Context<'_> {
                     let help = did_you_mean(key, KEYS.iter().copied());
                     self.findings.error_help("unknown_argument", entry.key, format!("a group takes no `{key}`"), help);
                 }
-                if matches!(&**key, "ui_color" | "ui_fgcolor" | "add_suffix_on_collision") {
+                if matches!(&**key, "ui_color" | "ui_fgcolor" | "add_suffix_on_collision" | "doc_md") {
                     self.without_effect(entry.key, &format!("`{key}` of a group"));
                 }
             }

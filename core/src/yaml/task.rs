@@ -81,7 +81,6 @@ pub(super) const TASK_KEYS: &[&str] = &[
     "variables_as_arguments",
     "provide_context",
     "python_callable",
-    "task_group",
 ];
 
 impl Context<'_> {
