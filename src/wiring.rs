@@ -49,6 +49,7 @@ pub(crate) fn webserver(config: &Config, layout: &Layout, secrets: &Secrets) -> 
     settings.jwt_expiration = config.auth.jwt_expiration;
     settings.admin_user.clone_from(&config.auth.admin_user);
     settings.executors.lease = config.executor.lease;
+    settings.parallelism = config.core.parallelism.get();
     settings
 }
 

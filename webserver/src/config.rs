@@ -46,8 +46,8 @@ impl Config {
         Self {
             instance_name: "Updraft".to_owned(),
             jwt_secret,
-            jwt_expiration: Duration::from_secs(24 * 60 * 60),
-            jwt_cli_expiration: Duration::from_secs(60 * 60),
+            jwt_expiration: Duration::from_hours(24),
+            jwt_cli_expiration: Duration::from_hours(1),
             admin_user: "admin".to_owned(),
             admin_password,
             executors: ExecutorSettings::new(attempt_secret),

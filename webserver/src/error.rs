@@ -28,6 +28,8 @@ pub(crate) enum ApiError {
     Conflict(String),
     /// 409 of a unique constraint, named so that the log tells which.
     NotUnique { constraint: String },
+    /// 413.
+    TooLarge,
     /// 415.
     UnsupportedMediaType(String),
     /// 422, FastAPI's list.
@@ -49,9 +51,11 @@ pub(crate) struct FieldError {
     #[schema(value_type = Vec<Value>)]
     pub loc: Vec<Value>,
     pub msg: String,
-    pub input: Value,
+    #[schema(value_type = Value)]
+    pub input: Box<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ctx: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    pub ctx: Option<Box<Value>>,
 }
 
 impl ApiError {
@@ -74,6 +78,7 @@ impl ApiError {
             Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, (*text).into()),
             Self::Conflict(text) => (StatusCode::CONFLICT, text.as_str().into()),
             Self::NotUnique { constraint } => (StatusCode::CONFLICT, not_unique(constraint)),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large".into()),
             Self::UnsupportedMediaType(text) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text.as_str().into()),
             Self::Invalid(errors) => (StatusCode::UNPROCESSABLE_ENTITY, json!(errors)),
             Self::InvalidText(text) => (StatusCode::UNPROCESSABLE_ENTITY, text.as_str().into()),

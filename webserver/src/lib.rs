@@ -21,6 +21,7 @@ pub mod ui_assets;
 
 use std::io;
 
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
@@ -55,6 +56,10 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let app = App::new(store, config, shutdown.clone()).await?;
     let router = router(&app);
+    let listener = listener.tap_io(|connection| {
+        // Answers are small and somebody waits for each; a socket that refuses is slower, not wrong.
+        let _ = connection.set_nodelay(true);
+    });
     axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
     Ok(())
 }

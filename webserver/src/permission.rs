@@ -121,9 +121,8 @@ const fn least_role(action: Action, kind: Kind) -> Role {
             | Kind::ImportError
             | Kind::Executor,
         ) => Role::Viewer,
-        (Action::Read, Kind::AuditLog) => Role::Op,
         (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance) => Role::User,
-        (Action::Write, Kind::Executor) => Role::Op,
+        (Action::Read, Kind::AuditLog) | (Action::Write, Kind::Executor) => Role::Op,
         (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog) => Role::Admin,
     }
 }
@@ -138,10 +137,9 @@ pub(crate) fn allow(
     (schemas, mut paths, methods): UtoipaMethodRouter<App>,
 ) -> UtoipaMethodRouter<App> {
     for item in paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch] {
-            if let Some(operation) = operation {
-                declare(operation, permission);
-            }
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            declare(operation, permission);
         }
     }
     let methods = match permission {

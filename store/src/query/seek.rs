@@ -56,7 +56,9 @@ where
     let mut keys = page.keys(tie);
     if seek.backwards {
         // Nulls come last ascending and first descending, so the reverse of an order is its keys reversed.
-        keys.iter_mut().for_each(|key| key.descending = !key.descending);
+        for key in &mut keys {
+            key.descending = !key.descending;
+        }
     }
     let position: Vec<String> = keys.iter().map(|key| format!("({})::text", key.expression)).collect();
     let mut filter =

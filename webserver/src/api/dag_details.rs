@@ -95,18 +95,11 @@ fn iso_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     let rest = (seconds % 60) as f64 + f64::from(duration.subsec_micros()) / 1e6;
-    let mut date = String::from("P");
-    if days > 0 {
-        date += &format!("{days}D");
-    }
-    let mut time = String::new();
-    for (count, unit) in [(hours, 'H'), (minutes, 'M')] {
-        if count > 0 {
-            time += &format!("{count}{unit}");
-        }
-    }
+    let part = |count: u64, unit: char| if count > 0 { format!("{count}{unit}") } else { String::new() };
+    let date = format!("P{}", part(days, 'D'));
+    let mut time = part(hours, 'H') + &part(minutes, 'M');
     if rest > 0.0 || (date == "P" && time.is_empty()) {
-        time += &format!("{rest}S");
+        time = format!("{time}{rest}S");
     }
     if time.is_empty() { date } else { format!("{date}T{time}") }
 }

@@ -167,11 +167,10 @@ fn ndjson(lines: Vec<LogLine>) -> Result<String, ApiError> {
 }
 
 fn text(lines: &[LogLine]) -> String {
-    let mut text = String::new();
-    for LogLine { timestamp, event, .. } in lines {
-        text += &if timestamp.is_empty() { format!("{event}\n") } else { format!("[{timestamp}] {event}\n") };
-    }
-    text
+    let line = |LogLine { timestamp, event, .. }: &LogLine| {
+        if timestamp.is_empty() { format!("{event}\n") } else { format!("[{timestamp}] {event}\n") }
+    };
+    lines.iter().map(line).collect()
 }
 
 /// Waits until the log of an attempt grew on this webserver, at most for `longest`.

@@ -24,6 +24,7 @@ use crate::{App, error::ApiError, time::Timestamp};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
+#[expect(clippy::struct_field_names, reason = "the names of the path's parameters")]
 pub(crate) struct TaskPath {
     pub(crate) dag_id: String,
     pub(crate) dag_run_id: String,

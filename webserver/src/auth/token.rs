@@ -118,14 +118,14 @@ mod tests {
 
     #[test]
     fn a_token_names_who_it_was_made_for() {
-        let keys = keys(Duration::from_secs(60));
+        let keys = keys(Duration::from_mins(1));
         let token = keys.issue(&admin(), Lifetime::Normal).unwrap();
         assert_eq!(keys.verify(&token), Ok(admin()));
     }
 
     #[test]
     fn an_expired_token_is_told_from_a_wrong_one() {
-        let keys = keys(Duration::from_secs(60));
+        let keys = keys(Duration::from_mins(1));
         let now = time::now().timestamp();
         let claims = Claims {
             sub: "admin".to_owned(),
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_token_of_another_algorithm_is_refused() {
-        let keys = keys(Duration::from_secs(60));
+        let keys = keys(Duration::from_mins(1));
         let token = keys.issue(&admin(), Lifetime::Normal).unwrap();
         let claims = token.split('.').nth(1).unwrap();
         // {"alg":"none","typ":"JWT"}

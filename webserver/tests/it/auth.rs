@@ -63,7 +63,7 @@ async fn a_token_may_come_in_the_cookie_and_the_header_wins() {
         builder.body(Body::empty()).unwrap()
     };
     let cookie = (header::COOKIE, format!("_token={token}"));
-    assert_eq!(server.send(with(&[cookie.clone()])).await.status, StatusCode::OK);
+    assert_eq!(server.send(with(std::slice::from_ref(&cookie))).await.status, StatusCode::OK);
     let broken = (header::AUTHORIZATION, "Bearer nonsense".to_owned());
     let answer = server.send(with(&[cookie, broken])).await;
     assert_eq!((answer.status, answer.json()), (StatusCode::FORBIDDEN, json!({"detail": "Invalid JWT token"})));
@@ -83,7 +83,7 @@ async fn no_route_lacks_a_permission() {
                 public.push(format!("{method} {path}"));
                 continue;
             }
-            let uri = path.replace('{', "").replace('}', "").replace("map_index", "0").replace("task_try_number", "1");
+            let uri = path.replace(['{', '}'], "").replace("map_index", "0").replace("task_try_number", "1");
             let request = Request::builder().method(method.to_uppercase().as_str()).uri(&uri);
             let answer = server.send(request.body(Body::empty()).unwrap()).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {uri}: {}", answer.text());

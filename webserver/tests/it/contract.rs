@@ -77,7 +77,7 @@ fn contract() -> Option<Contract> {
         .map(|folder| Path::new(folder).join("spec/airflow-api-v2.openapi.yaml"))
         .find(|path| path.exists());
     let Some(path) = found else {
-        println!("skipped: airflow-api-v2.openapi.yaml is not on this machine");
+        eprintln!("skipped: airflow-api-v2.openapi.yaml is not on this machine");
         return None;
     };
     let text = std::fs::read_to_string(path).expect("the contract can be read");
@@ -111,7 +111,7 @@ impl Contract {
                 found
             });
             // Of the variants that do not fit, the one that fits best tells most.
-            findings.extend(tries.min_by_key(|found| found.len()).unwrap_or_default());
+            findings.extend(tries.min_by_key(Vec::len).unwrap_or_default());
             return;
         }
         let mut note = |text: String| findings.push(format!("{}: {text}", at.join(".")));

@@ -58,7 +58,7 @@ async fn accept(server: &TestServer, path: &str, accept: &str) -> Answer {
 async fn each_try_has_its_own_log() {
     let server = TestServer::seeded().await;
     log(&server, MANUAL, 1, 1).append(&line("first")).await;
-    log(&server, MANUAL, 2, 2).append(&(line("second") + "not json\n" + &line("unfinished").trim_end())).await;
+    log(&server, MANUAL, 2, 2).append(&(line("second") + "not json\n" + line("unfinished").trim_end())).await;
     let first = server.read(&path(MANUAL, "extract", 1)).await;
     insta::assert_json_snapshot!(first);
     let second = server.read(&path(MANUAL, "extract", 2)).await;

@@ -102,11 +102,11 @@ impl TestServer {
         let app = App::new(store.clone(), config, CancellationToken::new()).await.unwrap();
         let logs = app.logs.clone();
         let router = updraft_webserver::router(&app);
-        let mut server = Self { store, app, router, token: String::new(), logs, _folder: folder, _db: db };
+        let server = Self { store, app, router, token: String::new(), logs, _folder: folder, _db: db };
         let body = json!({"username": "admin", "password": PASSWORD});
         let answer = server.send(server.request(Method::POST, "/auth/token", Some(&body))).await;
-        server.token = answer.json()["access_token"].as_str().expect("a token").to_owned();
-        server
+        let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
+        Self { token, ..server }
     }
 
     /// The rows of `seed.sql`: the DAG `etl` (two versions, three runs), the DAG `other`, and what belongs to them.

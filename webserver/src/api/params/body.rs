@@ -30,7 +30,7 @@ impl<S: Send + Sync, T: FromBody> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::BadRequest("The request body is too large".to_owned())
+                ApiError::TooLarge
             } else {
                 ApiError::BadRequest("The request body could not be read".to_owned())
             }
@@ -68,13 +68,11 @@ impl Body {
             let place = Place { loc: vec!["body".into(), column.into()], input: json!({}) };
             place.error_with("json_invalid", "JSON decode error", json!({ "error": error.to_string() }))
         })?;
-        match &whole {
-            Value::Object(object) => Ok(Self { rest: object.clone(), whole, errors: Vec::new(), refusal: None }),
-            _ => {
-                let msg = "Input should be a valid dictionary or object to extract fields from";
-                Err(Place { input: whole, ..nothing() }.error("model_attributes_type", msg))
-            }
+        if let Value::Object(object) = &whole {
+            return Ok(Self { rest: object.clone(), whole, errors: Vec::new(), refusal: None });
         }
+        let msg = "Input should be a valid dictionary or object to extract fields from";
+        Err(Place { input: whole, ..nothing() }.error("model_attributes_type", msg))
     }
 
     fn finish(mut self) -> Result<(), ApiError> {

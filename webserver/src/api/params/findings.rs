@@ -18,11 +18,11 @@ impl Place {
     }
 
     pub(super) fn error(self, kind: &'static str, msg: impl Into<String>) -> FieldError {
-        FieldError { kind, loc: self.loc, msg: msg.into(), input: self.input, ctx: None }
+        FieldError { kind, loc: self.loc, msg: msg.into(), input: Box::new(self.input), ctx: None }
     }
 
     pub(super) fn error_with(self, kind: &'static str, msg: impl Into<String>, ctx: Value) -> FieldError {
-        FieldError { ctx: Some(ctx), ..self.error(kind, msg) }
+        FieldError { ctx: Some(Box::new(ctx)), ..self.error(kind, msg) }
     }
 }
 
