@@ -70,3 +70,25 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let detail = error::internal(&format!("a handler panicked: {text}"));
     (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "detail": detail }))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::to_bytes, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_tells_nothing_but_an_id() {
+        let handler = || async {
+            let nothing: Option<&str> = None;
+            nothing.expect("the secret reason")
+        };
+        let router = wrap(Router::new().route("/", get(handler)));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key(REQUEST_ID));
+        let body = String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap();
+        assert!(body.contains("look for ID") && !body.contains("secret"), "{body}");
+    }
+}

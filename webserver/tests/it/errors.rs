@@ -97,3 +97,37 @@ async fn a_patch_names_what_is_wrong_with_it() {
     told.push(answer.json());
     insta::assert_json_snapshot!(told);
 }
+
+#[tokio::test]
+async fn a_database_that_is_away_is_a_503_and_health_still_answers() {
+    let server = TestServer::seeded().await;
+    server.store.close().await;
+    for path in ["/api/v2/dags", "/api/v2/dags/etl/dagRuns", "/ui/executors"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("try again"));
+    }
+    let health = server.read("/api/v2/monitor/health").await;
+    assert_eq!(health["metadatabase"]["status"], "unhealthy");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_from_the_store_shows_only_an_id() {
+    let server = TestServer::seeded().await;
+    sqlx::raw_sql("update dag_version set data = '{\"secret\": 1}'").execute(server.store.pool()).await.unwrap();
+    let answer = server.get("/api/v2/dags/etl/details").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("Internal Server Error") && detail.contains("look for ID"), "{detail}");
+    assert!(!detail.contains("secret"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let server = TestServer::seeded().await;
+    let body = json!({"logical_date": null, "note": "x".repeat(5 << 20)});
+    let answer = server.call(Method::POST, "/api/v2/dags/etl/dagRuns", body).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.json()["detail"].is_string());
+}
