@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use updraft_core::dag::{Dag, TaskIndex};
 use utoipa::{IntoParams, ToSchema};
 
@@ -96,7 +96,7 @@ pub(crate) struct TaskCollectionResponse {
 fn response(dag: &Dag, index: TaskIndex) -> TaskResponse {
     let task = &dag.tasks[index];
     let (module, class) = task.operator_class.rsplit_once('.').unwrap_or(("", &task.operator_class));
-    let class_ref = HashMap::from([("module_path", module), ("class_name", class)]);
+    let class_ref = [("module_path", module), ("class_name", class)];
     let params = task.params.iter().map(|(name, value)| {
         (name.clone(), json!({"value": value, "schema": {}, "description": null, "source": "task"}))
     });
@@ -126,7 +126,7 @@ fn response(dag: &Dag, index: TaskIndex) -> TaskResponse {
         doc_md: task.doc_md.clone(),
         operator_name: Some(class.to_owned()),
         params: Some(params.collect()),
-        class_ref: Some(class_ref.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()),
+        class_ref: Some(class_ref.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect()),
         is_mapped: Some(task.mapped.is_some()),
         extra_links: Vec::new(),
     }
