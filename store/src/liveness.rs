@@ -33,6 +33,7 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
     // The one row orders janitors; a second one waits here for milliseconds.
     let heard = sqlx::query!(
         r#"select stamped_at > now() - make_interval(secs => $1) as "hearing!", heard_since, grace_since,
+                  heard_since < now() - make_interval(secs => $2) as "heard_a_lease!",
                   coalesce(grace_since > now() - make_interval(secs => $2), false) as "in_grace!",
                   coalesce(grace_since > now() - make_interval(secs => $2 * 2), false) as "grace_recent!"
            from liveness for no key update"#,
@@ -96,20 +97,23 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
         .fetch_all(&mut *connection)
         .await?,
     );
-    let late = sqlx::query_scalar!(
-        "with late as (
-             update attempt set launch_deadline = null, given_up = true
-             where launch_deadline < now() and started_at is null and not given_up
-             returning dag_run_id, task_id, map_index, attempt_id
-         )
-         insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
-         select dag_run_id, task_id, map_index, attempt_id, $1, '{}' from late returning dag_run_id",
-        inbox::LAUNCH_TIMEOUT
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    round.launch_timeouts = late.len();
-    runs.extend(late);
+    // After a gap a node first gets the time of a lease to say that it prepares, or has long begun.
+    if heard.hearing && heard.heard_a_lease {
+        let late = sqlx::query_scalar!(
+            "with late as (
+                 update attempt set launch_deadline = null, given_up = true
+                 where launch_deadline < now() and started_at is null and not given_up
+                 returning dag_run_id, task_id, map_index, attempt_id
+             )
+             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+             select dag_run_id, task_id, map_index, attempt_id, $1, '{}' from late returning dag_run_id",
+            inbox::LAUNCH_TIMEOUT
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        round.launch_timeouts = late.len();
+        runs.extend(late);
+    }
     sqlx::query!("delete from attempt_cancel where deadline < now() - interval '1 minute'").execute(connection).await?;
     failpoint!("janitor.before_commit");
     transaction.commit().await?;

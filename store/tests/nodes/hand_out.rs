@@ -193,7 +193,11 @@ async fn a_launch_that_took_too_long_is_not_handed_out_again() {
     seed.placed(node, "t0", -1).await;
     seed.hand_out(node, &[]).await.unwrap();
     seed.execute("update attempt set launch_deadline = now() - interval '1 second'").await;
-    assert_eq!(updraft_store::liveness::round(&seed.store, LEASE).await.unwrap().launch_timeouts, 1);
+    let late = async || updraft_store::liveness::round(&seed.store, LEASE).await.unwrap().launch_timeouts;
+    seed.execute("update liveness set stamped_at = now(), heard_since = now() - interval '29 seconds'").await;
+    assert_eq!(late().await, 0, "nobody listened until just now: the node could not say that it pulls an image");
+    seed.execute("update liveness set stamped_at = now(), heard_since = now() - interval '31 seconds'").await;
+    assert_eq!(late().await, 1);
     assert!(seed.hand_out(node, &[]).await.unwrap().is_empty());
 }
 
