@@ -1,16 +1,11 @@
 //! A node's life: register, poll for work, reconcile, stop.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use updraft_protocol::{
-    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse, StartAttempt,
-    VERSION,
+    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterResponse, StartAttempt,
 };
 use uuid::Uuid;
 
@@ -25,6 +20,7 @@ use crate::{
     journal::Journal,
     logs::Shipper,
     node::{Node, Parts, Stop},
+    registration::{Registration, offer_nothing, register},
     report::{Answer, Body},
     runner::{
         docker::{self, Docker},
@@ -34,9 +30,6 @@ use crate::{
 
 /// What is unsent at the end of a life waits this long for the server; then it waits in the journal.
 const LINGER: Duration = Duration::from_secs(3);
-
-/// A server that is away this long when the node wants to register is worth a warning.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How serving ended.
 enum Served {
@@ -146,40 +139,6 @@ fn clear_previous_life(node: &Arc<Node>) -> Result<(), ExecutorError> {
     Ok(())
 }
 
-/// How the report loop ends the present registration.
-#[derive(Clone, Default)]
-struct Registration(Arc<Mutex<Standing>>);
-
-#[derive(Default)]
-struct Standing {
-    /// Cancelled when the server forgot or refused this node.
-    over: CancellationToken,
-    /// Code and detail of a refusal.
-    refused: Option<(String, String)>,
-}
-
-impl Registration {
-    fn renew(&self) -> CancellationToken {
-        let over = CancellationToken::new();
-        self.lock().over = over.clone();
-        over
-    }
-
-    fn end(&self, refused: Option<(String, String)>) {
-        let mut standing = self.lock();
-        standing.refused = refused;
-        standing.over.cancel();
-    }
-
-    fn refusal(&self) -> Option<(String, String)> {
-        self.lock().refused.take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.0.lock().expect("no code panics while it holds this")
-    }
-}
-
 async fn report_loop(node: Arc<Node>, registration: Registration) {
     let answered = |answer| match answer {
         Answer::Told(event) => match event.body {
@@ -229,42 +188,11 @@ async fn live(
         );
         match serve(node, &registered, shutdown, &again, registration).await {
             Served::Forgotten => tracing::info!("the server asks this node to register again"),
-            Served::Shutdown => return Ok(()),
-            Served::Refused { code, detail } => return Err(ExecutorError::Refused { code, detail }),
-        }
-    }
-}
-
-async fn register(node: &Node) -> Result<RegisterResponse, ExecutorError> {
-    let mut backoff = Backoff::new();
-    let begun = Instant::now();
-    let mut told = false;
-    loop {
-        let request = RegisterRequest {
-            name: node.config.name.clone(),
-            identity: node.identity,
-            session: node.session,
-            hostname: node.hostname.clone(),
-            version: node.config.version.clone(),
-            protocol_min: VERSION,
-            protocol_max: VERSION,
-            slots: node.config.slots,
-            labels: node.config.labels.clone(),
-            queues: node.config.queues.clone(),
-            runners: node.runners(),
-            attempts: node.journal.attempts(),
-        };
-        match node.client.register(&request).await {
-            Ok(response) => return Ok(response),
-            Err(CallError::Refused { code, detail }) => return Err(ExecutorError::Refused { code, detail }),
-            Err(error) => {
-                let delay = backoff.delay(&error);
-                // A server that starts together with this node is no news.
-                if begun.elapsed() >= PATIENCE && !std::mem::replace(&mut told, true) {
-                    tracing::warn!(%error, server = node.config.server, "cannot register yet; trying until the server answers");
-                }
-                tokio::time::sleep(delay).await;
+            Served::Shutdown => {
+                offer_nothing(node).await;
+                return Ok(());
             }
+            Served::Refused { code, detail } => return Err(ExecutorError::Refused { code, detail }),
         }
     }
 }

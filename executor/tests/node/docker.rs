@@ -181,7 +181,7 @@ async fn a_restarted_node_adopts_its_container_and_its_log_goes_on() {
     .unwrap();
     let node = start(&fake, dir.path()).await;
     let known =
-        fake.wait("registration again", |seen| seen.registers.get(1).map(|register| register.attempts.clone())).await;
+        fake.wait("registration again", |seen| seen.lives().nth(1).map(|register| register.attempts.clone())).await;
     assert!(known.iter().any(|attempt| attempt.attempt_id == id && attempt.state == NodeAttemptState::Running));
     fake.log_line(id, "goes on watching").await;
     std::fs::write(gate.path().join("open"), "").unwrap();

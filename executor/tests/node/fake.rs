@@ -53,6 +53,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Registrations that offer slots: a node that ends registers once more, with none.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = &RegisterRequest> {
+        self.registers.iter().filter(|register| register.slots > 0)
+    }
+
     /// As after a failover to a database that never heard of the attempt's start.
     pub(crate) fn forget(&mut self, id: Uuid) {
         self.confirmed.remove(&id);

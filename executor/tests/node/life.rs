@@ -86,7 +86,7 @@ async fn an_unacknowledged_result_is_replayed_after_a_restart_and_the_task_runs_
     node.stop().await.unwrap();
     let node = TestNode::start(&fake, dir.path());
     let known =
-        fake.wait("registration again", |seen| seen.registers.get(1).map(|register| register.attempts.clone())).await;
+        fake.wait("registration again", |seen| seen.lives().nth(1).map(|register| register.attempts.clone())).await;
     assert!(known.iter().any(|attempt| attempt.attempt_id == id && attempt.state == NodeAttemptState::Finished));
     fake.change(|seen| seen.reports_down = false);
     assert_eq!(fake.finished(id).await.return_value, Some(json!("value")));
@@ -114,6 +114,7 @@ async fn a_clean_stop_ends_processes_and_reports_them() {
     let report = fake.finished(id).await;
     assert_eq!(report.failure_class.as_deref(), Some("node_error"));
     assert!(report.failure_reason.unwrap().starts_with("executor stopped"));
+    assert_eq!(fake.seen().registers.last().unwrap().slots, 0, "nothing is placed on a node that ends");
 }
 
 #[tokio::test]
