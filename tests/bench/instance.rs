@@ -1,6 +1,7 @@
 //! The throw-away standalone that is measured, and its REST API.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -107,10 +108,12 @@ impl Instance {
 
     /// CPU and memory of all its processes while nothing is to do.
     pub(crate) async fn idle(&self, period: Duration) -> String {
-        let ticks = || self.processes().iter().map(|pid| cpu_ticks(*pid)).sum::<u64>();
+        let ticks = || self.processes().into_iter().map(|pid| (pid, cpu_ticks(pid))).collect::<HashMap<i32, u64>>();
         let begin = ticks();
         tokio::time::sleep(period).await;
-        let used = ticks() - begin;
+        // Postgres' backends come and go; one that ended took what it used with it.
+        let used: u64 =
+            ticks().iter().map(|(pid, end)| end.saturating_sub(begin.get(pid).copied().unwrap_or_default())).sum();
         // USER_HZ is 100 on every Linux platform we run on.
         let share = used as f64 / period.as_secs_f64();
         let memory: u64 = self.processes().iter().map(|pid| private_kib(*pid)).sum();

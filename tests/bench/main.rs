@@ -64,7 +64,7 @@ fn workloads(quick: bool) -> Vec<Workload> {
         let slow = kind == Kind::Docker;
         let (chain, fan, runs) = if quick { (20, 100, 5) } else { (50, 500, 20) };
         let fan = if slow { fan / 5 } else { fan };
-        let runs = if slow { runs / 5 } else { runs };
+        let runs = if slow { (runs / 5).max(2) } else { runs };
         let chain = if slow { chain / 2 } else { chain };
         all.push(Workload { kind, shape: Shape::Chain(chain), runs: 1 });
         all.push(Workload { kind, shape: Shape::Fan(fan), runs: 1 });
