@@ -191,7 +191,7 @@ fn render(renderer: &Renderer, finding: &Diagnostic, path: &str, source: &str) -
     if let Some(help) = &finding.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    renderer.render(&[group]).to_string()
+    renderer.render(&[group])
 }
 
 /// The bytes between two places (lines and columns from 1, columns in characters); at least one character where there is one.

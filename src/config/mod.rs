@@ -188,8 +188,9 @@ mod tests {
             ..Environment::default()
         };
         let loaded = load(&environment, None, Flags::default()).unwrap();
-        let text =
-            show(&loaded).iter().map(|row| format!("{} {} {}\n", row.key, row.value, row.source)).collect::<String>();
+        let rows: Vec<String> =
+            show(&loaded).iter().map(|row| format!("{} {} {}", row.key, row.value, row.source)).collect();
+        let text = rows.join("\n");
         assert!(!text.contains("hush") && !text.contains("geheim"), "{text}");
         assert!(
             text.contains("auth.admin_password \"***\" environment variable UPDRAFT__AUTH__ADMIN_PASSWORD"),

@@ -79,7 +79,9 @@ impl Watched {
         match found {
             Ok(Some(line)) => line,
             Ok(None) => panic!("it ended without saying {text:?}; it said:\n{}", self.said),
-            Err(_) => panic!("it did not say {text:?} in time; it said:\n{}", self.said),
+            Err(tokio::time::error::Elapsed { .. }) => {
+                panic!("it did not say {text:?} in time; it said:\n{}", self.said)
+            }
         }
     }
 
