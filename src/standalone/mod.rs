@@ -96,9 +96,7 @@ async fn serve(
             Ok(()) => anyhow::anyhow!("the {role} ended although nobody asked it to"),
             Err(error) => error.context(format!("the {role} failed")),
         }),
-        how = async { match postgres { Some(postgres) => postgres.ended().await, None => std::future::pending().await } } => {
-            Some(anyhow::anyhow!("the private Postgres ended ({how}); see {}", layout.0.join("postgres.log").display()))
-        }
+        error = keep_running(app, layout, postgres) => Some(error),
     };
     let stopped = tokio::select! {
         stopped = roles.stop(config.core.shutdown_grace) => stopped,
@@ -115,6 +113,37 @@ async fn serve(
         (None, Ok(())) => Ok(ExitCode::SUCCESS),
     }
 }
+
+/// Starts the private Postgres again whenever it ends (the kernel needed memory, somebody restarted it), or takes over the one
+/// that took its place; the roles reconnect meanwhile. Resolves only when it cannot be kept up.
+async fn keep_running(app: &App, layout: &Layout, postgres: &mut Option<PrivatePostgres>) -> anyhow::Error {
+    let Some(running) = postgres else { return std::future::pending().await };
+    let bin_dirs = &app.loaded.config.core.postgres_bin_dirs;
+    loop {
+        let how = running.ended().await;
+        tracing::warn!(how, "the private Postgres ended; starting it again");
+        let mut tries = 0;
+        *running = loop {
+            match PrivatePostgres::start(layout, bin_dirs, &app.environment.path).await {
+                Ok(started) => break started,
+                Err(error) if tries == RESTARTS => {
+                    let log = layout.0.join("postgres.log");
+                    return error.context(format!(
+                        "the private Postgres ended ({how}) and does not start again; see {}",
+                        log.display()
+                    ));
+                }
+                // Another postmaster may be starting or stopping in the same folder.
+                Err(error) => tracing::warn!(%error, "the private Postgres does not start, trying again"),
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+    }
+}
+
+/// How often a start of the private Postgres is tried again before standalone gives up.
+const RESTARTS: usize = 10;
 
 /// The address a client on this machine uses: the bound port, and loopback for "all addresses".
 pub(crate) fn reachable_url(host: &str, listener: &TcpListener) -> Result<String> {
