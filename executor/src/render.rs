@@ -22,6 +22,9 @@ const ROUNDS: usize = 20;
 /// Tries to fetch values before the attempt fails; with the backoff about half a minute.
 const TRIES: usize = 10;
 
+/// Rendered fields are shown up to this length (Airflow: `[core] max_templated_field_length`).
+const FIELD_LIMIT: usize = 4096;
+
 /// A task ready to run.
 pub(crate) struct Rendered {
     pub(crate) args: Map<String, Value>,
@@ -67,11 +70,27 @@ fn finish(
     let fields = (!names.is_empty()).then(|| {
         let mut fields = Value::Object(shown);
         mask.apply_json(&mut fields);
+        shorten(&mut fields);
         fields
     });
     as_text(&mut args);
     let context_env = template::airflow_ctx_env(spec);
     Rendered { args, env, context_env, fields, mask: Arc::new(mask) }
+}
+
+/// Cuts long fields: they are shown to people and travel in every report.
+fn shorten(fields: &mut Value) {
+    let Value::Object(fields) = fields else { return };
+    for field in fields.values_mut() {
+        let text = match &*field {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if text.len() > FIELD_LIMIT {
+            let start: String = text.chars().take(FIELD_LIMIT).collect();
+            *field = Value::String(format!("Truncated to {FIELD_LIMIT} characters: {start}"));
+        }
+    }
 }
 
 async fn fetch(node: &Node, start: &StartAttempt, refs: Vec<Ref>) -> Result<Vec<ResolvedRef>, Failure> {

@@ -46,3 +46,17 @@ async fn an_undefined_name_is_an_ordinary_failure_that_names_it() {
     assert!(reason.contains("day") && reason.contains("bash_command"), "{reason}");
     node.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_long_field_is_run_whole_and_shown_in_part() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(&fake, dir.path());
+    let id = fake.bash(&format!("x='{}'; printf %s $x | wc -c", "y".repeat(50_000)));
+    let report = fake.finished(id).await;
+    assert_eq!(report.return_value, Some(json!("50000")), "{:?}", report.failure_reason);
+    let fields = report.rendered_fields.unwrap();
+    let shown = fields["bash_command"].as_str().unwrap();
+    assert!(shown.starts_with("Truncated") && shown.len() < 5_000);
+    node.stop().await.unwrap();
+}

@@ -34,7 +34,7 @@ impl Docker {
     pub(crate) fn new(mode: DockerMode, host: Option<String>) -> Self {
         let state = match mode {
             DockerMode::Auto => State::Down("not looked for yet".to_owned()),
-            DockerMode::Off => State::Down("switched off on this node (executor.docker = off)".to_owned()),
+            DockerMode::Off => State::Down("switched off in this node's configuration".to_owned()),
         };
         Self { mode, host: host.unwrap_or_else(|| DEFAULT_HOST.to_owned()), state: Mutex::new(state) }
     }
