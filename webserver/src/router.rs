@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    http::{Method, StatusCode, header},
+    http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
     App,
     api::{
         change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
-        import_errors, lists, logs, monitor, task_instances, tasks, trigger, version,
+        import_errors, lists, logs, monitor, task_instances, tasks, tries, trigger, version,
     },
     auth::login,
     executor_api, layers,
@@ -98,10 +98,10 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance)))
-        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance_tries)))
-        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance_tries)))
-        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance_try_details)))
-        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance_try_details)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_task_instance_tries)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_mapped_task_instance_tries)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_task_instance_try_details)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_mapped_task_instance_try_details)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(clear::post_clear_task_instances)))
         .routes(allow(app, read(Kind::Log), routes!(logs::get_log)))
         // Audit
@@ -136,7 +136,7 @@ async fn no_such_route(method: Method) -> Response {
     }
 }
 
+/// The router adds `Allow` where the path exists.
 async fn method_not_allowed() -> Response {
-    let allow = [(header::ALLOW, "GET")];
-    (StatusCode::METHOD_NOT_ALLOWED, allow, Json(json!({"detail": "Method Not Allowed"}))).into_response()
+    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"detail": "Method Not Allowed"}))).into_response()
 }

@@ -16,6 +16,7 @@ pub(crate) mod monitor;
 pub(crate) mod params;
 pub(crate) mod task_instances;
 pub(crate) mod tasks;
+pub(crate) mod tries;
 pub(crate) mod trigger;
 pub(crate) mod version;
 

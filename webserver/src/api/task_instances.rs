@@ -1,4 +1,4 @@
-//! `GET …/taskInstances`, one of them, and its tries.
+//! `GET …/taskInstances` and one of them.
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -40,25 +40,6 @@ pub(crate) struct MappedPath {
     map_index: i32,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(crate) struct TryPath {
-    dag_id: String,
-    dag_run_id: String,
-    task_id: String,
-    task_try_number: i32,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(crate) struct MappedTryPath {
-    dag_id: String,
-    dag_run_id: String,
-    task_id: String,
-    map_index: i32,
-    task_try_number: i32,
-}
-
 impl TaskPath {
     pub(crate) fn key(&self, map_index: i32) -> TiPath<'_> {
         TiPath { dag_id: &self.dag_id, run_id: &self.dag_run_id, task_id: &self.task_id, map_index }
@@ -66,18 +47,9 @@ impl TaskPath {
 }
 
 impl MappedPath {
-    fn key(&self) -> TiPath<'_> {
+    pub(super) fn key(&self) -> TiPath<'_> {
         let Self { dag_id, dag_run_id, task_id, map_index } = self;
         TiPath { dag_id, run_id: dag_run_id, task_id, map_index: *map_index }
-    }
-}
-
-/// `map_index`, -1 when it is not given.
-pub(crate) struct MapIndexQuery(pub(super) i32);
-
-impl FromQuery for MapIndexQuery {
-    fn read(query: &mut Query) -> Self {
-        Self(query.small_int("map_index").unwrap_or(-1))
     }
 }
 
@@ -131,71 +103,40 @@ fn states(query: &mut Query) -> Vec<String> {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct TaskInstanceResponse {
     /// New for every launch and at every clear.
-    id: Uuid,
-    task_id: String,
-    dag_id: String,
-    dag_run_id: String,
-    map_index: i32,
-    logical_date: Option<Timestamp>,
-    run_after: Timestamp,
-    start_date: Option<Timestamp>,
-    end_date: Option<Timestamp>,
-    duration: Option<f64>,
-    state: Option<String>,
-    try_number: i32,
-    max_tries: i32,
-    task_display_name: String,
-    dag_display_name: String,
-    hostname: Option<String>,
-    unixname: Option<String>,
-    pool: String,
-    pool_slots: i32,
-    queue: Option<String>,
-    priority_weight: Option<i32>,
-    operator: Option<String>,
-    operator_name: Option<String>,
-    queued_when: Option<Timestamp>,
-    scheduled_when: Option<Timestamp>,
-    pid: Option<i32>,
-    executor: Option<String>,
-    executor_config: String,
-    note: Option<String>,
-    rendered_map_index: Option<String>,
-    rendered_fields: Map<String, Value>,
-    trigger: Option<Value>,
-    triggerer_job: Option<Value>,
-    dag_version: Option<DagVersionResponse>,
-}
-
-/// One try of a task instance.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct TaskInstanceHistoryResponse {
-    task_id: String,
-    dag_id: String,
-    dag_run_id: String,
-    map_index: i32,
-    start_date: Option<Timestamp>,
-    end_date: Option<Timestamp>,
-    duration: Option<f64>,
-    state: Option<String>,
-    try_number: i32,
-    max_tries: i32,
-    task_display_name: String,
-    dag_display_name: String,
-    hostname: Option<String>,
-    unixname: Option<String>,
-    pool: String,
-    pool_slots: i32,
-    queue: Option<String>,
-    priority_weight: Option<i32>,
-    operator: Option<String>,
-    operator_name: Option<String>,
-    queued_when: Option<Timestamp>,
-    scheduled_when: Option<Timestamp>,
-    pid: Option<i32>,
-    executor: Option<String>,
-    executor_config: String,
-    dag_version: Option<DagVersionResponse>,
+    pub(super) id: Uuid,
+    pub(super) task_id: String,
+    pub(super) dag_id: String,
+    pub(super) dag_run_id: String,
+    pub(super) map_index: i32,
+    pub(super) logical_date: Option<Timestamp>,
+    pub(super) run_after: Timestamp,
+    pub(super) start_date: Option<Timestamp>,
+    pub(super) end_date: Option<Timestamp>,
+    pub(super) duration: Option<f64>,
+    pub(super) state: Option<String>,
+    pub(super) try_number: i32,
+    pub(super) max_tries: i32,
+    pub(super) task_display_name: String,
+    pub(super) dag_display_name: String,
+    pub(super) hostname: Option<String>,
+    pub(super) unixname: Option<String>,
+    pub(super) pool: String,
+    pub(super) pool_slots: i32,
+    pub(super) queue: Option<String>,
+    pub(super) priority_weight: Option<i32>,
+    pub(super) operator: Option<String>,
+    pub(super) operator_name: Option<String>,
+    pub(super) queued_when: Option<Timestamp>,
+    pub(super) scheduled_when: Option<Timestamp>,
+    pub(super) pid: Option<i32>,
+    pub(super) executor: Option<String>,
+    pub(super) executor_config: String,
+    pub(super) note: Option<String>,
+    pub(super) rendered_map_index: Option<String>,
+    pub(super) rendered_fields: Map<String, Value>,
+    pub(super) trigger: Option<Value>,
+    pub(super) triggerer_job: Option<Value>,
+    pub(super) dag_version: Option<DagVersionResponse>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -224,12 +165,6 @@ impl TaskInstanceCollectionResponse {
         let total = task_instances.len() as i64;
         Self::page(task_instances, total, Cursors::default())
     }
-}
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TaskInstanceHistoryCollectionResponse {
-    task_instances: Vec<TaskInstanceHistoryResponse>,
-    total_entries: i64,
 }
 
 /// `airflow.providers.standard.operators.bash.BashOperator` → `BashOperator`.
@@ -320,40 +255,6 @@ impl TaskInstanceResponse {
     }
 }
 
-impl TaskInstanceHistoryResponse {
-    fn new(row: TiRow, dag: Option<&Dag>) -> Self {
-        let shared = TaskInstanceResponse::new(row, dag);
-        Self {
-            task_id: shared.task_id,
-            dag_id: shared.dag_id,
-            dag_run_id: shared.dag_run_id,
-            map_index: shared.map_index,
-            start_date: shared.start_date,
-            end_date: shared.end_date,
-            duration: shared.duration,
-            state: shared.state,
-            try_number: shared.try_number,
-            max_tries: shared.max_tries,
-            task_display_name: shared.task_display_name,
-            dag_display_name: shared.dag_display_name,
-            hostname: shared.hostname,
-            unixname: shared.unixname,
-            pool: shared.pool,
-            pool_slots: shared.pool_slots,
-            queue: shared.queue,
-            priority_weight: shared.priority_weight,
-            operator: shared.operator,
-            operator_name: shared.operator_name,
-            queued_when: shared.queued_when,
-            scheduled_when: shared.scheduled_when,
-            pid: shared.pid,
-            executor: shared.executor,
-            executor_config: shared.executor_config,
-            dag_version: shared.dag_version,
-        }
-    }
-}
-
 /// List task instances; `~` stands for all DAGs and for all runs.
 #[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", tag = "Task Instance",
     params(RunPath, QueryParams<TisQuery>),
@@ -414,86 +315,9 @@ pub(crate) async fn get_mapped_task_instance(
     single(&app, &mut connection, row).await
 }
 
-/// Every try of a task instance.
-#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries",
-    tag = "Task Instance", params(TaskPath, QueryParams<MapIndexQuery>),
-    responses((status = 200, body = TaskInstanceHistoryCollectionResponse), (status = 404)))]
-pub(crate) async fn get_task_instance_tries(
-    State(app): State<App>,
-    PathParams(path): PathParams<TaskPath>,
-    QueryParams(MapIndexQuery(map_index)): QueryParams<MapIndexQuery>,
-) -> Result<Json<TaskInstanceHistoryCollectionResponse>, ApiError> {
-    tries(&app, path.key(map_index)).await
-}
-
-/// Every try of a mapped task instance.
-#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/tries",
-    tag = "Task Instance", params(MappedPath),
-    responses((status = 200, body = TaskInstanceHistoryCollectionResponse), (status = 404)))]
-pub(crate) async fn get_mapped_task_instance_tries(
-    State(app): State<App>,
-    PathParams(path): PathParams<MappedPath>,
-) -> Result<Json<TaskInstanceHistoryCollectionResponse>, ApiError> {
-    tries(&app, path.key()).await
-}
-
-/// One try of a task instance.
-#[utoipa::path(get,
-    path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries/{task_try_number}",
-    tag = "Task Instance", params(TryPath, QueryParams<MapIndexQuery>),
-    responses((status = 200, body = TaskInstanceHistoryResponse), (status = 404)))]
-pub(crate) async fn get_task_instance_try_details(
-    State(app): State<App>,
-    PathParams(path): PathParams<TryPath>,
-    QueryParams(MapIndexQuery(map_index)): QueryParams<MapIndexQuery>,
-) -> Result<Json<TaskInstanceHistoryResponse>, ApiError> {
-    let TryPath { dag_id, dag_run_id, task_id, task_try_number } = &path;
-    one_try(&app, TiPath { dag_id, run_id: dag_run_id, task_id, map_index }, *task_try_number).await
-}
-
-/// One try of a mapped task instance.
-#[utoipa::path(get,
-    path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/tries/{task_try_number}",
-    tag = "Task Instance", params(MappedTryPath),
-    responses((status = 200, body = TaskInstanceHistoryResponse), (status = 404)))]
-pub(crate) async fn get_mapped_task_instance_try_details(
-    State(app): State<App>,
-    PathParams(path): PathParams<MappedTryPath>,
-) -> Result<Json<TaskInstanceHistoryResponse>, ApiError> {
-    let MappedTryPath { dag_id, dag_run_id, task_id, map_index, task_try_number } = &path;
-    one_try(&app, TiPath { dag_id, run_id: dag_run_id, task_id, map_index: *map_index }, *task_try_number).await
-}
-
 async fn single(app: &App, connection: &mut PgConnection, row: TiRow) -> Result<Json<TaskInstanceResponse>, ApiError> {
     let dag = app.dags.get_many(connection, &[row.dag_version_id]).await?.into_values().next();
     Ok(Json(TaskInstanceResponse::new(row, dag.as_deref())))
-}
-
-async fn tries(app: &App, key: TiPath<'_>) -> Result<Json<TaskInstanceHistoryCollectionResponse>, ApiError> {
-    let mut connection = app.connection().await?;
-    let rows = task_instances::tries(&mut connection, key).await?;
-    if rows.is_empty() {
-        return Err(ti_not_found(key));
-    }
-    let total_entries = rows.len() as i64;
-    let task_instances = respond(app, &mut connection, rows, TaskInstanceHistoryResponse::new).await?;
-    Ok(Json(TaskInstanceHistoryCollectionResponse { task_instances, total_entries }))
-}
-
-async fn one_try(app: &App, key: TiPath<'_>, number: i32) -> Result<Json<TaskInstanceHistoryResponse>, ApiError> {
-    let mut connection = app.connection().await?;
-    let rows = task_instances::tries(&mut connection, key).await?;
-    // A cleared instance keeps the number of its last try until the next begins: the try itself is what is asked for.
-    let of_number = rows.into_iter().filter(|row| row.try_number == number);
-    let best = of_number.min_by_key(|row| row.state == "none").ok_or_else(|| {
-        let TiPath { dag_id, run_id, task_id, map_index } = key;
-        ApiError::not_found(format!(
-            "The Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, \
-             try_number: `{number}` and map_index: `{map_index}` was not found"
-        ))
-    })?;
-    let mut found = respond(app, &mut connection, vec![best], TaskInstanceHistoryResponse::new).await?;
-    Ok(Json(found.remove(0)))
 }
 
 pub(crate) fn ti_not_found(key: TiPath<'_>) -> ApiError {
