@@ -218,7 +218,7 @@ pub type TaskIndex = usize;
 
 #[derive(Debug)]
 struct Graph {
-    graph: DiGraph<(), (), u32>,
+    edges: DiGraph<(), (), u32>,
     by_id: IndexMap<TaskId, TaskIndex>,
     topological: Vec<TaskIndex>,
     /// Task → its place in `topological`.
@@ -365,7 +365,7 @@ impl Dag {
     fn neighbours(&self, index: TaskIndex, direction: Direction) -> impl Iterator<Item = TaskIndex> + '_ {
         // petgraph yields the newest edge first; file order is what people expect to read.
         let mut found: Vec<TaskIndex> =
-            self.graph().graph.neighbors_directed(NodeIndex::new(index), direction).map(NodeIndex::index).collect();
+            self.graph().edges.neighbors_directed(NodeIndex::new(index), direction).map(NodeIndex::index).collect();
         found.sort_unstable();
         found.into_iter()
     }
@@ -374,7 +374,7 @@ impl Dag {
         let mut seen = vec![false; self.tasks.len()];
         let mut stack = vec![index];
         while let Some(at) = stack.pop() {
-            for next in self.graph().graph.neighbors_directed(NodeIndex::new(at), direction) {
+            for next in self.graph().edges.neighbors_directed(NodeIndex::new(at), direction) {
                 if !std::mem::replace(&mut seen[next.index()], true) {
                     stack.push(next.index());
                 }
@@ -401,7 +401,7 @@ impl Dag {
             for (place, &task) in topological.iter().enumerate() {
                 rank[task] = place;
             }
-            Graph { graph, by_id, topological, rank }
+            Graph { edges: graph, by_id, topological, rank }
         })
     }
 }
@@ -461,7 +461,6 @@ pub mod seconds {
 
         use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-        #[expect(clippy::ref_option, reason = "serde's `with` fixes the signature")]
         pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
             duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
         }

@@ -215,6 +215,7 @@ pub struct Dispatch {
 
 /// Places candidates, highest priority first (ties as given: the database's order), each on the serving node whose turn it is
 /// (round-robin by `last_assigned`). Mutates `capacity` and the classes' counts, so that passes can follow one another.
+#[expect(clippy::implicit_hasher, reason = "one caller, one map")]
 pub fn place(capacity: &mut Capacity, classes: &mut HashMap<i64, Class>, candidates: &[Candidate]) -> Dispatch {
     let mut order: Vec<&Candidate> = candidates.iter().collect();
     order.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority_weight));
@@ -349,7 +350,9 @@ mod tests {
         let big = Class { pool_slots: 2, ..class(1, "p") };
         let mut classes: HashMap<i64, Class> = [(1, big), (2, class(2, "p"))].into();
         let mut wanted = candidates(1, 1, 2);
-        wanted.iter_mut().for_each(|candidate| candidate.priority_weight = 9);
+        for candidate in &mut wanted {
+            candidate.priority_weight = 9;
+        }
         wanted.extend(candidates(2, 1, 2));
         let placed: Vec<_> = place(&mut capacity, &mut classes, &wanted).placements.iter().map(|p| p.attempt).collect();
         assert_eq!(placed, [wanted[0].attempt, wanted[2].attempt]);
@@ -360,7 +363,9 @@ mod tests {
         let mut capacity = capacity(vec![node(1, 10)]);
         let mut classes = [(1, class(1, "default_pool"))].into();
         let mut wanted = candidates(1, 7, 3);
-        wanted.iter_mut().for_each(|candidate| candidate.max_active_tasks = 2);
+        for candidate in &mut wanted {
+            candidate.max_active_tasks = 2;
+        }
         let dispatch = place(&mut capacity, &mut classes, &wanted);
         assert_eq!(dispatch.placements.len(), 2);
         assert_eq!(dispatch.capped_runs, [7]);

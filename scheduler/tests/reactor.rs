@@ -1,5 +1,7 @@
 //! The scheduler against a real Postgres; the nodes' side is played by SQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio_util::sync::CancellationToken;

@@ -6,6 +6,7 @@
 mod support;
 
 mod cli;
+mod fleet;
 mod kill;
 mod standalone;
 mod tour;

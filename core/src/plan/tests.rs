@@ -353,7 +353,7 @@ proptest! {
                 3 => { sim.end(&id, Outcome::Skipped); }
                 4 => {
                     let lost = sim.change(&id, Event::Lost { handed: pick % 2 == 0, reason: "gone".into() });
-                    sim.step(Scope::Changed, &[lost.clone()]);
+                    sim.step(Scope::Changed, std::slice::from_ref(&lost));
                     sim.step(Scope::Changed, &[lost]);
                 }
                 5 => {

@@ -55,6 +55,7 @@ pub enum Verdict {
 
 /// The rule's verdict: the first immediate state that matches, else run or wait (semantics §3.2).
 /// `all_done_setup_success` is given here without setups, where it equals `all_done`.
+#[expect(clippy::many_single_char_names, reason = "the letters of semantics §3.1")]
 pub fn evaluate(rule: TriggerRule, up: &Upstreams) -> Verdict {
     use Verdict::{Run, Skip, UpstreamFailed, Wait};
     if up.total == 0 || rule == TriggerRule::Always {

@@ -1,7 +1,7 @@
 //! Dispatch classes: what dispatch treats alike, as small ids.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex},
 };
 
@@ -22,7 +22,7 @@ struct Key {
     queue: String,
     selector: String,
     runner: &'static str,
-    cap_key: Option<String>,
+    capped: Option<String>,
     cap: Option<i32>,
 }
 
@@ -39,19 +39,19 @@ impl Classes {
         connection: &mut PgConnection,
         planned: &[Planned<'_>],
     ) -> Result<(), StoreError> {
-        let mut missing: BTreeMap<Key, ()> = BTreeMap::new();
+        let mut missing: BTreeSet<Key> = BTreeSet::new();
         {
             let known = self.lock();
             for one in planned {
                 for new in &one.plan.attempts {
                     let key = key(&one.state.dag, &one.state.dag.tasks[new.task]);
                     if !known.contains_key(&key) {
-                        missing.insert(key, ());
+                        missing.insert(key);
                     }
                 }
             }
         }
-        for key in missing.into_keys() {
+        for key in missing {
             let selector: serde_json::Value = serde_json::from_str(&key.selector)?;
             // Two statements: ON CONFLICT DO NOTHING returns no row for a class that another process made.
             sqlx::query!(
@@ -62,7 +62,7 @@ impl Classes {
                 key.queue,
                 selector,
                 key.runner,
-                key.cap_key,
+                key.capped,
                 key.cap
             )
             .execute(&mut *connection)
@@ -76,7 +76,7 @@ impl Classes {
                 key.queue,
                 selector,
                 key.runner,
-                key.cap_key,
+                key.capped,
                 key.cap
             )
             .fetch_one(&mut *connection)
@@ -120,7 +120,7 @@ fn key(dag: &Dag, task: &Task) -> Key {
         queue: task.queue.clone(),
         selector: serde_json::to_string(&selector).expect("text keys"),
         runner: runner(task),
-        cap_key: task.max_active_tis_per_dag.map(|_| format!("{}/{}", dag.dag_id, task.task_id)),
+        capped: task.max_active_tis_per_dag.map(|_| format!("{}/{}", dag.dag_id, task.task_id)),
         cap: task.max_active_tis_per_dag.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
     }
 }
