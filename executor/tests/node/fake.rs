@@ -31,7 +31,8 @@ pub(crate) struct Seen {
     pub(crate) logs: HashMap<Uuid, Vec<u8>>,
     pub(crate) xcoms: HashMap<(Uuid, String), Value>,
     pub(crate) resolved: Vec<Ref>,
-    pub(crate) polls: usize,
+    /// How many attempts the last poll said are running.
+    pub(crate) running: Option<f64>,
     /// A poll said that containers can be started.
     pub(crate) docker: bool,
     pub(crate) reports: usize,
@@ -320,7 +321,7 @@ async fn poll(State(shared): Server, Json(request): Json<PollRequest>) -> Respon
     let deadline = tokio::time::Instant::now() + Duration::from_millis(200);
     {
         let mut seen = shared.lock();
-        seen.polls += 1;
+        seen.running = request.stats.get("running").copied();
         seen.docker |= request.runners.iter().any(|runner| runner.name == "docker" && runner.available);
     }
     shared.changed.send_replace(());

@@ -56,7 +56,7 @@ async fn a_stale_attempt_is_stopped_without_a_word() {
     let id = fake.bash("trap 'echo told; exit 1' TERM; echo ready; while :; do sleep 0.02; done");
     fake.change(|seen| seen.stale.insert(id));
     fake.wait("started", |seen| kinds(seen, id).contains(&"started").then_some(())).await;
-    fake.wait("an idle node", |seen| (seen.polls > 0).then_some(())).await;
+    fake.wait("an idle node", |seen| (seen.running == Some(0.0)).then_some(())).await;
     node.stop().await.unwrap();
     assert_eq!(kinds(&fake.seen(), id), ["started"]);
 }
@@ -68,9 +68,11 @@ async fn what_the_server_does_not_know_is_stopped() {
     let node = TestNode::start(&fake, dir.path());
     let id = fake.bash("echo ready; sleep 600");
     fake.log_line(id, "ready").await;
+    fake.wait("a busy node", |seen| (seen.running == Some(1.0)).then_some(())).await;
     fake.change(|seen| seen.reconcile.stop = vec![id]);
-    fake.log_line(id, "ready").await;
+    fake.wait("an idle node", |seen| (seen.running == Some(0.0)).then_some(())).await;
     node.stop().await.unwrap();
+    assert!(!kinds(&fake.seen(), id).contains(&"finished"));
     assert!(!kinds(&fake.seen(), id).contains(&"stopped"));
 }
 
