@@ -9,7 +9,10 @@ if ! command -v npm >/dev/null; then
   exit 0
 fi
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-  npm ci --no-audit --no-fund
+  # `npm ci` insists on the optional packages of every platform, which not every registry mirror has; `install` takes the
+  # locked versions too, and `--no-save` leaves the lock alone.
+  npm ci --no-audit --no-fund >/dev/null 2>&1 || npm install --no-save --no-audit --no-fund
+  touch node_modules/.package-lock.json
 fi
 if [ "${1:-build}" = build ] && [ -e dist/index.html ] &&
   [ -z "$(find src public index.html package-lock.json vite.config.* -newer dist/index.html 2>/dev/null | head -n 1)" ]; then
