@@ -133,7 +133,12 @@ impl Reactor {
                 self.dispatch = true;
                 self.sweep_at = Instant::now();
             }
-            Signal::Run(_) | Signal::Dags | Signal::Executor(_) => {}
+            // A DAG was unpaused, perhaps: its runs are due, and its attempts may be placed.
+            Signal::Dags => {
+                self.dispatch = true;
+                self.sweep_at = Instant::now();
+            }
+            Signal::Run(_) | Signal::Executor(_) => {}
         }
     }
 

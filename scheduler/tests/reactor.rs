@@ -9,6 +9,7 @@ use updraft_core::dag::Dag;
 use updraft_scheduler::Config;
 use updraft_store::{
     Store,
+    query::dags,
     runs::{self, Trigger},
     testing::TestDb,
     versions::DagCache,
@@ -274,6 +275,29 @@ async fn a_run_that_cannot_be_planned_is_quarantined_and_holds_up_nobody() {
         .finish_all("select state = 'success' from dag_run r join dag d on d.id = r.dag_fk where d.dag_id = 'good'")
         .await;
     world.until("select coalesce(quarantine_reason like '%no such kind%', false) from dag_run r join dag d on d.id = r.dag_fk where d.dag_id = 'bad'").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unpaused_dag_goes_on_at_once() {
+    let mut world = World::new().await;
+    world.node("n1", 9).await;
+    world.dag("d", vec![task("a", &[], "bash"), task("b", &["a"], "bash")]).await;
+    world.scheduler();
+    world.trigger("d").await;
+    world.until("select count(*) = 1 from attempt where executor_id is not null").await;
+    let pause = async |paused: bool| {
+        let mut transaction = world.store.begin().await.unwrap();
+        assert!(dags::set_paused(&mut transaction, "d", paused).await.unwrap());
+        transaction.commit().await.unwrap();
+        world.store.wake().ring(Signal::Dags);
+    };
+    pause(true).await;
+    world.finish_placed().await;
+    world.until("select state = 'success' from task_instance where task_id = 'a'").await;
+    world.until("select state = 'none' from task_instance where task_id = 'b'").await;
+    pause(false).await;
+    world.finish_all(ALL_DONE).await;
     world.stop().await;
 }
 

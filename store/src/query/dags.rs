@@ -168,10 +168,18 @@ pub async fn active_runs_count(connection: &mut PgConnection, dag_id: &str) -> R
     .await?)
 }
 
-/// Pauses or unpauses; `false` when there is no such DAG. Ring [`crate::wake::Signal::Dags`] after the commit.
+/// Pauses or unpauses; `false` when there is no such DAG. Its running runs are looked at anew: a pause held their tasks back.
+/// Ring [`crate::wake::Signal::Dags`] after the commit.
 pub async fn set_paused(connection: &mut PgConnection, dag_id: &str, paused: bool) -> Result<bool, StoreError> {
-    let done =
-        sqlx::query!("update dag set is_paused = $2 where dag_id = $1", dag_id, paused).execute(connection).await?;
+    let done = sqlx::query!("update dag set is_paused = $2 where dag_id = $1", dag_id, paused)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "update dag_run r set wake_at = now() from dag d where d.dag_id = $1 and r.dag_fk = d.id and r.state = 'running'",
+        dag_id
+    )
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
