@@ -337,8 +337,6 @@ create table executor (
     last_assigned  bigint      not null default 0
 ) with (fillfactor = 50);
 
-create sequence executor_turn;
-
 -- One row, stamped by webservers: silence of a node counts only while somebody could have heard it.
 create table liveness (
     only_row    boolean     not null default true constraint liveness_pkey primary key constraint liveness_one check (only_row),
