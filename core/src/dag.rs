@@ -148,9 +148,300 @@ pub struct Task {
     pub doc_md: Option<String>,
     /// `expand`, `partial`, `foreach`, `matrix` as written; `None` for an ordinary task.
     pub mapped: Option<Value>,
-    /// Everything the long form carries that the engine does not act on yet (email, callbacks, inlets, outlets, …): shown, never guessed.
+    /// The same, as the engine acts on it: one instance per element. A member of a mapped group has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Mapping>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_index_template: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_setup: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_teardown: bool,
+    /// Whether a failed teardown fails the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub on_failure_fail_dagrun: bool,
+    /// Native: a template; false, empty, `0`, `no` or `none` skips the task before it would be scheduled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Native: what becomes of a command's standard output.
+    #[serde(default, skip_serializing_if = "Output::is_text")]
+    pub output: Output,
+    /// Native: environment variables that the node fills in and masks, by checked source (`variable:key`,
+    /// `connection:id.password`, `env:NAME`, `file:/path`).
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as_user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inlets: Vec<AssetRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlets: Vec<AssetRef>,
+    /// What happens beside the task when its state changes, in file order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Callback>,
+    /// How a waiting task waits; `None` for tasks that do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<Sensor>,
+    /// Everything the long form carries that the engine does not act on: shown, never guessed.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+}
+
+impl Task {
+    /// A task with Airflow's defaults.
+    pub fn new(task_id: impl Into<TaskId>, operator: OperatorKind, operator_class: impl Into<String>) -> Self {
+        let task_id = task_id.into();
+        Self {
+            task_display_name: task_id.to_string(),
+            task_id,
+            operator_class: operator_class.into(),
+            operator,
+            args: Map::new(),
+            upstream: Vec::new(),
+            task_group: None,
+            owner: "airflow".to_owned(),
+            trigger_rule: TriggerRule::AllSuccess,
+            retries: 0,
+            retry_delay: Duration::from_mins(5),
+            retry_exponential_backoff: 0.0,
+            max_retry_delay: None,
+            execution_timeout: None,
+            depends_on_past: false,
+            wait_for_downstream: false,
+            ignore_first_depends_on_past: false,
+            pool: "default_pool".to_owned(),
+            pool_slots: 1,
+            queue: "default".to_owned(),
+            priority_weight: 1,
+            weight_rule: WeightRule::Downstream,
+            max_active_tis_per_dag: None,
+            max_active_tis_per_dagrun: None,
+            do_xcom_push: true,
+            multiple_outputs: false,
+            start_date: None,
+            end_date: None,
+            worker_selector: IndexMap::new(),
+            env: IndexMap::new(),
+            params: Map::new(),
+            doc: None,
+            doc_md: None,
+            mapped: None,
+            mapping: None,
+            map_index_template: None,
+            is_setup: false,
+            is_teardown: false,
+            on_failure_fail_dagrun: false,
+            when: None,
+            output: Output::Text,
+            secrets: IndexMap::new(),
+            run_as_user: None,
+            inlets: Vec::new(),
+            outlets: Vec::new(),
+            callbacks: Vec::new(),
+            sensor: None,
+            extra: Map::new(),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// How the instances of a mapped task or task group come about (semantics §13).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mapping {
+    pub kind: MappingKind,
+    /// In file order. [`MappingKind::ExpandKwargs`] has one, `kwargs`; [`MappingKind::Foreach`] has one, `item`.
+    pub inputs: IndexMap<String, MapInput>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MappingKind {
+    /// The cross product of the inputs, the last fastest; each is an argument of the operator (of a group: a name for templates).
+    Expand,
+    /// A list of mappings, each a set of arguments.
+    ExpandKwargs,
+    /// One instance per element, `{{ item }}` in its templates; of a mapping `{key, value}`.
+    Foreach,
+    /// The cross product, `{{ matrix.name }}` in its templates.
+    Matrix,
+}
+
+/// What a mapping goes through: a list, or a mapping whose elements are its entries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MapInput {
+    /// Known when the run is created.
+    Literal(Value),
+    /// The result of a task; known when it succeeded.
+    XCom { task_id: TaskId, key: String },
+    /// A template that renders to a list or mapping; evaluated by the scheduler when the task's upstreams are done.
+    Template(String),
+}
+
+/// What becomes of a command's standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Its last line is the result, as Airflow has it.
+    #[default]
+    Text,
+    /// The whole of it is JSON and the result.
+    Json,
+    /// There is no result.
+    None,
+}
+
+impl Output {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
+}
+
+/// An asset, or an alias that resolves to assets when the task runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssetRef {
+    Asset {
+        name: String,
+        /// Normalised (`s3://a` → `s3://a/`).
+        uri: String,
+        #[serde(default = "asset_group")]
+        group: String,
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        extra: Map<String, Value>,
+    },
+    Alias {
+        name: String,
+        #[serde(default = "asset_group")]
+        group: String,
+    },
+}
+
+fn asset_group() -> String {
+    "asset".to_owned()
+}
+
+/// Something to do when a task instance or a run changes its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Callback {
+    pub on: CallbackEvent,
+    #[serde(flatten)]
+    pub action: CallbackAction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackEvent {
+    Execute,
+    Success,
+    Failure,
+    Retry,
+    Skipped,
+}
+
+impl CallbackEvent {
+    /// The stored spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Execute => "execute",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Retry => "retry",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// The texts are templates, rendered with the context of the task instance (of a run: its last one).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum CallbackAction {
+    Email {
+        to: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// HTML.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// `None`: the server's SMTP settings.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conn_id: Option<String>,
+    },
+    Http {
+        url: String,
+        method: String,
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        json: Value,
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        headers: IndexMap<String, String>,
+    },
+    Slack {
+        /// A connection with a webhook URL as host, or a token as password.
+        conn_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        text: String,
+    },
+    /// A function of the DAG's code, called on a node with the context.
+    Python {
+        callable: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        kwargs: Map<String, Value>,
+    },
+}
+
+/// How a sensor waits (Airflow's `BaseSensorOperator`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sensor {
+    #[serde(with = "seconds")]
+    pub poke_interval: Duration,
+    /// From the first start of the try. A sensor that waited longer fails without a retry, or is skipped with `soft_fail`.
+    #[serde(with = "seconds")]
+    pub timeout: Duration,
+    pub soft_fail: bool,
+    pub exponential_backoff: bool,
+    #[serde(with = "seconds::option")]
+    pub max_wait: Option<Duration>,
+}
+
+impl Default for Sensor {
+    fn default() -> Self {
+        Self {
+            poke_interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(7 * 24 * 3600),
+            soft_fail: false,
+            exponential_backoff: false,
+            max_wait: None,
+        }
+    }
+}
+
+/// A deadline of each run (semantics §16): `reference` + `interval`, then the callback if the run has not ended well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deadline {
+    pub reference: DeadlineReference,
+    #[serde(with = "seconds")]
+    pub interval: Duration,
+    pub action: CallbackAction,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadlineReference {
+    LogicalDate,
+    QueuedAt,
+    Fixed(DateTime<Utc>),
+    /// The mean duration of the last `max_runs` successful runs, from `queued_at`.
+    AverageRuntime { max_runs: u32 },
 }
 
 /// One task group.
@@ -164,6 +455,9 @@ pub struct TaskGroup {
     /// What the file says about the group as a whole (the tasks' own edges are in [`Task::upstream`]), for display.
     #[serde(default)]
     pub upstream_tasks: Vec<TaskId>,
+    /// Its members have one instance per element, and depend on each other index by index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Mapping>,
     #[serde(default)]
     pub downstream_tasks: Vec<TaskId>,
     #[serde(default)]
@@ -202,7 +496,21 @@ pub struct Dag {
     pub task_groups: IndexMap<String, TaskGroup>,
     /// In file order.
     pub tasks: Vec<Task>,
-    /// What the engine does not act on yet; see [`Task::extra`].
+    /// When a run ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Callback>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deadlines: Vec<Deadline>,
+    /// Whether a cleared or backfilled run of a pinned version follows the latest one; `None`: the server's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_with_latest_version: Option<bool>,
+    /// Folders of `{% include %}` and of files that arguments name, relative to the DAG folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub template_searchpath: Vec<String>,
+    /// Extra names in templates, with their values.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub user_defined_macros: Map<String, Value>,
+    /// What the engine does not act on; see [`Task::extra`].
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
     /// Relative dates as written (`start_date` → `2 days`; `default_args.start_date`, `tasks.<id>.start_date` likewise).
@@ -259,6 +567,11 @@ impl Dag {
             default_args: Map::new(),
             task_groups: IndexMap::new(),
             tasks: Vec::new(),
+            callbacks: Vec::new(),
+            deadlines: Vec::new(),
+            rerun_with_latest_version: None,
+            template_searchpath: Vec::new(),
+            user_defined_macros: Map::new(),
             extra: Map::new(),
             source_dates: IndexMap::new(),
             graph: OnceLock::new(),

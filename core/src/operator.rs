@@ -17,19 +17,96 @@ pub enum OperatorKind {
     Noop,
     Bash,
     Python,
+    /// A Python function whose result names the downstream tasks to follow.
+    BranchPython,
+    /// A Python function whose falsy result skips what is downstream.
+    ShortCircuitPython,
     Docker,
     KubernetesPod,
+    /// A template that renders to the downstream tasks to follow.
+    Branch,
+    /// A template whose falsy result skips what is downstream.
+    ShortCircuit,
+    LatestOnly,
+    BranchDayOfWeek,
+    BranchDateTime,
+    TriggerDagRun,
+    ExternalTaskSensor,
+    TimeSensor,
+    TimeDeltaSensor,
+    DateTimeSensor,
+    DayOfWeekSensor,
+    BashSensor,
+    PythonSensor,
+    FileSensor,
+    /// Waits for a person (`ApprovalOperator` and its relatives).
+    Hitl,
     /// A class that loads and is shown but cannot run here; starting it fails with the class named.
     Unsupported,
 }
 
+/// Where a task of an operator runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Decided in the plan, without an attempt.
+    Plan,
+    /// An attempt that dispatch places on a node.
+    Node,
+    /// An attempt that the triggerer, a loop of the scheduler, works on: it needs the database and nothing else, and waits
+    /// without holding a slot.
+    Triggerer,
+    /// Nowhere: starting it fails with the class named.
+    Nowhere,
+}
+
 impl OperatorKind {
+    /// Where its tasks run.
+    pub const fn place(self) -> Place {
+        match self {
+            Self::Empty => Place::Plan,
+            Self::Noop
+            | Self::Bash
+            | Self::Python
+            | Self::BranchPython
+            | Self::ShortCircuitPython
+            | Self::Docker
+            | Self::KubernetesPod
+            | Self::BashSensor
+            | Self::PythonSensor
+            | Self::FileSensor => Place::Node,
+            Self::Branch
+            | Self::ShortCircuit
+            | Self::LatestOnly
+            | Self::BranchDayOfWeek
+            | Self::BranchDateTime
+            | Self::TriggerDagRun
+            | Self::ExternalTaskSensor
+            | Self::TimeSensor
+            | Self::TimeDeltaSensor
+            | Self::DateTimeSensor
+            | Self::DayOfWeekSensor
+            | Self::Hitl => Place::Triggerer,
+            Self::Unsupported => Place::Nowhere,
+        }
+    }
+
     /// Arguments whose text is rendered before the task runs (Airflow's `template_fields`).
     pub const fn template_fields(self) -> &'static [&'static str] {
         match self {
             Self::Empty | Self::Noop | Self::Unsupported => &[],
             Self::Bash => &["bash_command", "env", "cwd"],
-            Self::Python => &["templates_dict", "op_args", "op_kwargs"],
+            Self::Python | Self::BranchPython | Self::ShortCircuitPython | Self::PythonSensor => {
+                &["templates_dict", "op_args", "op_kwargs"]
+            }
+            Self::Branch | Self::ShortCircuit => &["condition"],
+            Self::LatestOnly | Self::BranchDayOfWeek | Self::BranchDateTime | Self::TimeSensor | Self::DayOfWeekSensor => &[],
+            Self::TriggerDagRun => &["trigger_dag_id", "trigger_run_id", "logical_date", "conf", "wait_for_completion"],
+            Self::ExternalTaskSensor => &["external_dag_id", "external_task_id", "external_task_ids", "external_task_group_id"],
+            Self::TimeDeltaSensor => &["delta"],
+            Self::DateTimeSensor => &["target_time"],
+            Self::BashSensor => &["bash_command", "env"],
+            Self::FileSensor => &["filepath"],
+            Self::Hitl => &["subject", "body"],
             Self::Docker => &[
                 "image",
                 "command",

@@ -131,6 +131,18 @@ pub enum Outcome {
     Success,
     Failed,
     Skipped,
+    /// A sensor's condition does not hold yet: it is asked again after its interval, in the same try.
+    Rescheduled,
+}
+
+/// What a branching task decided about its downstreams (semantics §12.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// These task or group ids; other direct downstreams are skipped, unless they are downstream of one of these.
+    Follow(Vec<String>),
+    /// A falsy short circuit: all that is downstream, or only the direct downstreams when the task says so.
+    Stop,
 }
 
 /// Why an attempt failed, as a stable word; the reason beside it is for people.

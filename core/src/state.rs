@@ -105,9 +105,9 @@ impl TaskInstanceState {
         matches!(self, Self::Failed | Self::UpstreamFailed)
     }
 
-    /// The instance has a current attempt row: it waits for a slot, for its node, or runs.
+    /// The instance has a current attempt row: it waits for a slot or for its node, runs, or waits without a slot.
     pub const fn has_attempt(self) -> bool {
-        matches!(self, Self::Scheduled | Self::Queued | Self::Running)
+        matches!(self, Self::Scheduled | Self::Queued | Self::Running | Self::Deferred | Self::AwaitingInput)
     }
 
     /// The API's spelling: `null` for [`Self::None`].
@@ -138,6 +138,12 @@ pub enum TiEvent {
     Succeeded,
     /// The attempt asked to be skipped, or a rule, a timeout or a user skipped the instance.
     Skip,
+    /// The attempt waits for something without holding a slot.
+    Deferred,
+    /// The attempt waits for a person.
+    AwaitsInput,
+    /// A sensor's condition does not hold yet; the attempt is over, the try is not.
+    Rescheduled,
     /// The attempt ended badly and tries are left.
     FailedWithRetry,
     /// The attempt ended badly and no try is left, or a user marked it.
@@ -177,17 +183,23 @@ impl TaskInstanceState {
         let to = match (event, self) {
             (E::Ready, S::None | S::UpForRetry | S::UpForReschedule) => S::Scheduled,
             (E::Placed, S::Scheduled) => S::Queued,
-            (E::Started, S::Scheduled | S::Queued | S::Running) => S::Running,
+            (E::Started, S::Scheduled | S::Queued | S::Running | S::Deferred) => S::Running,
             (E::Unplaced, S::Scheduled | S::Queued) => S::Scheduled,
             // An empty task is decided in the scheduler and never queued, hence from None and UpForRetry too;
             // a user may mark any state.
             (E::Succeeded, _) => S::Success,
             (E::Skip, _) => S::Skipped,
             (E::FailedFinally, _) => S::Failed,
-            (E::FailedWithRetry, S::Scheduled | S::Queued | S::Running) => S::UpForRetry,
+            (E::Deferred, S::Scheduled | S::Queued | S::Running | S::Deferred) => S::Deferred,
+            (E::AwaitsInput, S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput) => S::AwaitingInput,
+            (E::Rescheduled, S::Scheduled | S::Queued | S::Running | S::Deferred) => S::UpForReschedule,
+            (E::FailedWithRetry, S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput) => S::UpForRetry,
             (E::UpstreamFailed, S::None | S::UpForRetry | S::UpForReschedule) => S::UpstreamFailed,
             (E::RetryDue, S::UpForRetry) => S::None,
-            (E::ClearedWhileRunning, S::Scheduled | S::Queued | S::Running | S::Restarting) => S::Restarting,
+            (
+                E::ClearedWhileRunning,
+                S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput | S::Restarting,
+            ) => S::Restarting,
             (E::Cleared, _) => S::None,
             (E::StopConfirmed, S::Restarting) => S::None,
             (

@@ -157,7 +157,7 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
             job.log.say("warning", "This node has no Kubernetes cluster: the pod's image, command, arguments and environment run as a Docker container.");
             docker::run(job, Plan::pod(job, arguments(&rendered.args)?, rendered)?).await
         }
-        OperatorKind::Unsupported => {
+        _ => {
             let reason =
                 format!("`{}` cannot run here: Updraft has no runner for this operator.", job.spec.operator_class);
             Err(failure(FailureClass::UnsupportedOperator, reason))
@@ -275,7 +275,8 @@ async fn put_xcom(job: &Job, key: &str, value: &Value) {
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
     let (duration, started) =
         job.and_then(|job| job.progress.since_launch()).unwrap_or_else(|| (std::time::Duration::ZERO, node.started()));
-    let Finished { outcome, exit_code, failure, no_retry, return_value, xcoms: _ } = finished;
+    let Finished { outcome, exit_code, failure, no_retry, retry_delay, decision, outlet_events, return_value, xcoms: _ } =
+        finished;
     let (failure_class, failure_reason) = match failure {
         Some(Failure { class, reason }) => (Some(class.as_str().to_owned()), Some(reason)),
         None => (None, None),
@@ -285,6 +286,7 @@ fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&J
             Outcome::Success => "success",
             Outcome::Failed => "failed",
             Outcome::Skipped => "skipped",
+            Outcome::Rescheduled => "rescheduled",
         }
         .to_owned(),
         started,
@@ -293,6 +295,9 @@ fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&J
         failure_class,
         failure_reason,
         no_retry,
+        retry_delay_ms: retry_delay.map(|delay| delay.as_millis() as u64),
+        decision: decision.and_then(|decision| serde_json::to_value(decision).ok()),
+        outlet_events,
         return_value,
         rendered_fields: fields,
     }

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::sync::Notify;
-use updraft_core::spec::{Failure, FailureClass, Outcome, TaskSpec};
+use updraft_core::spec::{Decision, Failure, FailureClass, Outcome, TaskSpec};
 use updraft_protocol::{NodeAttemptState, StartAttempt, StartedReport};
 use uuid::Uuid;
 
@@ -61,6 +61,9 @@ pub(crate) struct Finished {
     pub(crate) exit_code: Option<i64>,
     pub(crate) failure: Option<Failure>,
     pub(crate) no_retry: bool,
+    pub(crate) retry_delay: Option<Duration>,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) outlet_events: Option<Value>,
     pub(crate) return_value: Option<Value>,
     /// Further XComs, put before the result is told.
     pub(crate) xcoms: Vec<(String, Value)>,
@@ -73,6 +76,9 @@ impl Finished {
             exit_code: None,
             failure: None,
             no_retry: false,
+            retry_delay: None,
+            decision: None,
+            outlet_events: None,
             return_value,
             xcoms: Vec::new(),
         }

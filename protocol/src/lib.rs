@@ -200,7 +200,7 @@ pub struct StartedReport {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FinishedReport {
-    /// `success`, `failed` or `skipped` (`updraft_core::spec::Outcome`).
+    /// `success`, `failed`, `skipped` or `rescheduled` (`updraft_core::spec::Outcome`).
     pub outcome: String,
     pub started: StartedReport,
     /// From start to end, on the node's monotonic clock. Milliseconds.
@@ -212,6 +212,15 @@ pub struct FinishedReport {
     /// The task itself says that another try is pointless (Airflow's `AirflowFailException`): no retry whatever is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_retry: bool,
+    /// The task's own delay before its next try. Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_delay_ms: Option<u64>,
+    /// An `updraft_core::spec::Decision`: what a branching task decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Value>,
+    /// Asset events beyond the task's outlets: what it said in `outlet_events` (`store::assets`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlet_events: Option<Value>,
     /// `return_value`, when pushed and within [`INLINE_LIMIT`].
     pub return_value: Option<Value>,
     /// Rendered template fields, secrets masked.

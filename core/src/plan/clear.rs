@@ -130,7 +130,7 @@ impl Work<'_> {
         };
         match ti.state {
             // Placed or not, the display copy does not say; the stop of an attempt that no node has is confirmed at once.
-            TaskInstanceState::Scheduled | TaskInstanceState::Queued | TaskInstanceState::Running => {
+            state if state.has_attempt() => {
                 let deadline = self.cancel(task, ti.attempt, format!("cleared by {by}"), true);
                 let stopping = Some(Stopping { attempt: ti.attempt, deadline });
                 self.step(task, TiEvent::ClearedWhileRunning, |ti| {

@@ -29,7 +29,7 @@ pub use self::{
 use crate::{
     dag::TaskIndex,
     ids::AttemptId,
-    operator::OperatorKind,
+    operator::Place,
     spec::{Failure, FailureClass, Outcome},
     state::{DagRunState, TaskInstanceState, TiEvent},
 };
@@ -203,6 +203,7 @@ impl<'a> Work<'a> {
     fn take_one(&mut self, change: &Change) -> bool {
         let Some(task) = self.state.dag.index_of(change.task_id.as_str()) else { return false };
         let Some(ti) = self.ti(task) else { return false };
+        let now = self.now;
         if let Event::Stopped = change.event {
             let waits = ti.stopping.is_some_and(|stopping| stopping.attempt == change.attempt);
             if waits && ti.state == TaskInstanceState::Restarting {
@@ -218,6 +219,10 @@ impl<'a> Work<'a> {
                 self.step(task, TiEvent::Started, |ti| note_start(ti, started));
             }
             Event::Finished(finished) => self.finished(task, finished),
+            Event::Deferred => self.step(task, TiEvent::Deferred, |ti| ti.start_date = ti.start_date.or(Some(now))),
+            Event::AwaitingInput => {
+                self.step(task, TiEvent::AwaitsInput, |ti| ti.start_date = ti.start_date.or(Some(now)));
+            }
             Event::Lost { handed: false, .. } => self.unplaced(task),
             Event::Lost { handed: true, reason } => {
                 self.failed_by_us(task, FailureClass::NodeLost, reason.clone());
@@ -237,6 +242,7 @@ impl<'a> Work<'a> {
         let event = match finished.outcome {
             Outcome::Success => TiEvent::Succeeded,
             Outcome::Skipped => TiEvent::Skip,
+            Outcome::Rescheduled => TiEvent::Rescheduled,
             Outcome::Failed if !finished.no_retry && retry::is_eligible(ti.try_number, ti.max_tries) => {
                 TiEvent::FailedWithRetry
             }
@@ -377,14 +383,14 @@ impl<'a> Work<'a> {
         if self.ti(task).is_some_and(|ti| ti.try_number > 0) {
             self.plan.forget_xcoms.push(task);
         }
-        match spec.operator {
+        match spec.operator.place() {
             // Decided here, as Airflow's scheduler does: tried, never queued, no duration.
-            OperatorKind::Empty => self.step(task, TiEvent::Succeeded, |ti| {
+            Place::Plan => self.step(task, TiEvent::Succeeded, |ti| {
                 ti.begin_anew();
                 ti.try_number += 1;
                 decide(ti, now);
             }),
-            OperatorKind::Unsupported => {
+            Place::Nowhere => {
                 let reason = format!(
                     "operator `{}` cannot run on this deployment: no node has a runner for it",
                     spec.operator_class
@@ -396,11 +402,7 @@ impl<'a> Work<'a> {
                     ti.failure = Some(Failure { class: FailureClass::UnsupportedOperator, reason });
                 });
             }
-            OperatorKind::Noop
-            | OperatorKind::Bash
-            | OperatorKind::Python
-            | OperatorKind::Docker
-            | OperatorKind::KubernetesPod => {
+            Place::Node | Place::Triggerer => {
                 let attempt = (self.ids)();
                 self.step(task, TiEvent::Ready, |ti| {
                     ti.begin_anew();

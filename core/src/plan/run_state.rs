@@ -1,6 +1,6 @@
 //! A run as a decision sees it: its row, its DAG and its task instances.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     dag::{Dag, TaskIndex},
     ids::{AttemptId, TaskId},
-    spec::{Failure, Outcome},
+    spec::{Decision, Failure, Outcome},
     state::{DagRunState, DagRunType, TaskInstanceState},
 };
 
@@ -118,6 +118,10 @@ pub struct Change {
 pub enum Event {
     Started(Started),
     Finished(Box<Finished>),
+    /// It waits for something without holding a slot; the attempt stays current.
+    Deferred,
+    /// It waits for a person.
+    AwaitingInput,
     /// Its node died, left, or does not know it.
     Lost {
         /// Whether it was handed to the node: then it may have run and costs a try; else it is placed anew for free.
@@ -149,5 +153,8 @@ pub struct Finished {
     pub failure: Option<Failure>,
     /// The task said that another try is pointless (`AirflowFailException`).
     pub no_retry: bool,
+    /// A retry policy's delay for this once, instead of the formula (semantics §4).
+    pub retry_delay: Option<Duration>,
+    pub decision: Option<Decision>,
     pub rendered_fields: Option<Value>,
 }

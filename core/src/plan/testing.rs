@@ -1,15 +1,13 @@
 //! Small DAGs for tests.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use indexmap::IndexMap;
-use serde_json::Map;
 use uuid::Uuid;
 
 use super::{Change, Event, Finished, Plan, Run, RunState, Scope, Started, Ti, plan};
 use crate::{
-    dag::{Dag, Task, TriggerRule, WeightRule},
+    dag::{Dag, Task},
     ids::AttemptId,
     operator::OperatorKind,
     spec::{Failure, FailureClass, Outcome},
@@ -19,41 +17,8 @@ use crate::{
 /// A bash task with Airflow's defaults.
 pub(crate) fn task(id: &str, upstream: &[&str]) -> Task {
     Task {
-        task_id: id.into(),
-        operator_class: "airflow.providers.standard.operators.bash.BashOperator".into(),
-        operator: OperatorKind::Bash,
-        args: Map::new(),
         upstream: upstream.iter().map(|&id| id.into()).collect(),
-        task_group: None,
-        owner: "airflow".into(),
-        trigger_rule: TriggerRule::AllSuccess,
-        retries: 0,
-        retry_delay: Duration::from_secs(300),
-        retry_exponential_backoff: 0.0,
-        max_retry_delay: None,
-        execution_timeout: None,
-        depends_on_past: false,
-        wait_for_downstream: false,
-        ignore_first_depends_on_past: false,
-        pool: "default_pool".into(),
-        pool_slots: 1,
-        queue: "default".into(),
-        priority_weight: 1,
-        weight_rule: WeightRule::Downstream,
-        max_active_tis_per_dag: None,
-        max_active_tis_per_dagrun: None,
-        do_xcom_push: true,
-        multiple_outputs: false,
-        start_date: None,
-        end_date: None,
-        worker_selector: IndexMap::new(),
-        env: IndexMap::new(),
-        params: Map::new(),
-        task_display_name: id.into(),
-        doc: None,
-        doc_md: None,
-        mapped: None,
-        extra: Map::new(),
+        ..Task::new(id, OperatorKind::Bash, "airflow.providers.standard.operators.bash.BashOperator")
     }
 }
 
@@ -190,6 +155,8 @@ pub(crate) fn finished(outcome: Outcome, at: DateTime<Utc>) -> Event {
         failure: (outcome == Outcome::Failed)
             .then(|| Failure { class: FailureClass::ExitCode, reason: "exit code 1".into() }),
         no_retry: false,
+        retry_delay: None,
+        decision: None,
         rendered_fields: None,
     }))
 }

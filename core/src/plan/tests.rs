@@ -11,7 +11,7 @@ use super::{
 use crate::{dag::TriggerRule, state::TaskInstanceState as S};
 
 fn empty(id: &str, upstream: &[&str]) -> crate::dag::Task {
-    crate::dag::Task { operator: OperatorKind::Empty, ..task(id, upstream) }
+    crate::dag::Task { operator: crate::operator::OperatorKind::Empty, ..task(id, upstream) }
 }
 
 fn chain() -> Sim {

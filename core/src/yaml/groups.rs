@@ -293,6 +293,7 @@ impl Context<'_> {
             tooltip: text("tooltip").unwrap_or_default(),
             prefix_group_id: group.prefixes,
             display_name: text("group_display_name"),
+            mapping: None,
             upstream_tasks: Vec::new(),
             downstream_tasks: Vec::new(),
             upstream_groups: Vec::new(),

@@ -1,6 +1,6 @@
 //! One task: its operator, arguments in long form, and everything that stands beside them.
 
-use std::{cell::RefCell, collections::HashSet, time::Duration};
+use std::{cell::RefCell, collections::HashSet};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -18,7 +18,7 @@ use super::{
     values::Zone,
 };
 use crate::{
-    dag::{Task, TriggerRule, WeightRule},
+    dag::Task,
     operator::OperatorKind,
 };
 
@@ -357,42 +357,15 @@ fn is_task_key(key: &str) -> bool {
 }
 
 fn blank(declared: &Declared, chosen: &Chosen, shared: &Shared<'_>) -> Task {
+    let kind = chosen.operator.map_or(OperatorKind::Unsupported, |operator| operator.kind);
     Task {
-        task_id: declared.id.as_str().into(),
-        operator_class: chosen.class.clone(),
-        operator: chosen.operator.map_or(OperatorKind::Unsupported, |operator| operator.kind),
-        args: Map::new(),
-        upstream: Vec::new(),
         task_group: declared.group.map(|group| shared.members.groups[group].id.clone()),
-        owner: "airflow".to_owned(),
-        trigger_rule: TriggerRule::AllSuccess,
-        retries: 0,
-        retry_delay: Duration::from_mins(5),
-        retry_exponential_backoff: 0.0,
-        max_retry_delay: None,
-        execution_timeout: None,
-        depends_on_past: false,
-        wait_for_downstream: false,
-        ignore_first_depends_on_past: false,
-        pool: "default_pool".to_owned(),
-        pool_slots: 1,
-        queue: "default".to_owned(),
-        priority_weight: 1,
-        weight_rule: WeightRule::Downstream,
-        max_active_tis_per_dag: None,
-        max_active_tis_per_dagrun: None,
-        do_xcom_push: true,
-        multiple_outputs: false,
         start_date: shared.start_date,
         end_date: shared.end_date,
         worker_selector: shared.worker_selector.clone(),
         env: shared.env.clone(),
-        params: Map::new(),
         task_display_name: declared.id.clone(),
-        doc: None,
-        doc_md: None,
-        mapped: None,
-        extra: Map::new(),
+        ..Task::new(declared.id.as_str(), kind, chosen.class.clone())
     }
 }
 

@@ -224,6 +224,7 @@ fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
     let outcome = match report.outcome.as_str() {
         "success" => Outcome::Success,
         "skipped" => Outcome::Skipped,
+        "rescheduled" => Outcome::Rescheduled,
         _ => Outcome::Failed,
     };
     let failure = (outcome == Outcome::Failed).then(|| Failure {
@@ -237,6 +238,8 @@ fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
         exit_code: report.exit_code,
         failure,
         no_retry: report.no_retry,
+        retry_delay: report.retry_delay_ms.map(Duration::from_millis),
+        decision: report.decision.and_then(|decision| serde_json::from_value(decision).ok()),
         rendered_fields: report.rendered_fields,
     }
 }

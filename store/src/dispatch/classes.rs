@@ -129,11 +129,18 @@ fn key(dag: &Dag, task: &Task) -> Key {
 fn runner(task: &Task) -> &'static str {
     match task.operator {
         OperatorKind::Docker | OperatorKind::KubernetesPod => "docker",
-        OperatorKind::Bash | OperatorKind::Python if task.args.get("image").is_some_and(|image| !image.is_null()) => {
+        OperatorKind::Bash | OperatorKind::Python | OperatorKind::BranchPython | OperatorKind::ShortCircuitPython
+            if task.args.get("image").is_some_and(|image| !image.is_null()) =>
+        {
             "docker"
         }
-        OperatorKind::Bash | OperatorKind::Python => "process",
-        OperatorKind::Noop | OperatorKind::Empty | OperatorKind::Unsupported => "native",
+        OperatorKind::Bash
+        | OperatorKind::Python
+        | OperatorKind::BranchPython
+        | OperatorKind::ShortCircuitPython
+        | OperatorKind::BashSensor
+        | OperatorKind::PythonSensor => "process",
+        _ => "native",
     }
 }
 

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use updraft_core::spec::{FailureClass, Outcome};
+use updraft_core::spec::{Decision, FailureClass, Outcome};
 
 /// `task_event.kind`: the node confirmed the start. Body: [`Started`].
 pub const STARTED: &str = "started";
@@ -16,6 +16,13 @@ pub const FINISHED: &str = "finished";
 pub const STOPPED: &str = "stopped";
 /// `task_event.kind`: the attempt will never be heard of again. Body: [`Lost`].
 pub const LOST: &str = "lost";
+
+/// `task_event.kind`: it waits for something without a slot. Body: `{}`.
+pub const DEFERRED: &str = "deferred";
+/// `task_event.kind`: it waits for a person. Body: `{}`.
+pub const AWAITING_INPUT: &str = "awaiting_input";
+/// `task_event.kind`: look at the run; something outside it changed (an earlier run, a setting). No attempt. Body: `{}`.
+pub const LOOK: &str = "look";
 
 /// `task_event.kind`: the node took the attempt and did not start it in time; from the janitor. Body: `{}`.
 pub const LAUNCH_TIMEOUT: &str = "launch_timeout";
@@ -45,6 +52,10 @@ pub struct Finished {
     pub failure_reason: Option<String>,
     #[serde(default)]
     pub no_retry: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_delay_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     pub rendered_fields: Option<Value>,
 }
 

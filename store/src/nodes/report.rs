@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
     failpoint,
-    spec::{FailureClass, Outcome},
+    spec::{Decision, FailureClass, Outcome},
 };
 use uuid::Uuid;
 
@@ -57,6 +57,9 @@ pub struct Ended {
     pub failure_class: Option<FailureClass>,
     pub failure_reason: Option<String>,
     pub no_retry: bool,
+    pub retry_delay_ms: Option<u64>,
+    pub decision: Option<Decision>,
+    pub outlet_events: Option<Value>,
     pub return_value: Option<Value>,
     pub rendered_fields: Option<Value>,
 }
@@ -414,6 +417,8 @@ fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Ut
         failure_class: ended.failure_class,
         failure_reason: ended.failure_reason.clone(),
         no_retry: ended.no_retry,
+        retry_delay_ms: ended.retry_delay_ms,
+        decision: ended.decision.clone(),
         rendered_fields: ended.rendered_fields.clone(),
     };
     Ok(serde_json::to_value(body)?)

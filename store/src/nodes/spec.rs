@@ -231,6 +231,8 @@ async fn end_impossible(connection: &mut PgConnection, attempts: &[(&Handed, Str
                 failure_class: Some(FailureClass::InvalidArguments),
                 failure_reason: Some(reason.clone()),
                 no_retry: true,
+                retry_delay_ms: None,
+                decision: None,
                 rendered_fields: None,
             })
         })

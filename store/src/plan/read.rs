@@ -140,6 +140,8 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
                 exit_code: body.exit_code,
                 failure: body.failure_class.map(|class| Failure { class, reason: reason.unwrap_or_default() }),
                 no_retry: body.no_retry,
+                retry_delay: body.retry_delay_ms.map(std::time::Duration::from_millis),
+                decision: body.decision,
                 rendered_fields: body.rendered_fields,
             }))
         }
@@ -149,6 +151,8 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
         }
         inbox::LAUNCH_TIMEOUT => Event::LaunchTimeout,
         inbox::STOPPED => Event::Stopped,
+        inbox::DEFERRED => Event::Deferred,
+        inbox::AWAITING_INPUT => Event::AwaitingInput,
         other => return Err(StoreError::Data(format!("task_event.kind `{other}` is not known"))),
     })
 }

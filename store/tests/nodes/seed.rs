@@ -200,6 +200,9 @@ pub(crate) fn finished(attempt_id: Uuid, return_value: Option<Value>) -> Event {
         failure_class: None,
         failure_reason: None,
         no_retry: false,
+        retry_delay_ms: None,
+        decision: None,
+        outlet_events: None,
         return_value,
         rendered_fields: None,
     };

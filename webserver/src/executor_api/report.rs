@@ -103,6 +103,9 @@ fn ended(report: FinishedReport) -> Option<Ended> {
         failure_class,
         failure_reason: report.failure_reason,
         no_retry: report.no_retry,
+        retry_delay_ms: report.retry_delay_ms,
+        decision: report.decision.and_then(|decision| serde_json::from_value(decision).ok()),
+        outlet_events: report.outlet_events,
         return_value: report.return_value,
         rendered_fields: report.rendered_fields,
     })

@@ -74,7 +74,7 @@ pub(crate) fn in_container(spec: &TaskSpec, config: &Config) -> bool {
         OperatorKind::Bash | OperatorKind::Python => {
             config.default_image.is_some() || spec.args.get("image").is_some_and(|image| !image.is_null())
         }
-        OperatorKind::Noop | OperatorKind::Empty | OperatorKind::Unsupported => false,
+        _ => false,
     }
 }
 
