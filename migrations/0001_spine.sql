@@ -282,6 +282,8 @@ create table xcom (
     map_index   integer     not null default -1,
     key         text        not null,
     value       jsonb       not null,
+    -- Items of a list, entries of a mapping, null for anything else: what mapping over it needs.
+    length      integer,
     timestamp   timestamptz not null default now(),
     constraint xcom_pkey primary key (dag_run_id, task_id, map_index, key)
 );

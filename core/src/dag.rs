@@ -441,7 +441,9 @@ pub enum DeadlineReference {
     QueuedAt,
     Fixed(DateTime<Utc>),
     /// The mean duration of the last `max_runs` successful runs, from `queued_at`.
-    AverageRuntime { max_runs: u32 },
+    AverageRuntime {
+        max_runs: u32,
+    },
 }
 
 /// One task group.

@@ -99,9 +99,15 @@ impl OperatorKind {
                 &["templates_dict", "op_args", "op_kwargs"]
             }
             Self::Branch | Self::ShortCircuit => &["condition"],
-            Self::LatestOnly | Self::BranchDayOfWeek | Self::BranchDateTime | Self::TimeSensor | Self::DayOfWeekSensor => &[],
+            Self::LatestOnly
+            | Self::BranchDayOfWeek
+            | Self::BranchDateTime
+            | Self::TimeSensor
+            | Self::DayOfWeekSensor => &[],
             Self::TriggerDagRun => &["trigger_dag_id", "trigger_run_id", "logical_date", "conf", "wait_for_completion"],
-            Self::ExternalTaskSensor => &["external_dag_id", "external_task_id", "external_task_ids", "external_task_group_id"],
+            Self::ExternalTaskSensor => {
+                &["external_dag_id", "external_task_id", "external_task_ids", "external_task_group_id"]
+            }
             Self::TimeDeltaSensor => &["delta"],
             Self::DateTimeSensor => &["target_time"],
             Self::BashSensor => &["bash_command", "env"],

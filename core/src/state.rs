@@ -191,9 +191,13 @@ impl TaskInstanceState {
             (E::Skip, _) => S::Skipped,
             (E::FailedFinally, _) => S::Failed,
             (E::Deferred, S::Scheduled | S::Queued | S::Running | S::Deferred) => S::Deferred,
-            (E::AwaitsInput, S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput) => S::AwaitingInput,
+            (E::AwaitsInput, S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput) => {
+                S::AwaitingInput
+            }
             (E::Rescheduled, S::Scheduled | S::Queued | S::Running | S::Deferred) => S::UpForReschedule,
-            (E::FailedWithRetry, S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput) => S::UpForRetry,
+            (E::FailedWithRetry, S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput) => {
+                S::UpForRetry
+            }
             (E::UpstreamFailed, S::None | S::UpForRetry | S::UpForReschedule) => S::UpstreamFailed,
             (E::RetryDue, S::UpForRetry) => S::None,
             (

@@ -275,8 +275,17 @@ async fn put_xcom(job: &Job, key: &str, value: &Value) {
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
     let (duration, started) =
         job.and_then(|job| job.progress.since_launch()).unwrap_or_else(|| (std::time::Duration::ZERO, node.started()));
-    let Finished { outcome, exit_code, failure, no_retry, retry_delay, decision, outlet_events, return_value, xcoms: _ } =
-        finished;
+    let Finished {
+        outcome,
+        exit_code,
+        failure,
+        no_retry,
+        retry_delay,
+        decision,
+        outlet_events,
+        return_value,
+        xcoms: _,
+    } = finished;
     let (failure_class, failure_reason) = match failure {
         Some(Failure { class, reason }) => (Some(class.as_str().to_owned()), Some(reason)),
         None => (None, None),

@@ -25,6 +25,7 @@ pub mod runs;
 pub mod testing;
 pub mod versions;
 pub mod wake;
+pub mod xcom;
 
 pub use connect::{Store, StoreConfig};
 pub use error::StoreError;

@@ -17,10 +17,7 @@ use super::{
     suggest::did_you_mean,
     values::Zone,
 };
-use crate::{
-    dag::Task,
-    operator::OperatorKind,
-};
+use crate::{dag::Task, operator::OperatorKind};
 
 /// What the tasks of a DAG share.
 pub(super) struct Shared<'n> {

@@ -15,7 +15,7 @@ use updraft_core::{
 use uuid::Uuid;
 
 use super::{TokenId, inbox, reconcile::interval};
-use crate::{Store, StoreError, versions::DagCache, wake::Signal};
+use crate::{Store, StoreError, versions::DagCache, wake::Signal, xcom};
 
 const RETURN_VALUE: &str = "return_value";
 
@@ -330,13 +330,14 @@ impl Writes {
             bodies.push(body.clone());
         }
         let (mut x_runs, mut x_tasks, mut x_indexes) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut x_keys, mut x_values) = (Vec::new(), Vec::new());
+        let (mut x_keys, mut x_values, mut x_lengths) = (Vec::new(), Vec::new(), Vec::new());
         for ((run, task_id, map_index, key), value) in &self.xcoms {
             x_runs.push(*run);
             x_tasks.push(task_id.clone());
             x_indexes.push(*map_index);
             x_keys.push(key.clone());
             x_values.push(value.clone());
+            x_lengths.push(xcom::length(value));
         }
         sqlx::query!(
             "with touched as (
@@ -355,9 +356,10 @@ impl Writes {
                       as e (run, task_id, map_index, attempt_id, kind, body, n)
                  order by n
              )
-             insert into xcom (dag_run_id, task_id, map_index, key, value)
-             select * from unnest($11::bigint[], $12::text[], $13::integer[], $14::text[], $15::jsonb[])
-             on conflict (dag_run_id, task_id, map_index, key) do update set value = excluded.value, timestamp = now()",
+             insert into xcom (dag_run_id, task_id, map_index, key, value, length)
+             select * from unnest($11::bigint[], $12::text[], $13::integer[], $14::text[], $15::jsonb[], $17::integer[])
+             on conflict (dag_run_id, task_id, map_index, key)
+             do update set value = excluded.value, length = excluded.length, timestamp = now()",
             &attempts,
             &starts as &[Option<DateTime<Utc>>],
             &preparing,
@@ -373,7 +375,8 @@ impl Writes {
             &x_indexes,
             &x_keys,
             &x_values,
-            &given_up
+            &given_up,
+            &x_lengths as &[Option<i32>]
         )
         .execute(connection)
         .await?;

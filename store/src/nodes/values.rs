@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{TokenId, XComRef, XComValue, report::sanitised};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, xcom};
 
 /// A loaded reference: how many bytes its value has as text, and the value.
 pub(super) struct LoadedValue {
@@ -35,6 +35,7 @@ pub async fn put_xcom(
     key: &str,
     value: Value,
 ) -> Result<Put, StoreError> {
+    let value = sanitised(value);
     let written = sqlx::query!(
         "with live as (
              select a.dag_run_id, a.task_id, a.map_index
@@ -42,14 +43,15 @@ pub async fn put_xcom(
              where a.attempt_id = $1 and e.token_id = $2
              for key share of a
          )
-         insert into xcom (dag_run_id, task_id, map_index, key, value)
-         select dag_run_id, task_id, map_index, $3, $4 from live
+         insert into xcom (dag_run_id, task_id, map_index, key, value, length)
+         select dag_run_id, task_id, map_index, $3, $4, $5 from live
          on conflict (dag_run_id, task_id, map_index, key)
-         do update set value = excluded.value, timestamp = now()",
+         do update set value = excluded.value, length = excluded.length, timestamp = now()",
         attempt_id,
         token.0,
         key,
-        sanitised(value)
+        value,
+        xcom::length(&value)
     )
     .execute(store.pool())
     .await?;

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
-use updraft_store::nodes::{self, Put, TokenId, XComRef};
+use updraft_store::{
+    nodes::{self, Put, TokenId, XComRef},
+    xcom,
+};
 
-use crate::seed::Seed;
+use crate::seed::{Seed, finished};
 
 fn reference(task_id: &str, map_index: Option<i32>) -> XComRef {
     XComRef { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index }
@@ -44,6 +47,31 @@ async fn a_fenced_attempt_or_another_token_pushes_and_pulls_nothing() {
     assert_eq!(put, Put::Stale);
     assert!(seed.xcoms().await.is_empty());
     assert!(nodes::resolve_xcoms(&seed.store, seed.token, attempt, &[]).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn every_way_to_push_leaves_the_length_that_mapping_needs() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let reported = seed.placed(node, "t1", -1).await;
+    seed.report(node, vec![finished(reported, Some(json!({"items": [1, 2, 3], "n": 7})))]).await;
+    for (index, value) in [(0, json!([1])), (1, json!([1, 2]))] {
+        let put = seed.placed(node, "t2", index).await;
+        nodes::put_xcom(&seed.store, seed.token, put, "return_value", value).await.unwrap();
+    }
+    let refs = [("t2", "return_value"), ("t1", "items"), ("t1", "n"), ("t1", "return_value"), ("t0", "return_value")];
+    let refs = refs.map(|(task_id, key)| (seed.run, task_id.to_owned(), key.to_owned()));
+    let mut connection = seed.store.pool().acquire().await.unwrap();
+    let lengths = xcom::xcom_lengths(&mut connection, &refs).await.unwrap();
+    let lengths: Vec<_> = lengths.iter().map(|x| (x.task_id.as_str(), x.key.as_str(), x.map_index, x.length)).collect();
+    let expected = [
+        ("t1", "items", -1, Some(3)),
+        ("t1", "n", -1, None),
+        ("t1", "return_value", -1, Some(2)),
+        ("t2", "return_value", 0, Some(1)),
+        ("t2", "return_value", 1, Some(2)),
+    ];
+    assert_eq!(lengths, expected);
 }
 
 #[tokio::test]
