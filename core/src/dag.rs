@@ -411,6 +411,12 @@ pub struct Sensor {
     pub exponential_backoff: bool,
     #[serde(with = "seconds::option")]
     pub max_wait: Option<Duration>,
+    /// A mistake while looking (not the time-out) is logged, and the sensor goes on waiting.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub silent_fail: bool,
+    /// Any failure, the time-out too, skips the task instead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub never_fail: bool,
 }
 
 impl Default for Sensor {
@@ -421,6 +427,8 @@ impl Default for Sensor {
             soft_fail: false,
             exponential_backoff: false,
             max_wait: None,
+            silent_fail: false,
+            never_fail: false,
         }
     }
 }

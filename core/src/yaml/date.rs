@@ -5,13 +5,23 @@ use chrono_tz::Tz;
 
 /// A date as written: local time, and the offset in seconds if the text has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Written {
-    pub(super) local: NaiveDateTime,
-    pub(super) offset: Option<i32>,
+pub(crate) struct Written {
+    pub(crate) local: NaiveDateTime,
+    pub(crate) offset: Option<i32>,
+}
+
+impl Written {
+    /// The instant that is meant: by its own offset, or in `zone`.
+    pub(crate) fn instant(self, zone: Tz) -> DateTime<Utc> {
+        match self.offset {
+            Some(offset) => self.local.and_utc() - Duration::seconds(i64::from(offset)),
+            None => localise(self.local, zone),
+        }
+    }
 }
 
 /// Reads the text of a date; `None` if it is none, or no day of the calendar.
-pub(super) fn parse(text: &str) -> Option<Written> {
+pub(crate) fn parse(text: &str) -> Option<Written> {
     let text = text.trim();
     let split = text.find(['T', 't', ' ']);
     let (day, rest) = match split {
@@ -28,7 +38,7 @@ pub(super) fn parse(text: &str) -> Option<Written> {
 }
 
 /// `HH:MM`, `HH:MM:SS`, `HH:MM:SS.fff`, `HHMM`, `HHMMSS`, `HH`.
-pub(super) fn parse_time(text: &str) -> Option<NaiveTime> {
+pub(crate) fn parse_time(text: &str) -> Option<NaiveTime> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
     let parts: Vec<&str> = if clock.contains(':') {
         clock.split(':').collect()
@@ -56,7 +66,7 @@ pub(super) fn parse_time(text: &str) -> Option<NaiveTime> {
 }
 
 /// The instant of a local time in a zone: the first of two where the clock goes back, moved on where it skips (as pendulum does).
-pub(super) fn localise(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+pub(crate) fn localise(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     match zone.from_local_datetime(&local) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
         LocalResult::None => {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 /// Why a text is no duration, with a hint.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadDuration {
-    pub(super) message: String,
-    pub(super) help: &'static str,
+pub(crate) struct BadDuration {
+    pub(crate) message: String,
+    pub(crate) help: &'static str,
 }
 
 const FORMS: &str = "write seconds (`300`), `5m`, `1h30m`, `2 days`, `PT5M` or `01:30:00`";
 
 /// Reads the text of a duration. Units: ms, s, m, h, d, w and their words; case does not matter (`M` is minutes).
-pub(super) fn parse(text: &str) -> Result<Duration, BadDuration> {
+pub(crate) fn parse(text: &str) -> Result<Duration, BadDuration> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
     let bad = |help| Err(BadDuration { message: format!("`{text}` is no duration"), help });
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, BadDuration> {
 }
 
 /// A duration of up to a century: beyond every use, and well below every limit of the date arithmetic.
-pub(super) fn from_seconds(seconds: f64) -> Option<Duration> {
+pub(crate) fn from_seconds(seconds: f64) -> Option<Duration> {
     (seconds < 3.2e9).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
 
