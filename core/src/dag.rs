@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use crate::asset::{AssetExpression, AssetRef};
 use crate::{
     ids::{DagId, TaskId},
     operator::OperatorKind,
@@ -54,9 +55,9 @@ pub enum Schedule {
     Events {
         dates: Vec<DateTime<Utc>>,
     },
-    /// Runs on asset events (with `timetable`, also on time); loads, and is refused at run time until assets are supported.
+    /// Runs on asset events (with `timetable`, also on time).
     Assets {
-        expression: Value,
+        expression: AssetExpression,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         timetable: Option<Box<Schedule>>,
     },
@@ -300,30 +301,6 @@ impl Output {
     fn is_text(&self) -> bool {
         *self == Self::Text
     }
-}
-
-/// An asset, or an alias that resolves to assets when the task runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AssetRef {
-    Asset {
-        name: String,
-        /// Normalised (`s3://a` → `s3://a/`).
-        uri: String,
-        #[serde(default = "asset_group")]
-        group: String,
-        #[serde(default, skip_serializing_if = "Map::is_empty")]
-        extra: Map<String, Value>,
-    },
-    Alias {
-        name: String,
-        #[serde(default = "asset_group")]
-        group: String,
-    },
-}
-
-fn asset_group() -> String {
-    "asset".to_owned()
 }
 
 /// Something to do when a task instance or a run changes its state.

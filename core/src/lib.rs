@@ -8,8 +8,9 @@
 //! * [`dag`]: the compiled DAG, what everything else speaks about; [`yaml`]: how a file becomes one, or diagnostics;
 //! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what;
 //!   [`explain`]: why something does not run;
-//! * [`timetable`]: when runs are due; [`template`]: how a task's fields are rendered (on the node).
+//! * [`timetable`]: when runs are due; [`asset`]: and what for; [`template`]: how a task's fields are rendered (on the node).
 
+pub mod asset;
 pub mod dag;
 pub mod diagnostic;
 pub mod dispatch;

@@ -168,25 +168,13 @@ impl Context<'_> {
                 task.extra.insert("param_schemas".to_owned(), json!(read.schemas));
             }
         }
+        task.inlets = get("inlets").map(|node| self.task_assets("inlets", node)).unwrap_or_default();
+        task.outlets = get("outlets").map(|node| self.task_assets("outlets", node)).unwrap_or_default();
         self.base_extra(&mut task.extra, lookup);
     }
 
     /// What loads and is shown, but is not acted on yet.
     fn base_extra(&self, extra: &mut Map<String, Value>, lookup: &Lookup<'_>) {
-        for name in ["inlets", "outlets"] {
-            let Some(entry) = lookup.get(name) else { continue };
-            let Some(items) = self.items(&entry.value) else {
-                if !entry.value.is_null() {
-                    self.wrong_type(name, &entry.value, "a list of assets");
-                }
-                continue;
-            };
-            let assets: Vec<Value> = items.iter().filter_map(|item| self.asset(item)).collect();
-            if !assets.is_empty() {
-                self.without_effect(entry.key, &format!("`{name}`"));
-                extra.insert(name.to_owned(), Value::Array(assets));
-            }
-        }
         let plain: &[(&str, Kind, bool)] = &[
             ("email", Kind::TextOrList, true),
             ("email_on_failure", Kind::Bool, false),

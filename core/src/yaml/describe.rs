@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::rfc3339;
-use crate::dag::{Dag, Schedule, Step, Task, TriggerRule, WeightRule};
+use crate::dag::{AssetRef, Dag, Schedule, Step, Task, TriggerRule, WeightRule};
 
 /// The DAG in the full shape of the corpus' `expected.json`.
 pub fn describe(dag: &Dag) -> Value {
@@ -135,9 +135,11 @@ fn schedule(schedule: &Schedule) -> Value {
         Schedule::Events { dates } => {
             json!({ "kind": "events", "events": dates.iter().map(|at| rfc3339(*at)).collect::<Vec<_>>() })
         }
-        Schedule::Assets { expression, timetable: None } => json!({ "kind": "assets", "assets": expression }),
+        Schedule::Assets { expression, timetable: None } => {
+            json!({ "kind": "assets", "assets": expression.describe() })
+        }
         Schedule::Assets { expression, timetable: Some(time) } => {
-            json!({ "kind": "assets_or_time", "assets": expression, "time": self::schedule(time) })
+            json!({ "kind": "assets_or_time", "assets": expression.describe(), "time": self::schedule(time) })
         }
     }
 }
@@ -192,8 +194,9 @@ fn task(dag: &Dag, index: usize) -> Value {
     put("email", extra("email"));
     put("email_on_failure", or("email_on_failure", json!(true)));
     put("email_on_retry", or("email_on_retry", json!(true)));
-    put("inlets", or("inlets", json!([])));
-    put("outlets", or("outlets", json!([])));
+    let assets = |assets: &[AssetRef]| Value::Array(assets.iter().map(AssetRef::describe).collect());
+    put("inlets", assets(&task.inlets));
+    put("outlets", assets(&task.outlets));
     put("map_index_template", extra("map_index_template"));
     put("run_as_user", extra("run_as_user"));
     put("callbacks", json!(callbacks(&task.extra)));

@@ -24,6 +24,8 @@ pub(super) enum Family {
     AssetAlias,
     AssetAll,
     AssetAny,
+    /// `AssetNameRef`, `AssetUriRef`.
+    AssetRef,
     Param,
     /// A model of the Kubernetes client: its JSON.
     Kubernetes,
@@ -76,6 +78,7 @@ impl<'n> Object<'n> {
             "airflow.timetables.trigger"
                 | "airflow.timetables.interval"
                 | "airflow.timetables.events"
+                | "airflow.timetables.simple"
                 | "airflow.timetables.assets"
                 | "airflow.timetables.datasets"
                 | "airflow.sdk"
@@ -87,6 +90,8 @@ impl<'n> Object<'n> {
                 | "CronDataIntervalTimetable"
                 | "DeltaDataIntervalTimetable"
                 | "EventsTimetable"
+                | "CronPartitionTimetable"
+                | "PartitionedAssetTimetable"
                 | "AssetOrTimeSchedule"
                 | "DatasetOrTimeSchedule"
         );
@@ -105,6 +110,7 @@ impl<'n> Object<'n> {
             (_, "AssetAlias" | "DatasetAlias") if asset_module => Family::AssetAlias,
             (_, "AssetAll" | "DatasetAll") if asset_module => Family::AssetAll,
             (_, "AssetAny" | "DatasetAny") if asset_module => Family::AssetAny,
+            (_, "AssetNameRef" | "AssetUriRef") if asset_module => Family::AssetRef,
             ("airflow.sdk" | "airflow.models.param" | "airflow.sdk.definitions.param", "Param") => Family::Param,
             ("airflow.providers.cncf.kubernetes.secret" | "airflow.kubernetes.secret", "Secret") => {
                 Family::KubernetesSecret
@@ -259,7 +265,9 @@ impl Context<'_> {
             Family::NotSet => None,
             Family::List => Some(Value::Array(self.items(node)?.iter().filter_map(|item| self.json(item)).collect())),
             Family::Enum | Family::Url => found.first_or("path").and_then(|first| self.json(first)),
-            Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny => self.asset(node),
+            Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny | Family::AssetRef => {
+                self.asset(node).map(|expression| expression.describe())
+            }
             Family::Kubernetes => Some(Value::Object(self.kwargs_json(found, camel))),
             Family::TimeZone => self.timezone("timezone", node).map(|zone| Value::String(zone.name().to_owned())),
             Family::Time => {

@@ -10,7 +10,7 @@ use super::{
     suggest::did_you_mean,
 };
 use crate::{
-    dag::{Schedule, Step},
+    dag::{AssetExpression, Schedule, Step},
     timetable::cron::{self, Cron, PRESETS},
 };
 
@@ -30,7 +30,7 @@ impl Context<'_> {
             return self.schedule_mapping(node, entries, zone);
         }
         if node.as_sequence().is_some() {
-            return Some(self.assets(node.mark, self.asset_group(node, "all")?, None));
+            return Some(assets(self.asset_group(node, true)?, None));
         }
         let scalar = node.as_scalar()?;
         if scalar.style == Style::Plain && scalar::as_bool(&scalar.text).is_some() {
@@ -107,7 +107,7 @@ impl Context<'_> {
 
     fn schedule_mapping(&self, node: &Node, entries: &Mapping, zone: Tz) -> Option<Schedule> {
         if entries.contains_key("__or__") || entries.contains_key("__and__") {
-            return Some(self.assets(node.mark, self.asset(node)?, None));
+            return Some(assets(self.asset(node)?, None));
         }
         if let Some(old) = entries.get("datasets") {
             self.findings.warning_help(
@@ -120,11 +120,11 @@ impl Context<'_> {
                 self.not_supported(file.key, "reading data set names from another file");
             }
             let expression = if old.value.as_sequence().is_some() {
-                self.asset_group(&old.value, "all")?
+                self.asset_group(&old.value, true)?
             } else {
                 self.asset(&old.value)?
             };
-            return Some(self.assets(node.mark, expression, None));
+            return Some(assets(expression, None));
         }
         let mut good = true;
         for (key, entry) in entries {
@@ -172,12 +172,12 @@ impl Context<'_> {
             None
         };
         let expression = match (get("assets").or_else(|| get("all")), get("any")) {
-            (Some(all), _) => Some(self.asset_group(all, "all")?),
-            (None, Some(any)) => Some(self.asset_group(any, "any")?),
+            (Some(all), _) => Some(self.asset_group(all, true)?),
+            (None, Some(any)) => Some(self.asset_group(any, false)?),
             (None, None) => None,
         };
         match expression {
-            Some(expression) => Some(self.assets(node.mark, expression, time)),
+            Some(expression) => Some(assets(expression, time)),
             None if time.is_none() => {
                 self.findings.error("invalid_schedule", node.mark, "the schedule names neither a time nor assets");
                 None
@@ -189,10 +189,10 @@ impl Context<'_> {
     fn timetable(&self, node: &Node, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
         match found.family() {
             Some(Family::TimeDelta | Family::RelativeDelta) => Some(Schedule::Delta { delta: self.step(node)? }),
-            Some(Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny) => {
-                Some(self.assets(node.mark, self.asset(node)?, None))
+            Some(Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny | Family::AssetRef) => {
+                Some(assets(self.asset(node)?, None))
             }
-            Some(Family::Timetable) => self.timetable_class(node, found, zone),
+            Some(Family::Timetable) => self.timetable_class(found, zone),
             _ => {
                 self.unfit_object("schedule", found, "a schedule");
                 None
@@ -200,7 +200,11 @@ impl Context<'_> {
         }
     }
 
-    fn timetable_class(&self, node: &Node, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
+    fn timetable_class(&self, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
+        if matches!(found.class(), "CronPartitionTimetable" | "PartitionedAssetTimetable") {
+            self.not_supported(found.path_mark, &format!("the partitioned timetable `{}`", found.class()));
+            return Some(Schedule::None);
+        }
         let missing = |name: &str| {
             let message = format!("`{}` needs the argument `{name}`", found.path);
             self.findings.error("invalid_type_arguments", found.path_mark, message);
@@ -282,15 +286,19 @@ impl Context<'_> {
             }
             _ => {
                 let time = found.kwarg("timetable").or_else(|| found.args.first());
-                let assets = found.kwarg("assets").or_else(|| found.kwarg("datasets")).or_else(|| found.args.get(1));
-                let (Some(time), Some(assets)) = (time, assets) else {
+                let assets_node =
+                    found.kwarg("assets").or_else(|| found.kwarg("datasets")).or_else(|| found.args.get(1));
+                let (Some(time), Some(assets_node)) = (time, assets_node) else {
                     missing(if time.is_none() { "timetable" } else { "assets" });
                     return None;
                 };
                 let time = self.schedule(time, zone)?;
-                let expression =
-                    if assets.as_sequence().is_some() { self.asset_group(assets, "all")? } else { self.asset(assets)? };
-                Some(self.assets(node.mark, expression, Some(time)))
+                let expression = if assets_node.as_sequence().is_some() {
+                    self.asset_group(assets_node, true)?
+                } else {
+                    self.asset(assets_node)?
+                };
+                Some(assets(expression, Some(time)))
             }
         }
     }
@@ -337,6 +345,11 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// A schedule by assets, with a time beside it or without.
+fn assets(expression: AssetExpression, time: Option<Schedule>) -> Schedule {
+    Schedule::Assets { expression, timetable: time.map(Box::new) }
 }
 
 fn presets() -> impl Iterator<Item = &'static str> {

@@ -57,7 +57,7 @@ pub(crate) async fn get_dag_details(
         catchup: compiled.catchup,
         dag_run_timeout: compiled.dagrun_timeout.map(iso_duration),
         asset_expression: match &compiled.schedule {
-            Schedule::Assets { expression, .. } => Some(expression.clone()),
+            Schedule::Assets { expression, .. } => serde_json::to_value(expression).ok(),
             _ => None,
         },
         doc_md: compiled.doc_md.clone(),
