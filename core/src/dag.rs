@@ -3,6 +3,8 @@
 //! A [`Dag`] is immutable, serialises canonically (its hash is the DAG version) and holds its graph as a petgraph so that
 //! nothing outside this module walks edges by hand.
 
+mod priority;
+
 use std::{sync::OnceLock, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -518,6 +520,8 @@ struct Graph {
     topological: Vec<TaskIndex>,
     /// Task → its place in `topological`.
     rank: Vec<usize>,
+    /// Only who makes runs asks for them.
+    priorities: OnceLock<Vec<i32>>,
 }
 
 /// The tasks of a DAG form a cycle; the path is closed (first = last).
@@ -611,16 +615,9 @@ impl Dag {
     }
 
     /// The priority stored on a task instance (semantics §7): own weight, plus those of all transitive downstreams or upstreams.
+    /// The first call works out every task's.
     pub fn effective_priority(&self, index: TaskIndex) -> i32 {
-        let task = &self.tasks[index];
-        let related = match task.weight_rule {
-            WeightRule::Absolute => Vec::new(),
-            WeightRule::Downstream => self.all_downstream(index),
-            WeightRule::Upstream => self.all_upstream(index),
-        };
-        let sum: i64 = related.into_iter().map(|other| i64::from(self.tasks[other].priority_weight)).sum::<i64>()
-            + i64::from(task.priority_weight);
-        i32::try_from(sum).unwrap_or(if sum < 0 { i32::MIN } else { i32::MAX })
+        self.graph().priorities.get_or_init(|| priority::priorities(self))[index]
     }
 
     /// Checks the edges: `Err` names one cycle by its path. Everything else in this type assumes this returned `Ok`.
@@ -701,7 +698,7 @@ impl Dag {
             for (place, &task) in topological.iter().enumerate() {
                 rank[task] = place;
             }
-            Graph { edges: graph, by_id, topological, rank }
+            Graph { edges: graph, by_id, topological, rank, priorities: OnceLock::new() }
         })
     }
 }

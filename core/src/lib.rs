@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod explain;
 pub mod failpoint;
 pub mod ids;
+pub mod mapping;
 pub mod operator;
 pub mod plan;
 pub mod spec;
