@@ -11,6 +11,7 @@
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`template`]: how a task's fields are rendered (on the node).
 
 pub mod asset;
+pub mod backfill;
 pub mod dag;
 pub mod diagnostic;
 pub mod dispatch;

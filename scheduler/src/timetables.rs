@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
-use updraft_store::{Store, StoreError, runs, versions::DagCache, wake::Signal};
+use updraft_store::{
+    Store, StoreError,
+    runs::{self, Blueprints},
+    wake::Signal,
+};
 
 use crate::SchedulerError;
 
@@ -13,10 +17,11 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// Wait after a database error, before the next look.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-pub(crate) async fn run(store: Store, dags: DagCache, stop: CancellationToken) -> Result<(), SchedulerError> {
+pub(crate) async fn run(store: Store, stop: CancellationToken) -> Result<(), SchedulerError> {
+    let blueprints = Blueprints::default();
     let mut bell = store.wake().subscribe();
     loop {
-        let wait = match pass(&store, &dags).await {
+        let wait = match pass(&store, &blueprints).await {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::warn!(%error, "due runs could not be created");
@@ -40,12 +45,12 @@ pub(crate) async fn run(store: Store, dags: DagCache, stop: CancellationToken) -
 }
 
 /// Does all there is to do now and says when to look again.
-async fn pass(store: &Store, dags: &DagCache) -> Result<Duration, StoreError> {
-    // One run per DAG per transaction: a long catch-up of one DAG does not hold up the others.
-    while runs::create_due(store, dags).await? > 0 {
+async fn pass(store: &Store, blueprints: &Blueprints) -> Result<Duration, StoreError> {
+    while runs::create_due(store, blueprints).await? > 0 {
         start(store).await?;
     }
     start(store).await?;
+    runs::prepare(store, blueprints).await?;
     let due = runs::next_due(store).await?;
     let starts = runs::next_start(store).await?;
     let next = due.into_iter().chain(starts).min().map_or(SWEEP, Duration::from_millis);

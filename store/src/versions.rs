@@ -19,31 +19,37 @@ const CAPACITY: usize = 2_000;
 /// most the given number of DAGs in two generations: what was not used while the young one filled up is dropped.
 #[derive(Clone)]
 pub struct DagCache {
-    generations: Arc<Mutex<Generations>>,
+    generations: Arc<Mutex<Generations<Dag>>>,
 }
 
-struct Generations {
-    young: HashMap<i64, Arc<Dag>>,
-    old: HashMap<i64, Arc<Dag>>,
+/// Values by version id, in two generations.
+pub(crate) struct Generations<T> {
+    young: HashMap<i64, Arc<T>>,
+    old: HashMap<i64, Arc<T>>,
     /// Each generation's size, at most.
     half: usize,
 }
 
-impl Generations {
-    fn get(&mut self, id: i64) -> Option<Arc<Dag>> {
-        if let Some(dag) = self.young.get(&id) {
-            return Some(dag.clone());
-        }
-        let dag = self.old.remove(&id)?;
-        self.insert(id, dag.clone());
-        Some(dag)
+impl<T> Generations<T> {
+    /// Room for `capacity` values (at least two).
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1) }
     }
 
-    fn insert(&mut self, id: i64, dag: Arc<Dag>) {
+    pub(crate) fn get(&mut self, id: i64) -> Option<Arc<T>> {
+        if let Some(value) = self.young.get(&id) {
+            return Some(value.clone());
+        }
+        let value = self.old.remove(&id)?;
+        self.insert(id, value.clone());
+        Some(value)
+    }
+
+    pub(crate) fn insert(&mut self, id: i64, value: Arc<T>) {
         if self.young.len() >= self.half {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(id, dag);
+        self.young.insert(id, value);
     }
 }
 
@@ -56,8 +62,7 @@ impl Default for DagCache {
 impl DagCache {
     /// A cache of at most `capacity` DAGs (at least two).
     pub fn new(capacity: usize) -> Self {
-        let generations = Generations { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1) };
-        Self { generations: Arc::new(Mutex::new(generations)) }
+        Self { generations: Arc::new(Mutex::new(Generations::new(capacity))) }
     }
 
     /// The compiled DAG of a version.
@@ -97,24 +102,29 @@ impl DagCache {
         }
         missing.sort_unstable();
         missing.dedup();
-        // Called by the scheduler and the webserver when a version is first seen; dag_version_pkey serves it.
-        let rows =
-            sqlx::query!(r#"select id, data::text as "data!" from dag_version where id = any($1)"#, missing.as_slice())
-                .fetch_all(executor)
-                .await?;
-        for row in rows {
-            let dag: Dag = serde_json::from_str(&row.data)
-                .map_err(|error| StoreError::Data(format!("DAG version {}: {error}", row.id)))?;
+        for (id, dag) in read(executor, &missing).await? {
             let dag = Arc::new(dag);
-            self.lock().insert(row.id, dag.clone());
-            found.insert(row.id, dag);
+            self.lock().insert(id, dag.clone());
+            found.insert(id, dag);
         }
         Ok(found)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<Dag>> {
         self.generations.lock().expect("nothing panics while it holds the lock")
     }
+}
+
+/// Called by the scheduler and the webserver when versions are first seen; dag_version_pkey serves it.
+pub(crate) async fn read(executor: impl PgExecutor<'_>, version_ids: &[i64]) -> Result<Vec<(i64, Dag)>, StoreError> {
+    let rows = sqlx::query!(r#"select id, data::text as "data!" from dag_version where id = any($1)"#, version_ids)
+        .fetch_all(executor)
+        .await?;
+    let read = rows.into_iter().map(|row| {
+        let dag = serde_json::from_str(&row.data);
+        Ok((row.id, dag.map_err(|error| StoreError::Data(format!("DAG version {}: {error}", row.id)))?))
+    });
+    read.collect()
 }
 
 #[cfg(test)]

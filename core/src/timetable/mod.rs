@@ -9,6 +9,7 @@
 pub mod cron;
 mod cron_text;
 mod describe;
+mod due;
 mod run_id;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use chrono::{DateTime, Months, TimeDelta, Utc};
 use self::zoned::ZonedCron;
 pub use self::{
     describe::{description, summary},
+    due::{Due, due},
     run_id::{RUN_ID_LENGTH, RunIdError, check_run_id, run_id, run_id_with_suffix},
 };
 pub(crate) use self::{run_id::isoformat, zoned::localise};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use updraft_core::dag::Dag;
 
-use super::create::insert_instances;
+use super::instances::insert_missing;
 use crate::{StoreError, plan::RunRow};
 
 /// Brings a locked run to another version of its DAG: instances of new tasks are added, unfinished ones of tasks that are gone
@@ -48,5 +48,5 @@ pub async fn adopt(
     )
     .execute(&mut *connection)
     .await?;
-    insert_instances(connection, row.run.id, dag, row.run.logical_date, row.run.run_type).await
+    insert_missing(connection, row.run.id, dag, row.run.logical_date, row.run.run_type).await
 }

@@ -1,4 +1,4 @@
-//! Making a run with its task instances: one statement each, whatever the number of tasks.
+//! Making one run with its task instances, and hearing why it cannot be.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,6 +11,7 @@ use updraft_core::{
     timetable::{DataInterval, infer_manual_data_interval, run_id},
 };
 
+use super::instances::{self, Blueprint, Occasion};
 use crate::{StoreError, versions::DagCache};
 
 /// A run to insert, in state `queued`.
@@ -139,52 +140,7 @@ pub(super) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> R
         .execute(&mut *connection)
         .await?;
     }
-    insert_instances(connection, id, new.dag, new.logical_date, new.run_type).await?;
+    let occasion = Occasion { dag_run_id: id, run_type: new.run_type, logical_date: new.logical_date };
+    instances::insert(connection, &[(occasion, &Blueprint::of(new.dag))]).await?;
     Ok(id)
-}
-
-/// Inserts the instances that the run lacks.
-pub(super) async fn insert_instances(
-    connection: &mut PgConnection,
-    dag_run_id: i64,
-    dag: &Dag,
-    logical_date: Option<DateTime<Utc>>,
-    run_type: DagRunType,
-) -> Result<(), StoreError> {
-    let (mut ids, mut operators, mut pools, mut slots, mut queues, mut weights, mut tries) =
-        (vec![], vec![], vec![], vec![], vec![], vec![], vec![]);
-    for (index, task) in dag.tasks.iter().enumerate() {
-        let excluded = logical_date.is_some_and(|date| {
-            task.start_date.is_some_and(|start| start > date) || task.end_date.is_some_and(|end| end < date)
-        });
-        if excluded && run_type != DagRunType::Backfill {
-            continue;
-        }
-        ids.push(task.task_id.to_string());
-        operators.push(task.operator_class.rsplit('.').next().unwrap_or_default().to_owned());
-        pools.push(task.pool.clone());
-        slots.push(i32::try_from(task.pool_slots).unwrap_or(i32::MAX));
-        queues.push(task.queue.clone());
-        weights.push(dag.effective_priority(index));
-        tries.push(i32::try_from(task.retries).unwrap_or(i32::MAX));
-    }
-    sqlx::query!(
-        "insert into task_instance (dag_run_id, task_id, map_index, attempt_id, operator, pool, pool_slots, queue,
-                                    priority_weight, max_tries)
-         select $1, n.task_id, -1, gen_random_uuid(), n.operator, n.pool, n.pool_slots, n.queue, n.priority_weight, n.max_tries
-         from unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::integer[], $8::integer[])
-              as n(task_id, operator, pool, pool_slots, queue, priority_weight, max_tries)
-         on conflict do nothing",
-        dag_run_id,
-        &ids,
-        &operators,
-        &pools,
-        &slots,
-        &queues,
-        &weights,
-        &tries
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

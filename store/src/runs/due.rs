@@ -1,44 +1,74 @@
-//! Runs that the timetables ask for (semantics §9.6).
+//! Runs that the timetables ask for (semantics §9.6): many DAGs' in one transaction.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection, PgConnection};
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use updraft_core::{
-    dag::Dag,
     failpoint,
     state::DagRunType,
-    timetable::{DagRunInfo, DataInterval, next_dagrun_info, restriction, run_id},
+    timetable::{DagRunInfo, DataInterval, Due, due, run_id},
 };
 
-use super::create::{NewRun, insert};
-use crate::{Store, StoreError, versions::DagCache};
+use super::instances::{self, Blueprint, Blueprints, Occasion};
+use crate::{Store, StoreError};
 
-/// DAGs in one transaction, at most. One run each: the next pass makes the next.
-const BATCH: i64 = 50;
+/// DAGs in one transaction, at most. One run each: the next pass makes the next, so a long catch-up of one DAG does not hold up
+/// the others.
+const BATCH: i64 = 500;
 
-/// A stored next run older than this is computed anew when the DAG does not catch up: it was paused, or nobody scheduled.
-const OUTDATED: TimeDelta = TimeDelta::seconds(60);
+/// DAGs that come due within this time are made ready by [`prepare`].
+const AHEAD_SECONDS: f64 = 120.0;
 
 /// How long until a run is due that may be created; `None`: nothing is scheduled. Milliseconds, 0 when one is due.
+///
+/// Called by the scheduler before it sleeps. Walks `dag_next_dagrun_create_after_idx` up to the first DAG that has room.
 pub async fn next_due(store: &Store) -> Result<Option<u64>, StoreError> {
     let ms = sqlx::query_scalar!(
         r#"
-        select (extract(epoch from min(d.next_dagrun_create_after) - now()) * 1000)::bigint as "ms"
+        select (extract(epoch from d.next_dagrun_create_after - now()) * 1000)::bigint as "ms!"
         from dag d
         where not d.is_paused and not d.is_stale and d.next_dagrun_create_after is not null
           and (select count(*) from dag_run r where r.dag_fk = d.id and r.state in ('queued', 'running')
                and r.run_type <> 'backfill') < d.max_active_runs
+        order by d.next_dagrun_create_after limit 1
         "#
     )
-    .fetch_one(store.pool())
+    .fetch_optional(store.pool())
     .await?;
     Ok(ms.map(|ms| u64::try_from(ms).unwrap_or(0)))
 }
 
-/// Creates at most one due run for each of at most 50 DAGs, and moves their pointers. Returns how many DAGs were looked at.
+/// Reads what [`create_due`] will need of DAGs that come due soon, so that their minute does not begin with reading. Called by
+/// the scheduler while it has nothing else to do; `dag_next_dagrun_create_after_idx` serves it.
+pub async fn prepare(store: &Store, blueprints: &Blueprints) -> Result<(), StoreError> {
+    let versions = sqlx::query_scalar!(
+        r#"select latest_version_id as "version!" from dag
+           where not is_paused and not is_stale and latest_version_id is not null
+             and next_dagrun_create_after < now() + make_interval(secs => $1)"#,
+        AHEAD_SECONDS
+    )
+    .fetch_all(store.pool())
+    .await?;
+    for versions in versions.chunks(500) {
+        blueprints.get_many(store.pool(), versions).await?;
+    }
+    Ok(())
+}
+
+/// A locked DAG whose stored next run is due.
+struct Row {
+    id: i64,
+    version: i64,
+    stored: DagRunInfo,
+    last: Option<DataInterval>,
+}
+
+/// Creates at most one due run for each of at most 500 DAGs, and moves their pointers. Returns how many DAGs were looked at.
 ///
 /// Called by the scheduler when [`next_due`] says so; `dag_next_dagrun_create_after_idx` and `dag_run_active_idx` serve it.
 /// Several schedulers share the work: each DAG row is locked, those locked elsewhere are passed over.
-pub async fn create_due(store: &Store, dags: &DagCache) -> Result<usize, StoreError> {
+pub async fn create_due(store: &Store, blueprints: &Blueprints) -> Result<usize, StoreError> {
     let mut transaction = store.begin().await?;
     let locked = sqlx::query_scalar!(
         "select d.id from dag d
@@ -53,6 +83,26 @@ pub async fn create_due(store: &Store, dags: &DagCache) -> Result<usize, StoreEr
     if locked.is_empty() {
         return Ok(0);
     }
+    let (rows, now) = read(&mut transaction, &locked).await?;
+    let versions: Vec<i64> = rows.iter().map(|row| row.version).collect();
+    let blueprints = blueprints.get_many(&mut *transaction, &versions).await?;
+    let mut decided = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let blueprint = blueprints.get(&row.version).ok_or_else(|| {
+            StoreError::Inconsistent(format!("DAG version {} went while its DAG was locked", row.version))
+        })?;
+        let due = due(&blueprint.schedule, &blueprint.restriction, row.stored, row.last, now);
+        decided.push((row, due, blueprint.as_ref()));
+    }
+    insert(&mut transaction, &decided).await?;
+    move_pointers(&mut transaction, &decided).await?;
+    failpoint!("create_due.before_commit");
+    transaction.commit().await?;
+    failpoint!("create_due.after_commit");
+    Ok(locked.len())
+}
+
+async fn read(connection: &mut PgConnection, dags: &[i64]) -> Result<(Vec<Row>, DateTime<Utc>), StoreError> {
     let rows = sqlx::query!(
         r#"
         select d.id, d.latest_version_id, d.next_dagrun, d.next_dagrun_data_interval_start as "start",
@@ -66,84 +116,93 @@ pub async fn create_due(store: &Store, dags: &DagCache) -> Result<usize, StoreEr
         ) last on true
         where d.id = any($1) order by d.id
         "#,
-        &locked
+        dags
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(connection)
     .await?;
-    for row in &rows {
-        let (Some(version), Some(create_after)) = (row.latest_version_id, row.create_after) else { continue };
-        let dag = dags.get(&mut *transaction, version).await?;
-        let interval =
-            |start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>| Some(DataInterval { start: start?, end: end? });
+    let now = rows.first().map(|row| row.now).unwrap_or_default();
+    let interval =
+        |start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>| Some(DataInterval { start: start?, end: end? });
+    let rows = rows.into_iter().filter_map(|row| {
         let stored = DagRunInfo {
-            run_after: create_after,
+            run_after: row.create_after?,
             logical_date: row.next_dagrun,
             data_interval: interval(row.start, row.end),
         };
-        let last = interval(row.last_start, row.last_end);
-        let due = due(&dag, stored, last, row.now);
-        let mut covered = last;
-        if let Some(due) = due.filter(|info| info.run_after <= row.now) {
-            create_one(&mut transaction, row.id, &dag, version, &due).await?;
-            covered = due.data_interval.or(last);
-        }
-        let next = next_dagrun_info(&dag.schedule, covered, &restriction(&dag), row.now);
-        sqlx::query!(
-            "update dag set next_dagrun = $2, next_dagrun_data_interval_start = $3, next_dagrun_data_interval_end = $4,
-                            next_dagrun_create_after = $5
-             where id = $1",
-            row.id,
-            next.and_then(|next| next.logical_date),
-            next.and_then(|next| next.data_interval).map(|interval| interval.start),
-            next.and_then(|next| next.data_interval).map(|interval| interval.end),
-            next.map(|next| next.run_after)
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    failpoint!("create_due.before_commit");
-    transaction.commit().await?;
-    failpoint!("create_due.after_commit");
-    Ok(rows.len())
+        Some(Row { id: row.id, version: row.latest_version_id?, stored, last: interval(row.last_start, row.last_end) })
+    });
+    Ok((rows.collect(), now))
 }
 
-/// The stored next run, or without catchup and long past, the one that is due instead.
-fn due(dag: &Dag, stored: DagRunInfo, last: Option<DataInterval>, now: DateTime<Utc>) -> Option<DagRunInfo> {
-    if dag.catchup || now - stored.run_after <= OUTDATED {
-        return Some(stored);
+/// Inserts the runs; one that exists at that logical date, or under that id, is passed over.
+async fn insert(connection: &mut PgConnection, decided: &[(&Row, Due, &Blueprint)]) -> Result<(), StoreError> {
+    let runs: Vec<(&Row, DagRunInfo, &Blueprint)> =
+        decided.iter().filter_map(|(row, due, blueprint)| Some((*row, due.run?, *blueprint))).collect();
+    if runs.is_empty() {
+        return Ok(());
     }
-    next_dagrun_info(&dag.schedule, last, &restriction(dag), now)
+    let interval = |info: &DagRunInfo| info.data_interval;
+    let made = sqlx::query!(
+        r#"
+        insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
+                             run_after, queued_at, triggered_by, dag_version_id, bundle_version)
+        select n.dag_fk, n.run_id, n.tag, 'queued', 'scheduled', n.logical_date, n.data_interval_start, n.data_interval_end,
+               n.run_after, clock_timestamp(), 'timetable', n.version, v.bundle_version
+        from unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
+                    $7::timestamptz[], $8::bigint[])
+             as n(dag_fk, run_id, tag, logical_date, data_interval_start, data_interval_end, run_after, version)
+        join dag_version v on v.id = n.version
+        on conflict do nothing
+        returning id, dag_fk
+        "#,
+        &runs.iter().map(|(row, ..)| row.id).collect::<Vec<_>>(),
+        &runs
+            .iter()
+            .map(|(_, info, _)| run_id(DagRunType::Scheduled, info.run_after).to_string())
+            .collect::<Vec<_>>(),
+        &runs.iter().map(|_| rand::random()).collect::<Vec<i64>>(),
+        &runs.iter().map(|(_, info, _)| info.logical_date).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &runs.iter().map(|(_, info, _)| interval(info).map(|of| of.start)).collect::<Vec<_>>()
+            as &[Option<DateTime<Utc>>],
+        &runs.iter().map(|(_, info, _)| interval(info).map(|of| of.end)).collect::<Vec<_>>()
+            as &[Option<DateTime<Utc>>],
+        &runs.iter().map(|(_, info, _)| info.run_after).collect::<Vec<_>>(),
+        &runs.iter().map(|(row, ..)| row.version).collect::<Vec<_>>()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let by_dag: HashMap<i64, (DagRunInfo, &Blueprint)> =
+        runs.into_iter().map(|(row, info, blueprint)| (row.id, (info, blueprint))).collect();
+    let new: Vec<(Occasion, &Blueprint)> = made
+        .iter()
+        .map(|made| {
+            let (info, blueprint) = by_dag[&made.dag_fk];
+            let occasion =
+                Occasion { dag_run_id: made.id, run_type: DagRunType::Scheduled, logical_date: info.logical_date };
+            (occasion, blueprint)
+        })
+        .collect();
+    instances::insert(connection, &new).await
 }
 
-/// Inserts the run; one that exists at that logical date, or under that id, is passed over.
-async fn create_one(
-    connection: &mut PgConnection,
-    dag_fk: i64,
-    dag: &Dag,
-    dag_version_id: i64,
-    due: &DagRunInfo,
-) -> Result<(), StoreError> {
-    let new = NewRun {
-        dag_fk,
-        dag,
-        dag_version_id,
-        run_type: DagRunType::Scheduled,
-        run_id: run_id(DagRunType::Scheduled, due.run_after),
-        logical_date: due.logical_date,
-        data_interval: due.data_interval,
-        run_after: due.run_after,
-        conf: None,
-        note: None,
-        triggered_by: "timetable",
-        user: None,
+async fn move_pointers(connection: &mut PgConnection, decided: &[(&Row, Due, &Blueprint)]) -> Result<(), StoreError> {
+    let next = |of: fn(&DagRunInfo) -> Option<DateTime<Utc>>| -> Vec<Option<DateTime<Utc>>> {
+        decided.iter().map(|(_, due, _)| due.next.as_ref().and_then(of)).collect()
     };
-    let mut savepoint = connection.begin().await?;
-    match insert(&mut savepoint, &new).await {
-        Ok(_) => savepoint.commit().await?,
-        Err(StoreError::Constraint { constraint, .. }) if constraint.starts_with("dag_run_") => {
-            savepoint.rollback().await?;
-        }
-        Err(error) => return Err(error),
-    }
+    sqlx::query!(
+        "update dag d
+         set next_dagrun = n.logical_date, next_dagrun_data_interval_start = n.data_interval_start,
+             next_dagrun_data_interval_end = n.data_interval_end, next_dagrun_create_after = n.run_after
+         from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+              as n(id, logical_date, data_interval_start, data_interval_end, run_after)
+         where d.id = n.id",
+        &decided.iter().map(|(row, ..)| row.id).collect::<Vec<_>>(),
+        &next(|info| info.logical_date) as &[Option<DateTime<Utc>>],
+        &next(|info| info.data_interval.map(|of| of.start)) as &[Option<DateTime<Utc>>],
+        &next(|info| info.data_interval.map(|of| of.end)) as &[Option<DateTime<Utc>>],
+        &next(|info| Some(info.run_after)) as &[Option<DateTime<Utc>>]
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

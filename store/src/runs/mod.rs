@@ -7,13 +7,15 @@
 mod adopt;
 mod create;
 mod due;
+mod instances;
 mod mutate;
 mod start;
 
 pub use self::{
     adopt::adopt,
     create::{NewRun, Trigger, TriggerError, trigger},
-    due::{create_due, next_due},
+    due::{create_due, next_due, prepare},
+    instances::Blueprints,
     mutate::{ClearRequest, Mutated, Outcome, clear, delete, mark},
     start::{next_start, start_queued},
 };
