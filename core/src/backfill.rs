@@ -55,7 +55,9 @@ pub struct Request {
 /// Why a backfill cannot be. The texts are for its author.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    #[error("{0} has no schedule that a backfill could follow: only cron, interval and event timetables have past dates")]
+    #[error(
+        "{0} has no schedule that a backfill could follow: only cron, interval and event timetables have past dates"
+    )]
     NoSchedule(String),
     #[error("from_date must not be later than to_date")]
     DatesReversed,
@@ -82,8 +84,7 @@ pub enum Refusal {
 /// The DAG's own start and end date and its catchup do not count; a run whose data interval ends in the future is left out.
 pub fn runs(dag: &Dag, request: &Request, now: DateTime<Utc>) -> Result<Vec<DagRunInfo>, Refusal> {
     check(dag, request, now)?;
-    let restriction =
-        Restriction { earliest: Some(request.from_date), latest: Some(request.to_date), catchup: true };
+    let restriction = Restriction { earliest: Some(request.from_date), latest: Some(request.to_date), catchup: true };
     let mut runs = Vec::new();
     let mut last = None;
     while let Some(info) = timetable::next_dagrun_info(&dag.schedule, last, &restriction, now) {
@@ -179,6 +180,7 @@ pub fn treatment(existing: Option<DagRunState>, reprocess: ReprocessBehavior) ->
 mod tests {
     use super::*;
     use crate::{
+        asset::AssetExpression,
         dag::{Schedule, Step, Task},
         operator::OperatorKind,
     };
@@ -189,11 +191,8 @@ mod tests {
 
     fn daily() -> Dag {
         let mut dag = Dag::new("d");
-        dag.schedule = Schedule::Cron {
-            expressions: vec!["0 0 * * *".to_owned()],
-            timezone: chrono_tz::UTC,
-            interval: None,
-        };
+        dag.schedule =
+            Schedule::Cron { expressions: vec!["0 0 * * *".to_owned()], timezone: chrono_tz::UTC, interval: None };
         dag
     }
 
@@ -274,15 +273,14 @@ mod tests {
         };
         let good = request("2024-05-01T00:00:00", "2024-05-05T00:00:00");
         let backwards = Request { run_backwards: true, reprocess: ReprocessBehavior::Completed, ..good };
-        let every_second =
-            Schedule::Delta { delta: Step { months: 0, duration: std::time::Duration::from_secs(1) } };
+        let every_second = Schedule::Delta { delta: Step { months: 0, duration: std::time::Duration::from_secs(1) } };
         let no_schedule = || Refusal::NoSchedule("d".to_owned());
         for (dag, request, expected) in [
             (with_schedule(Schedule::None), good, no_schedule()),
             (with_schedule(Schedule::Once), good, no_schedule()),
             (with_schedule(Schedule::Continuous), good, no_schedule()),
             (
-                with_schedule(Schedule::Assets { expression: serde_json::json!({}), timetable: None }),
+                with_schedule(Schedule::Assets { expression: AssetExpression::Any(vec![]), timetable: None }),
                 good,
                 no_schedule(),
             ),
