@@ -228,10 +228,24 @@ create table attempt (
     launch_deadline  timestamptz,
     -- The inbox has its end (lost, or never started): it must not be handed out again while plan has not applied that.
     given_up         boolean     not null default false,
+    -- Set: the triggerer, a loop of the scheduler, works on it, and looks then; 'infinity' while it waits for something that
+    -- wakes it. Null: dispatch places it on a node.
+    trigger_at       timestamptz,
+    -- What the triggerer remembers between looks (core's `triggerer::Memory`); null before the first.
+    trigger_state    jsonb,
+    -- It waits without holding a slot, for something or for a person.
+    waits            text        constraint attempt_waits_check check (waits in ('deferred', 'awaiting_input')),
+    -- The run whose end it waits for.
+    awaits_run       bigint,
+    constraint attempt_trigger_check check (trigger_at is null or executor_id is null),
     constraint attempt_placed_check check ((executor_id is null) = (placed_at is null)),
     constraint attempt_handed_check check (handed_at is null or executor_id is not null)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-create index attempt_waiting_idx on attempt (class_id, priority_weight desc, run_order, created_at) where executor_id is null;
+create index attempt_waiting_idx on attempt (class_id, priority_weight desc, run_order, created_at)
+    where executor_id is null and trigger_at is null;
+create index attempt_trigger_idx on attempt (trigger_at) where trigger_at is not null;
+create index attempt_awaits_run_idx on attempt (awaits_run) where awaits_run is not null;
+create index attempt_deferred_idx on attempt (pool) where waits = 'deferred';
 create index attempt_placed_idx on attempt (executor_id) where executor_id is not null;
 create index attempt_run_idx on attempt (dag_run_id);
 

@@ -9,6 +9,7 @@
 //! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what;
 //!   [`explain`]: why something does not run;
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`template`]: how a task's fields are rendered (on the node).
+//!   [`triggerer`]: operators that need only the database.
 
 pub mod asset;
 pub mod backfill;
@@ -25,4 +26,5 @@ pub mod spec;
 pub mod state;
 pub mod template;
 pub mod timetable;
+pub mod triggerer;
 pub mod yaml;

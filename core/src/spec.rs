@@ -179,6 +179,16 @@ pub enum FailureClass {
     LaunchTimeout,
     /// The node could not do its own part (disk full, no processes left, …).
     NodeError,
+    /// A sensor's `timeout` passed.
+    SensorTimeout,
+    /// What a sensor or a trigger waits for failed, or does not exist.
+    DependencyFailed,
+    /// The run of another DAG could not be made.
+    TriggerFailed,
+    /// Nobody answered in time.
+    ResponseTimeout,
+    /// A person said no.
+    Rejected,
 }
 
 impl FailureClass {
@@ -198,6 +208,11 @@ impl FailureClass {
         Self::NodeLost,
         Self::LaunchTimeout,
         Self::NodeError,
+        Self::SensorTimeout,
+        Self::DependencyFailed,
+        Self::TriggerFailed,
+        Self::ResponseTimeout,
+        Self::Rejected,
     ];
 
     /// The stored spelling.
@@ -218,6 +233,11 @@ impl FailureClass {
             Self::NodeLost => "node_lost",
             Self::LaunchTimeout => "launch_timeout",
             Self::NodeError => "node_error",
+            Self::SensorTimeout => "sensor_timeout",
+            Self::DependencyFailed => "dependency_failed",
+            Self::TriggerFailed => "trigger_failed",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Rejected => "rejected",
         }
     }
 }

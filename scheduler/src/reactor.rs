@@ -138,7 +138,7 @@ impl Reactor {
                 self.dispatch = true;
                 self.sweep_at = Instant::now();
             }
-            Signal::Run(_) | Signal::Executor(_) => {}
+            Signal::Run(_) | Signal::Executor(_) | Signal::Trigger => {}
         }
     }
 
@@ -256,6 +256,9 @@ impl Reactor {
         failpoint!("plan.after_commit");
         woken.extend(written.cancelled_on);
         dispatch::ring(&self.store, &woken);
+        if written.triggers {
+            self.store.wake().ring(Signal::Trigger);
+        }
         self.hints.extend(written.stopped_at_once);
         self.remember(decided, now);
         Ok(())

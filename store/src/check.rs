@@ -22,11 +22,11 @@ pub const SHOWN: usize = 20;
 /// What must hold at any moment, and a query of the rows for which it does not.
 const INVARIANTS: &[(&str, &str)] = &[
     (
-        "a task instance is scheduled, queued or running exactly while it has an attempt",
+        "a task instance is scheduled, queued, running, deferred or awaiting_input exactly while it has an attempt",
         "select format('run %s task %s is %s, attempt %s', t.dag_run_id, t.task_id, t.state, coalesce(a.attempt_id::text, 'none'))
          from task_instance t
          full join attempt a on a.dag_run_id = t.dag_run_id and a.task_id = t.task_id and a.map_index = t.map_index
-         where (t.state in ('scheduled', 'queued', 'running')) is distinct from (a.attempt_id is not null)
+         where (t.state in ('scheduled', 'queued', 'running', 'deferred', 'awaiting_input')) is distinct from (a.attempt_id is not null)
             or (a.attempt_id is not null and a.attempt_id <> t.attempt_id)",
     ),
     (

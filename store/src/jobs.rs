@@ -7,6 +7,10 @@ use crate::StoreError;
 
 /// `job.job_type` of a scheduler.
 pub const SCHEDULER: &str = "SchedulerJob";
+/// `job.job_type` of a triggerer: a loop of each scheduler.
+pub const TRIGGERER: &str = "TriggererJob";
+/// `job.job_type` of a DAG processor.
+pub const DAG_PROCESSOR: &str = "DagProcessorJob";
 
 /// A process without a heartbeat for this long is dead (Airflow's `scheduler_health_check_threshold`). Seconds.
 pub const DEAD_AFTER_SECONDS: f64 = 30.0;

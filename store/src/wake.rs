@@ -23,6 +23,8 @@ pub enum Signal {
     Executor(i64),
     /// Capacity was given back or a node came: what waits for a slot may have one.
     Dispatch,
+    /// The triggerer has something to look at.
+    Trigger,
     /// DAG rows, schedules or queued runs changed.
     Dags,
     /// Signals may have been lost: look at everything.
@@ -35,6 +37,7 @@ impl Signal {
             Self::Run(id) => format!("r{id}"),
             Self::Executor(id) => format!("e{id}"),
             Self::Dispatch => "x".to_owned(),
+            Self::Trigger => "t".to_owned(),
             Self::Dags => "d".to_owned(),
             Self::Everything => "*".to_owned(),
         }
@@ -46,6 +49,7 @@ impl Signal {
             (Some(b'r'), Some(id)) => Self::Run(id),
             (Some(b'e'), Some(id)) => Self::Executor(id),
             (Some(b'x'), _) => Self::Dispatch,
+            (Some(b't'), _) => Self::Trigger,
             (Some(b'd'), _) => Self::Dags,
             // A newer process may say what this one does not know.
             _ => Self::Everything,
@@ -150,7 +154,9 @@ mod tests {
 
     #[test]
     fn every_signal_survives_the_wire() {
-        for signal in [Signal::Run(7), Signal::Executor(3), Signal::Dispatch, Signal::Dags, Signal::Everything] {
+        for signal in
+            [Signal::Run(7), Signal::Executor(3), Signal::Dispatch, Signal::Trigger, Signal::Dags, Signal::Everything]
+        {
             assert_eq!(Signal::decode(&signal.encode()), signal);
         }
     }

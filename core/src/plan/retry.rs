@@ -27,11 +27,17 @@ pub fn delay(dag_id: &str, task: &Task, logical_date: Option<DateTime<Utc>>, try
     // Beyond 2^53 the cap below decides anyway.
     let modulus = base.min(9e15) as u64;
     let date = logical_date.map_or_else(|| "None".to_owned(), python_text);
-    let digest = Sha1::digest(format!("{dag_id}#{}#{date}#{try_number}", task.task_id));
-    let jitter = digest.iter().fold(0_u128, |rest, byte| (rest * 256 + u128::from(*byte)) % u128::from(modulus));
+    let jitter = jitter(&format!("{dag_id}#{}#{date}#{try_number}", task.task_id), modulus);
     let seconds = (base + jitter as f64).min(MAX_SECONDS);
     let delay = Duration::from_secs_f64(seconds);
     task.max_retry_delay.map_or(delay, |max| delay.min(max))
+}
+
+/// Airflow's jitter: the SHA-1 of a text, as a number below `modulus` (at least 1).
+pub fn jitter(text: &str, modulus: u64) -> u64 {
+    let rest = |rest: u128, byte: &u8| (rest * 256 + u128::from(*byte)) % u128::from(modulus);
+    // Below `modulus`, hence it fits.
+    Sha1::digest(text).iter().fold(0, rest) as u64
 }
 
 /// `str(datetime)` in Python: microseconds only when there are any.

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::{Dag, Task},
     dispatch::Class,
-    operator::OperatorKind,
+    operator::{OperatorKind, Place},
 };
 
 use crate::{StoreError, plan::Planned};
@@ -125,9 +125,13 @@ fn key(dag: &Dag, task: &Task) -> Key {
     }
 }
 
+/// The runner of tasks that the triggerer works on; no node has it.
+const TRIGGERER: &str = "triggerer";
+
 /// The runner a task needs on its node.
 fn runner(task: &Task) -> &'static str {
     match task.operator {
+        operator if operator.place() == Place::Triggerer => TRIGGERER,
         OperatorKind::Docker | OperatorKind::KubernetesPod => "docker",
         OperatorKind::Bash | OperatorKind::Python | OperatorKind::BranchPython | OperatorKind::ShortCircuitPython
             if task.args.get("image").is_some_and(|image| !image.is_null()) =>

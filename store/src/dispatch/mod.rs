@@ -56,9 +56,11 @@ pub async fn try_dispatch(connection: &mut PgConnection, parallelism: u32) -> Re
 
 /// Whether an attempt waits for a place. For the sweep; `attempt_waiting_idx` serves it.
 pub async fn somebody_waits(executor: impl PgExecutor<'_>) -> Result<bool, StoreError> {
-    let waits = sqlx::query_scalar!(r#"select exists (select 1 from attempt where executor_id is null) as "waits!""#)
-        .fetch_one(executor)
-        .await?;
+    let waits = sqlx::query_scalar!(
+        r#"select exists (select 1 from attempt where executor_id is null and trigger_at is null) as "waits!""#
+    )
+    .fetch_one(executor)
+    .await?;
     Ok(waits)
 }
 
@@ -118,7 +120,8 @@ struct UsedJson {
 
 /// Everything that limits, in two statements: nodes, pools and counts; then the classes that somebody waits in or uses.
 ///
-/// The counts are of placed attempts, at most as many as there are slots (`attempt_placed_idx`).
+/// The counts are of placed attempts, at most as many as there are slots (`attempt_placed_idx`), and of deferred ones in pools that
+/// include them (`attempt_deferred_idx`).
 pub async fn capacity(
     connection: &mut PgConnection,
     parallelism: u32,
@@ -132,7 +135,10 @@ pub async fn capacity(
           coalesce((select json_object_agg(pool, slots) from slot_pool), '{}') as "pools!",
           coalesce((select json_agg(used) from (
               select executor_id, class_id, dag_run_id, count(*) as count
-              from attempt where executor_id is not null group by executor_id, class_id, dag_run_id) used), '[]') as "used!"
+              from attempt where executor_id is not null group by executor_id, class_id, dag_run_id) used), '[]') as "used!",
+          coalesce((select json_object_agg(pool, slots) from (
+              select a.pool, sum(a.pool_slots) as slots from slot_pool p join attempt a on a.pool = p.pool and a.waits = 'deferred'
+              where p.include_deferred and a.executor_id is null group by a.pool) deferred), '{}') as "deferred!"
         "#
     )
     .fetch_one(&mut *connection)
@@ -140,6 +146,7 @@ pub async fn capacity(
     let nodes: Vec<NodeJson> = serde_json::from_value(row.nodes)?;
     let pools: HashMap<String, i64> = serde_json::from_value(row.pools)?;
     let used: Vec<UsedJson> = serde_json::from_value(row.used)?;
+    let deferred: HashMap<String, i64> = serde_json::from_value(row.deferred)?;
     let mut classes = classes::all(connection).await?;
 
     let mut capacity = Capacity {
@@ -157,7 +164,13 @@ pub async fn capacity(
                 last_assigned: node.last_assigned,
             })
             .collect(),
-        pools: pools.into_iter().map(|(pool, slots)| (pool, Pool { slots, used: 0 })).collect(),
+        pools: pools
+            .into_iter()
+            .map(|(pool, slots)| {
+                let used = deferred.get(&pool).copied().unwrap_or(0);
+                (pool, Pool { slots, used })
+            })
+            .collect(),
         runs: HashMap::new(),
     };
     let position: HashMap<i64, usize> =
@@ -206,7 +219,7 @@ async fn candidates(
         cross join lateral (
             select w.attempt_id, w.class_id, w.dag_run_id, w.priority_weight, w.run_order, w.created_at, d.max_active_tasks
             from attempt w join dag d on d.id = w.dag_fk
-            where w.class_id = c.class_id and w.executor_id is null and not d.is_paused
+            where w.class_id = c.class_id and w.executor_id is null and w.trigger_at is null and not d.is_paused
               and w.dag_run_id <> all($3::bigint[]) and w.attempt_id <> all($4::uuid[])
             order by w.priority_weight desc, w.run_order, w.created_at
             limit c.room

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
     dag::TaskIndex,
+    operator::Place,
     plan::{CANCEL_GRACE, Plan, RunState, Ti},
 };
 use uuid::Uuid;
@@ -36,6 +37,8 @@ pub struct Written {
     pub freed: bool,
     /// Whether attempts began to wait for a slot.
     pub waiting: bool,
+    /// Whether attempts began that the triggerer works on.
+    pub triggers: bool,
 }
 
 #[derive(Serialize)]
@@ -92,6 +95,8 @@ struct AttemptJson<'a> {
     run_order: DateTime<Utc>,
     pool: &'a str,
     pool_slots: u32,
+    /// For the triggerer, at once.
+    trigger_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -154,6 +159,7 @@ pub async fn write(
                 run_order: run.logical_date.or(run.queued_at).unwrap_or(now),
                 pool: &task.pool,
                 pool_slots: task.pool_slots,
+                trigger_at: (task.operator.place() == Place::Triggerer).then_some(now),
             });
         }
         ends.extend(plan.ended.iter().map(|attempt| EndJson {
@@ -171,7 +177,8 @@ pub async fn write(
             deadline: Some(cancel.deadline),
         }));
     }
-    let waiting = !attempts.is_empty();
+    let triggers = attempts.iter().any(|attempt: &AttemptJson<'_>| attempt.trigger_at.is_some());
+    let waiting = attempts.iter().any(|attempt| attempt.trigger_at.is_none());
     let (expected_runs, expected_tis, expected_ends) = (runs.len() as i64, tis.len() as i64, ends.len() as i64);
     let grace_ms = i64::try_from(CANCEL_GRACE.as_millis()).expect("seconds fit");
     let row = sqlx::query!(
@@ -227,11 +234,12 @@ pub async fn write(
             returning 1
         ), attempts as (
             insert into attempt (attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight,
-                                 run_order, pool, pool_slots)
-            select attempt_id, dag_run_id, task_id, -1, try_number, dag_fk, class_id, priority_weight, run_order, pool, pool_slots
+                                 run_order, pool, pool_slots, trigger_at)
+            select attempt_id, dag_run_id, task_id, -1, try_number, dag_fk, class_id, priority_weight, run_order, pool, pool_slots,
+                   trigger_at
             from json_to_recordset($7::text::json) as n(
                 attempt_id uuid, dag_run_id bigint, task_id text, try_number integer, dag_fk bigint, class_id bigint,
-                priority_weight integer, run_order timestamptz, pool text, pool_slots integer)
+                priority_weight integer, run_order timestamptz, pool text, pool_slots integer, trigger_at timestamptz)
         ), runs as (
             update dag_run r
             set tag = w.tag, dag_version_id = w.dag_version_id, state = w.state, queued_at = w.queued_at,
@@ -269,6 +277,7 @@ pub async fn write(
         stopped_at_once: row.stopped.into_iter().collect(),
         freed: expected_ends > 0,
         waiting,
+        triggers,
     })
 }
 
