@@ -9,7 +9,11 @@ use updraft_store::{Store, StoreConfig};
 use crate::{
     cli::App,
     shutdown::Shutdown,
-    standalone::{self, data_dir::Layout, secrets::Secrets},
+    standalone::{
+        self,
+        data_dir::Layout,
+        secrets::{Secrets, prepare_fernet_key},
+    },
     wiring,
 };
 
@@ -29,12 +33,13 @@ pub(crate) async fn connect(app: &App, application_name: &str) -> Result<Store> 
     store(app, url, application_name).await
 }
 
-/// Connects to `url` with the configured pool.
+/// Connects to `url` with the configured pool and encryption keys.
 pub(crate) async fn store(app: &App, url: String, application_name: &str) -> Result<Store> {
     let pool_size = u32::from(app.loaded.config.database.pool_size.get());
-    Store::connect(StoreConfig { url, pool_size, application_name: application_name.to_owned() })
-        .await
-        .context("connecting to the database")
+    let layout = Layout(standalone::data_dir::locate(&app.loaded.config, &app.environment)?);
+    let sources = wiring::sources(app, &layout)?;
+    let config = StoreConfig { url, pool_size, application_name: application_name.to_owned() };
+    Ok(Store::connect(config).await.context("connecting to the database")?.with_sources(sources))
 }
 
 /// A scheduler: plans runs, places tasks, reads the DAG folder.
@@ -80,10 +85,11 @@ where
 pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
     let config = &app.loaded.config;
     let listener = standalone::listen(config).await?;
-    let store = connect(app, "updraft webserver").await?;
-    store.check_schema().await?;
     let layout = Layout(standalone::data_dir::locate(config, &app.environment)?);
     fs::create_dir_all(&layout.0).with_context(|| format!("making the data folder {}", layout.0.display()))?;
+    prepare_fernet_key(config, &layout)?;
+    let store = connect(app, "updraft webserver").await?;
+    store.check_schema().await?;
     let secrets = Secrets::prepare(config, &layout)?;
     let settings = wiring::webserver(config, &layout, &secrets);
     let shutdown = Shutdown::on_signals()?;

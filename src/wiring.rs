@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
 use updraft_scheduler::dag_processor;
+use updraft_store::sources::{Environment, Sources};
 
 use crate::{
     cli::App,
     config::Config,
-    standalone::{data_dir::Layout, secrets::Secrets},
+    standalone::{
+        data_dir::Layout,
+        secrets::{Secrets, fernet_keys},
+    },
 };
 
 /// The scheduler's configuration.
@@ -20,6 +24,12 @@ pub(crate) fn scheduler(config: &Config) -> updraft_scheduler::Config {
         hostname: hostname(),
         cached_instances: config.scheduler.cached_instances,
     }
+}
+
+/// What a store answers variables and connections from beside its tables.
+pub(crate) fn sources(app: &App, layout: &Layout) -> Result<Sources> {
+    let keys = fernet_keys(&app.loaded.config, layout)?;
+    Ok(Sources { keys, environment: Environment::new(app.environment.others()) })
 }
 
 /// The DAG processor's configuration.

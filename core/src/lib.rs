@@ -13,6 +13,7 @@
 
 pub mod asset;
 pub mod backfill;
+pub mod connection;
 pub mod dag;
 pub mod diagnostic;
 pub mod dispatch;
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod mapping;
 pub mod operator;
 pub mod plan;
+pub mod secret_source;
 pub mod spec;
 pub mod state;
 pub mod template;

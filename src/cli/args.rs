@@ -156,6 +156,8 @@ pub(crate) enum DbCommand {
     Migrate(DatabaseFlags),
     /// Checks the schema and the invariants of what is stored
     Check(DatabaseFlags),
+    /// Encrypts variables and connections anew with the first key of core.fernet_key
+    RotateFernetKey(DatabaseFlags),
 }
 
 #[derive(Debug, Args)]
@@ -427,7 +429,7 @@ impl Arguments {
                 flags.set("executor.queues", Some(given.queues.clone()).filter(|queues| !queues.is_empty()));
                 flags.set("core.data_dir", path(&given.data_dir));
             }
-            Command::Db(DbCommand::Migrate(given) | DbCommand::Check(given)) => {
+            Command::Db(DbCommand::Migrate(given) | DbCommand::Check(given) | DbCommand::RotateFernetKey(given)) => {
                 flags.set("database.url", given.database_url.clone());
                 flags.set("core.data_dir", path(&given.data_dir));
             }

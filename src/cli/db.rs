@@ -34,6 +34,14 @@ pub(super) async fn run(app: &App, command: DbCommand) -> Result<ExitCode> {
             }
             say(format_args!("Every invariant holds."))?;
         }
+        DbCommand::RotateFernetKey(_) => {
+            store.check_schema().await?;
+            let rotated = updraft_store::rotate::rotate(&store).await.context("rotating the encryption key")?;
+            say(format_args!(
+                "Encrypted anew with the first key: variables {}, connections {}.",
+                rotated.variables, rotated.connections
+            ))?;
+        }
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)

@@ -72,6 +72,11 @@ impl Environment {
         self.others.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
     }
 
+    /// All variables that are not settings: the store takes `AIRFLOW_VAR_…` and `AIRFLOW_CONN_…` from them.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (String, String)> {
+        self.others.iter().cloned()
+    }
+
     fn default_file(&self) -> Option<PathBuf> {
         let base = self.xdg_config_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".config")))?;
         Some(base.join("updraft/updraft.toml")).filter(|file| file.is_file())
@@ -183,6 +188,7 @@ mod tests {
         let environment = Environment {
             updraft: vec![
                 ("UPDRAFT__AUTH__ADMIN_PASSWORD".into(), "hush".into()),
+                ("UPDRAFT__CORE__FERNET_KEY".into(), "hush".into()),
                 ("UPDRAFT__DATABASE__URL".into(), "postgres://u:geheim@h/db".into()),
             ],
             ..Environment::default()

@@ -18,7 +18,8 @@ pub(crate) struct Row {
     pub(crate) source: String,
 }
 
-const SECRETS: &[&str] = &["auth.admin_password", "auth.jwt_secret", "client.password", "client.token"];
+const SECRETS: &[&str] =
+    &["auth.admin_password", "auth.jwt_secret", "client.password", "client.token", "core.fernet_key"];
 
 /// The effective values in the order of the default file.
 pub(crate) fn show(loaded: &Loaded) -> Vec<Row> {

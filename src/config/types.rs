@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) default_timezone: chrono_tz::Tz,
     pub(crate) dags_are_paused_at_creation: bool,
     pub(crate) dag_environment: Vec<String>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) fernet_key: Option<SecretString>,
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,

@@ -52,6 +52,9 @@ impl Layout {
     pub(crate) fn jwt_secret(&self) -> PathBuf {
         self.0.join("jwt-secret")
     }
+    pub(crate) fn fernet_key(&self) -> PathBuf {
+        self.0.join("fernet-key")
+    }
     pub(crate) fn executor_token(&self) -> PathBuf {
         self.0.join("executor-token")
     }

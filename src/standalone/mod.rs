@@ -18,7 +18,7 @@ use self::{
     data_dir::{DataDir, Layout, keep, read_text},
     postgres::PrivatePostgres,
     roles::{EXECUTOR, Roles},
-    secrets::Secrets,
+    secrets::{Secrets, prepare_fernet_key},
 };
 use crate::{
     cli::{App, args::StandaloneFlags, output::say},
@@ -79,6 +79,7 @@ async fn serve(
     shutdown: &Shutdown,
 ) -> Result<ExitCode> {
     let config = &app.loaded.config;
+    prepare_fernet_key(config, layout)?;
     let store = role_processes::store(app, database_url, "updraft standalone").await?;
     store.migrate().await.context("migrating the database")?;
     let secrets = Secrets::prepare(config, layout)?;

@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{StoreError, wake::Wake};
+use crate::{StoreError, sources::Sources, wake::Wake};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
@@ -32,6 +32,7 @@ pub struct StoreConfig {
 pub struct Store {
     pool: PgPool,
     wake: Wake,
+    sources: Sources,
     background: Arc<Background>,
 }
 
@@ -79,7 +80,18 @@ impl Store {
             .await?;
         let stop = CancellationToken::new();
         let wake = Wake::start(pool.clone(), stop.clone());
-        Ok(Self { pool, wake, background: Arc::new(Background(stop)) })
+        Ok(Self { pool, wake, sources: Sources::default(), background: Arc::new(Background(stop)) })
+    }
+
+    /// The same store, with the keys that open encrypted values and the environment that is asked before them.
+    #[must_use]
+    pub fn with_sources(self, sources: Sources) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// What variables and connections are answered from beside their tables; nothing until [`Store::with_sources`].
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     pub fn pool(&self) -> &PgPool {

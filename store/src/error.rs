@@ -26,6 +26,10 @@ pub enum StoreError {
     /// Stored data that this binary cannot read.
     #[error("stored data cannot be read: {0}")]
     Data(String),
+    /// A variable or connection that cannot be encrypted, decrypted or read: the text names it and what to set, and holds no
+    /// secret.
+    #[error("{0}")]
+    Secret(String),
     /// Anything else the database said.
     #[error("database error: {0}")]
     Database(#[source] sqlx::Error),

@@ -1,5 +1,7 @@
 //! XComs: what tasks leave for one another, by run, task, map index and key.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -53,6 +55,77 @@ pub async fn xcom_lengths(
     .fetch_all(connection)
     .await?;
     Ok(rows)
+}
+
+/// One task's XCom, named within a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct XComRef {
+    pub(crate) task_id: String,
+    pub(crate) key: String,
+    /// Absent: the value of an unmapped task, or the list of a mapped task's values.
+    pub(crate) map_index: Option<i32>,
+}
+
+/// A value as loaded: how many bytes it has as text, and the value.
+pub(crate) struct LoadedValue {
+    pub(crate) bytes: usize,
+    pub(crate) value: Option<Value>,
+}
+
+/// Values by run and reference. A reference that was asked for and is absent here was larger than the limit.
+pub(crate) type Loaded = HashMap<(i64, XComRef), LoadedValue>;
+
+/// Loads values by reference; one whose text is larger than `limit` bytes is left out, unread. Served by `xcom_pkey`.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    refs: HashSet<(i64, XComRef)>,
+    limit: usize,
+) -> Result<Loaded, StoreError> {
+    let mut runs = Vec::with_capacity(refs.len());
+    let mut tasks = Vec::with_capacity(refs.len());
+    let mut keys = Vec::with_capacity(refs.len());
+    let mut indexes = Vec::with_capacity(refs.len());
+    let refs: Vec<(i64, XComRef)> = refs.into_iter().collect();
+    for (run, reference) in &refs {
+        runs.push(*run);
+        tasks.push(reference.task_id.clone());
+        keys.push(reference.key.clone());
+        indexes.push(reference.map_index);
+    }
+    let rows = sqlx::query!(
+        r#"select w.n as "n!", x.map_index as "map_index!", octet_length(x.value::text) as "bytes!",
+                  case when octet_length(x.value::text) <= $5 then x.value end as "value?"
+           from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[]) with ordinality as w (run, task_id, key, map_index, n)
+           join xcom x on x.dag_run_id = w.run and x.task_id = w.task_id and x.key = w.key
+                      and (w.map_index is null or x.map_index = w.map_index)
+           order by w.n, x.map_index"#,
+        &runs,
+        &tasks,
+        &keys,
+        &indexes as &[Option<i32>],
+        i32::try_from(limit).unwrap_or(i32::MAX)
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut found: HashMap<usize, Vec<(i32, usize, Option<Value>)>> = HashMap::new();
+    for row in rows {
+        let position = usize::try_from(row.n - 1).expect("ordinality counts from 1");
+        let bytes = usize::try_from(row.bytes).unwrap_or_default();
+        found.entry(position).or_default().push((row.map_index, bytes, row.value));
+    }
+    let mut loaded = Loaded::with_capacity(refs.len());
+    for (position, reference) in refs.into_iter().enumerate() {
+        let rows = found.remove(&position).unwrap_or_default();
+        let bytes = rows.iter().map(|(_, bytes, _)| bytes + 1).sum();
+        if bytes > limit {
+            continue;
+        }
+        let is_list = reference.1.map_index.is_none() && rows.iter().any(|(map_index, ..)| *map_index >= 0);
+        let mut values = rows.into_iter().filter_map(|(_, _, value)| value);
+        let value = if is_list { Some(Value::Array(values.collect())) } else { values.next() };
+        loaded.insert(reference, LoadedValue { bytes, value });
+    }
+    Ok(loaded)
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(crate) enum ApiError {
     InvalidText(String),
     /// 503: Postgres is away or busy; the same call may work soon.
     Unavailable(String),
+    /// 500 that says what to set: only whoever runs the deployment can mend it, and the text holds no secret.
+    Misconfigured(String),
     /// 500: the answer shows only an id to look for in the log.
     Internal(String),
 }
@@ -83,6 +85,7 @@ impl ApiError {
             Self::Invalid(errors) => (StatusCode::UNPROCESSABLE_ENTITY, json!(errors)),
             Self::InvalidText(text) => (StatusCode::UNPROCESSABLE_ENTITY, text.as_str().into()),
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text.as_str().into()),
+            Self::Misconfigured(text) => (StatusCode::INTERNAL_SERVER_ERROR, text.as_str().into()),
             Self::Internal(error) => (StatusCode::INTERNAL_SERVER_ERROR, internal(error).into()),
         }
     }
@@ -109,6 +112,10 @@ impl From<StoreError> for ApiError {
             StoreError::Inconsistent(error) => {
                 tracing::error!(error, "a request met a state that its lock should have kept");
                 Self::Unavailable("What was asked about changed meanwhile. Please try again.".to_owned())
+            }
+            StoreError::Secret(error) => {
+                tracing::error!(error, "a request met a secret that cannot be read or written");
+                Self::Misconfigured(error)
             }
             error if error.is_transient() => {
                 tracing::warn!(%error, "a request could not be answered now");

@@ -56,6 +56,11 @@ impl Resolved {
         Arc::make_mut(&mut self.0).insert(reference, value);
     }
 
+    /// The value; `None` when it does not exist or was not fetched, see [`Resolved::contains`].
+    pub fn value(&self, reference: &Ref) -> Option<&Value> {
+        self.0.get(reference)?.as_ref()
+    }
+
     /// Whether it was fetched, existing or not.
     pub fn contains(&self, reference: &Ref) -> bool {
         self.0.contains_key(reference)

@@ -10,36 +10,33 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::{Dag, Task},
     ids::{AttemptId, MapIndex},
+    secret_source::SecretSource,
     spec::{self, CodeRef, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::DagRunType,
-    template,
+    template::{self, Ref},
 };
 use uuid::Uuid;
 
-use super::{Handed, inbox, values};
-use crate::{Store, StoreError, versions::DagCache, wake::Signal};
+use super::{Handed, inbox};
+use crate::{
+    Store, StoreError,
+    resolve::{self, Answer},
+    versions::DagCache,
+    wake::Signal,
+};
 
 /// One attempt, ready to travel.
 #[derive(Clone, Debug)]
 pub struct Start {
     pub spec: TaskSpec,
-    /// The XComs its templates name literally, as far as they fit.
-    pub refs: Vec<XComValue>,
+    /// What its templates and secrets name literally, as far as it fits.
+    pub refs: Vec<ResolvedRef>,
 }
 
-/// One task's XCom, named within a run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct XComRef {
-    pub task_id: String,
-    pub key: String,
-    /// Absent: the value of an unmapped task, or the list of a mapped task's values.
-    pub map_index: Option<i32>,
-}
-
-/// A reference and its value; `None` when nothing was pushed.
+/// A reference and its value; `None` when there is none.
 #[derive(Clone, Debug, PartialEq)]
-pub struct XComValue {
-    pub reference: XComRef,
+pub struct ResolvedRef {
+    pub reference: Ref,
     pub value: Option<Value>,
 }
 
@@ -52,7 +49,7 @@ struct Run {
     relative_fileloc: String,
 }
 
-/// Completes what [`super::hand_out`] returned. `inline_limit`: the bytes of XComs that may travel with one attempt; what does
+/// Completes what [`super::hand_out`] returned. `inline_limit`: the bytes of values that may travel with one attempt; what does
 /// not fit is fetched by the node.
 ///
 /// An attempt whose task the run's DAG version does not have cannot be started by anybody: it is left out and ended as failed
@@ -103,40 +100,43 @@ pub async fn starts(
         }
     }
     if wanted.iter().any(|(_, refs)| !refs.is_empty()) {
-        let distinct: HashSet<(i64, XComRef)> =
+        let distinct: HashSet<(i64, Ref)> =
             wanted.iter().flat_map(|(run, refs)| refs.iter().map(|reference| (*run, reference.clone()))).collect();
-        let values = values::load_xcoms(&mut connection, distinct, inline_limit).await?;
+        let answers = resolve::answers(&mut connection, store.sources(), distinct, inline_limit).await?;
         for (start, (run, refs)) in starts.iter_mut().zip(wanted) {
-            start.refs = fitting(run, refs, &values, inline_limit);
+            start.refs = fitting(run, refs, &answers, inline_limit);
         }
     }
     Ok(starts)
 }
 
-/// As many references as fit, in the order the templates name them.
-fn fitting(run: i64, refs: Vec<XComRef>, values: &values::Loaded, limit: usize) -> Vec<XComValue> {
+/// As many references as fit, in the order the templates name them. What cannot be read is left out too: the node asks for it
+/// and the error becomes that attempt's, not every node's.
+fn fitting(run: i64, refs: Vec<Ref>, answers: &HashMap<(i64, Ref), Answer>, limit: usize) -> Vec<ResolvedRef> {
     let mut left = limit;
     let mut fit = Vec::new();
     for reference in refs {
         let key = (run, reference);
-        let Some(loaded) = values.get(&key) else { continue };
-        if let Some(rest) = left.checked_sub(loaded.bytes) {
+        let Some(Answer::Known { bytes, value }) = answers.get(&key) else { continue };
+        if let Some(rest) = left.checked_sub(*bytes) {
             left = rest;
-            fit.push(XComValue { reference: key.1, value: loaded.value.clone() });
+            fit.push(ResolvedRef { reference: key.1, value: value.clone() });
         }
     }
     fit
 }
 
-/// XComs that the task's fields name by literals.
-fn literal_refs(task: &Task) -> Vec<XComRef> {
-    let refs = template::refs(&task.args, &task.env).into_iter();
-    refs.filter_map(|reference| match reference {
-        template::Ref::XCom { task_id, key, map_index } => Some(XComRef { task_id, key, map_index }),
-        // Not stored yet; the node asks for them and hears that there is none.
-        template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
-    })
-    .collect()
+/// What the task's fields name by literals, and where its secrets come from; each once.
+fn literal_refs(task: &Task) -> Vec<Ref> {
+    let mut refs = template::refs(&task.args, &task.env);
+    // The compiler let only sources through.
+    let sources = task.secrets.values().filter_map(|source| source.parse::<SecretSource>().ok());
+    for reference in sources.filter_map(|source| source.reference()) {
+        if !refs.contains(&reference) {
+            refs.push(reference);
+        }
+    }
+    refs
 }
 
 fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {

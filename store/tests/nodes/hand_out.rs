@@ -1,5 +1,12 @@
 use serde_json::json;
-use updraft_store::nodes::{self, Cancel};
+use updraft_core::{connection::Connection, template::Ref};
+use updraft_store::{
+    StoreError, connections,
+    crypto::Keys,
+    nodes::{self, Cancel},
+    sources::Sources,
+    variables,
+};
 use uuid::Uuid;
 
 use crate::seed::{LAUNCH, LEASE, Seed, finished, started, stopped};
@@ -130,6 +137,32 @@ async fn xcoms_that_templates_name_travel_along_as_far_as_they_fit() {
         let values: Vec<_> = starts[0].refs.iter().filter_map(|resolved| resolved.value.clone()).collect();
         assert_eq!(values, expected, "within {limit} bytes");
     }
+}
+
+#[tokio::test]
+async fn variables_and_connections_of_templates_and_secrets_travel_along_and_unreadable_ones_do_not() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t3", -1).await;
+    let (key, other) = (Keys::generate(), Keys::generate());
+    let sources = |key: &str| Sources { keys: Keys::parse(key).unwrap(), ..Sources::default() };
+    let mut connection = seed.store.pool().acquire().await.unwrap();
+    let keys = Keys::parse(&key).unwrap();
+    let db = Connection::parse("postgres://me:pw@h").unwrap();
+    connections::put(&mut connection, &keys, "db", &db, false).await.unwrap();
+    variables::insert(&mut connection, &keys, "region", "eu", None).await.unwrap();
+    variables::insert(&mut connection, &Keys::parse(&other).unwrap(), "api", "lost", None).await.unwrap();
+    let store = seed.store.clone().with_sources(sources(&key));
+    let handed = seed.hand_out(node, &[]).await.unwrap().start;
+    let starts = nodes::starts(&store, &seed.dags, &handed, 1024).await.unwrap();
+    let (region, db) = (Ref::Variable { key: "region".into() }, Ref::Connection { conn_id: "db".into() });
+    let found: Vec<_> = starts[0].refs.iter().map(|resolved| (&resolved.reference, &resolved.value)).collect();
+    let [(first, value), (second, fields)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((*first, *value), (&region, &Some(json!("eu"))));
+    assert_eq!((*second, &fields.as_ref().unwrap()["password"]), (&db, &json!("pw")));
+
+    let error = nodes::resolve(&store, seed.token, attempt, &[Ref::Variable { key: "api".into() }]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Secret(text) if text.contains("`api`")), "{error:?}");
 }
 
 #[tokio::test]

@@ -47,6 +47,12 @@ impl Seed {
             task("t0", json!({})),
             task("t1", json!({"params": {"b": 2}, "multiple_outputs": true})),
             task("t2", json!({"args": {"x": "{{ ti.xcom_pull(task_ids='t0') }} {{ ti.xcom_pull('t1', key='k') }}"}})),
+            task(
+                "t3",
+                json!({"args": {"x": "{{ var.value.region }}"}, "secrets": {
+                    "PASSWORD": "connection:db.password", "USER": "connection:db.login", "KEY": "variable:api", "HOME": "env:HOME",
+                }}),
+            ),
         ];
         let dag_fk: i64 = sqlx::query_scalar(
             "insert into dag (dag_id, dag_display_name, bundle_name, relative_fileloc, fileloc)

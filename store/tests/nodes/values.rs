@@ -1,13 +1,14 @@
 use serde_json::{Value, json};
+use updraft_core::template::Ref;
 use updraft_store::{
-    nodes::{self, Put, TokenId, XComRef},
+    nodes::{self, Put, TokenId},
     xcom,
 };
 
 use crate::seed::{Seed, finished};
 
-fn reference(task_id: &str, map_index: Option<i32>) -> XComRef {
-    XComRef { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index }
+fn reference(task_id: &str, map_index: Option<i32>) -> Ref {
+    Ref::XCom { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index }
 }
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_current_attempt_pushes_and_pulls_xcoms_of_its_run() {
         reference("t0", Some(-1)),
         reference("no", None),
     ];
-    let values = nodes::resolve_xcoms(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
+    let values = nodes::resolve(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
     let values: Vec<Option<Value>> = values.into_iter().map(|resolved| resolved.value).collect();
     assert_eq!(values, [Some(json!("second")), Some(json!([0, 10])), Some(json!(10)), Some(json!("second")), None]);
 }
@@ -46,7 +47,7 @@ async fn a_fenced_attempt_or_another_token_pushes_and_pulls_nothing() {
     let put = nodes::put_xcom(&seed.store, seed.token, attempt, "k", json!(1)).await.unwrap();
     assert_eq!(put, Put::Stale);
     assert!(seed.xcoms().await.is_empty());
-    assert!(nodes::resolve_xcoms(&seed.store, seed.token, attempt, &[]).await.unwrap().is_none());
+    assert!(nodes::resolve(&seed.store, seed.token, attempt, &[]).await.unwrap().is_none());
 }
 
 #[tokio::test]

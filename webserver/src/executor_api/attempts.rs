@@ -7,8 +7,9 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use updraft_protocol::{Ref, ResolveRequest, ResolveResponse, ResolvedRef};
-use updraft_store::nodes::{self, Put, TokenId, XComRef};
+use updraft_core::template;
+use updraft_protocol::{ResolveRequest, ResolveResponse};
+use updraft_store::nodes::{self, Put, TokenId};
 use uuid::Uuid;
 
 use super::{
@@ -24,7 +25,7 @@ const REF_LIMIT: usize = 1_000;
 /// Characters of an XCom's key, at most (Airflow's column).
 const KEY_LIMIT: usize = 512;
 
-/// Values of XComs of the attempt's run; variables and connections are not stored yet, so none exists.
+/// Values of what the attempt's templates name: XComs of its run, variables, connections.
 pub(super) async fn resolve(
     State(api): State<ExecutorApi>,
     Node(token): Node,
@@ -36,13 +37,9 @@ pub(super) async fn resolve(
     if request.refs.len() > REF_LIMIT {
         return Err(ApiError::invalid(format!("at most {REF_LIMIT} references in one request")));
     }
-    let xcoms: Vec<XComRef> = request.refs.iter().filter_map(xcom).collect();
-    let mut values = load(&api, token, attempt_id, &xcoms).await?.into_iter();
-    let refs = request.refs.into_iter().map(|reference| match reference {
-        Ref::XCom { .. } => values.next().map_or(ResolvedRef { reference, value: None }, poll::resolved),
-        Ref::Variable { .. } | Ref::Connection { .. } => ResolvedRef { reference, value: None },
-    });
-    Ok(Json(ResolveResponse { refs: refs.collect() }))
+    let refs: Vec<template::Ref> = request.refs.into_iter().map(poll::to_core).collect();
+    let values = load(&api, token, attempt_id, &refs).await?;
+    Ok(Json(ResolveResponse { refs: values.into_iter().map(poll::resolved).collect() }))
 }
 
 /// Stores the JSON body as the attempt's XCom of that key.
@@ -79,29 +76,19 @@ pub(super) async fn get_xcom(
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
     attempt_token::check(&api.inner.settings.attempt_secret, attempt_id, &headers)?;
-    let reference = XComRef { task_id: query.task_id, key, map_index: query.map_index };
-    let values = load(&api, token, attempt_id, std::slice::from_ref(&reference)).await?;
+    let missing = format!("task `{}` pushed no XCom `{key}` in this run", query.task_id);
+    let reference = template::Ref::XCom { task_id: query.task_id, key, map_index: query.map_index };
+    let values = load(&api, token, attempt_id, &[reference]).await?;
     let value = values.into_iter().next().and_then(|resolved| resolved.value);
-    value.map(Json).ok_or_else(|| {
-        ApiError::not_found(format!("task `{}` pushed no XCom `{}` in this run", reference.task_id, reference.key))
-    })
-}
-
-fn xcom(reference: &Ref) -> Option<XComRef> {
-    match reference {
-        Ref::XCom { task_id, key, map_index } => {
-            Some(XComRef { task_id: task_id.clone(), key: key.clone(), map_index: *map_index })
-        }
-        Ref::Variable { .. } | Ref::Connection { .. } => None,
-    }
+    value.map(Json).ok_or_else(|| ApiError::not_found(missing))
 }
 
 async fn load(
     api: &ExecutorApi,
     token: TokenId,
     attempt_id: Uuid,
-    refs: &[XComRef],
-) -> Result<Vec<nodes::XComValue>, ApiError> {
-    let values = nodes::resolve_xcoms(&api.inner.store, token, attempt_id, refs).await?;
+    refs: &[template::Ref],
+) -> Result<Vec<nodes::ResolvedRef>, ApiError> {
+    let values = nodes::resolve(&api.inner.store, token, attempt_id, refs).await?;
     values.ok_or_else(ApiError::stale)
 }

@@ -92,6 +92,10 @@ impl From<StoreError> for ApiError {
             tracing::debug!(%error, "a node's request must be repeated");
             return Self::unavailable("the database is not available, try again");
         }
+        if let StoreError::Secret(detail) = error {
+            tracing::error!(error = detail, "a node asked for a secret that cannot be read");
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "secret", detail);
+        }
         let lookup = uuid::Uuid::new_v4().simple().to_string();
         tracing::error!(%error, lookup, "a node's request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the server failed; its log has {lookup}"))

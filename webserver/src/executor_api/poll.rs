@@ -3,8 +3,9 @@
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use updraft_core::template;
 use updraft_protocol::{CancelAttempt, INLINE_LIMIT, PollRequest, PollResponse, Ref, ResolvedRef, StartAttempt};
-use updraft_store::nodes::{self, Start, TokenId, XComValue};
+use updraft_store::nodes::{self, Start, TokenId};
 
 use super::{ExecutorApi, attempt_token, auth::Node, error::ApiError, wire::Wire};
 
@@ -69,9 +70,21 @@ fn to_wire(api: &ExecutorApi, start: Start) -> Result<StartAttempt, ApiError> {
     })
 }
 
-/// A stored XCom as the protocol has it.
-pub(super) fn resolved(value: XComValue) -> ResolvedRef {
-    let XComValue { reference, value } = value;
-    let reference = Ref::XCom { task_id: reference.task_id, key: reference.key, map_index: reference.map_index };
-    ResolvedRef { reference, value }
+/// A reference and its value as the protocol has them.
+pub(super) fn resolved(value: nodes::ResolvedRef) -> ResolvedRef {
+    let reference = match value.reference {
+        template::Ref::XCom { task_id, key, map_index } => Ref::XCom { task_id, key, map_index },
+        template::Ref::Variable { key } => Ref::Variable { key },
+        template::Ref::Connection { conn_id } => Ref::Connection { conn_id },
+    };
+    ResolvedRef { reference, value: value.value }
+}
+
+/// A reference as templates have it.
+pub(super) fn to_core(reference: Ref) -> template::Ref {
+    match reference {
+        Ref::XCom { task_id, key, map_index } => template::Ref::XCom { task_id, key, map_index },
+        Ref::Variable { key } => template::Ref::Variable { key },
+        Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
+    }
 }
