@@ -149,9 +149,7 @@ pub struct Task {
     pub task_display_name: String,
     pub doc: Option<String>,
     pub doc_md: Option<String>,
-    /// `expand`, `partial`, `foreach`, `matrix` as written; `None` for an ordinary task.
-    pub mapped: Option<Value>,
-    /// The same, as the engine acts on it: one instance per element. A member of a mapped group has none of its own.
+    /// One instance per element; `None` for an ordinary task. A member of a mapped group has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Mapping>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,7 +226,6 @@ impl Task {
             params: Map::new(),
             doc: None,
             doc_md: None,
-            mapped: None,
             mapping: None,
             map_index_template: None,
             is_setup: false,

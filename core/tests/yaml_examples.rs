@@ -8,7 +8,6 @@ use std::{
 use chrono::{DateTime, Utc};
 use updraft_core::{
     dag::{Dag, Task},
-    operator::{BashArgs, DockerArgs, KubernetesPodArgs, OperatorKind, PythonArgs},
     yaml::{Files, Loaded, Settings, is_dag_file, load},
 };
 
@@ -34,16 +33,9 @@ fn one(text: &str) -> Dag {
     loaded.dags.into_iter().next().expect("one DAG").dag
 }
 
-/// The node reads the arguments with these types after rendering.
-fn fits(task: &Task) -> Result<(), serde_json::Error> {
-    let args = serde_json::Value::Object(task.args.clone());
-    match task.operator {
-        OperatorKind::Bash => serde_json::from_value::<BashArgs>(args).map(drop),
-        OperatorKind::Python => serde_json::from_value::<PythonArgs>(args).map(drop),
-        OperatorKind::Docker => serde_json::from_value::<DockerArgs>(args).map(drop),
-        OperatorKind::KubernetesPod => serde_json::from_value::<KubernetesPodArgs>(args).map(drop),
-        _ => Ok(()),
-    }
+/// Whoever runs the task reads its arguments with these types after rendering.
+fn fits(task: &Task) -> Result<(), String> {
+    task.operator.check(&task.operator_class, &serde_json::Value::Object(task.args.clone()))
 }
 
 #[test]
@@ -58,8 +50,7 @@ fn loads_every_example_without_a_finding() {
         let bytes = std::fs::read(entry.path()).expect("a file");
         let loaded = load(&name, &bytes, &Folder(root.clone()), &settings());
         assert!(!loaded.dags.is_empty(), "{name}: {:#?}", loaded.diagnostics);
-        let errors: Vec<_> = loaded.diagnostics.iter().filter(|found| found.kind != "not_supported_yet").collect();
-        assert!(errors.is_empty(), "{name}: {errors:#?}");
+        assert!(loaded.diagnostics.is_empty(), "{name}: {:#?}", loaded.diagnostics);
         for task in loaded.dags.iter().flat_map(|dag| &dag.dag.tasks) {
             fits(task).unwrap_or_else(|error| panic!("{name}: {}: {error}", task.task_id));
         }
@@ -105,14 +96,14 @@ fn keeps_its_version_while_only_the_day_changes() {
 }
 
 #[test]
-fn refuses_what_would_run_differently_and_warns_of_what_has_no_effect() {
-    let loaded = load_text("tasks:\n  a:\n    bash: echo {{ item }}\n    foreach: [1, 2]\n");
-    assert!(loaded.dags.is_empty());
-    assert_eq!(loaded.diagnostics[0].kind, "not_supported_yet");
-    assert_eq!((loaded.diagnostics[0].line, loaded.diagnostics[0].column), (4, 5));
-    let loaded = load_text("on_failure: [{email: a@b.org}]\ntasks: {a: {bash: echo}}\n");
+fn warns_of_what_has_no_effect_and_of_what_cannot_run() {
+    let loaded = load_text("tasks:\n  a:\n    bash: echo\n    executor: CeleryExecutor\n");
     assert_eq!(loaded.dags.len(), 1);
-    assert_eq!(loaded.diagnostics[0].kind, "not_supported_yet");
+    assert_eq!((loaded.diagnostics[0].kind.as_str(), loaded.diagnostics[0].line), ("without_effect", 4));
+    let loaded = load_text("tasks:\n  a:\n    operator: com.example.Fancy\n    x: 1\n");
+    assert_eq!((loaded.diagnostics[0].kind.as_str(), loaded.diagnostics[0].line), ("unsupported_operator", 3));
+    assert_eq!(loaded.dags[0].dag.tasks[0].operator_class, "com.example.Fancy");
+    assert_eq!(loaded.dags[0].dag.tasks[0].args["x"], 1);
 }
 
 #[test]

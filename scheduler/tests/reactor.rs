@@ -31,7 +31,7 @@ fn task(id: &str, upstream: &[&str], operator: &str) -> serde_json::Value {
         "wait_for_downstream": false, "ignore_first_depends_on_past": false, "pool": "default_pool", "pool_slots": 1,
         "queue": "default", "priority_weight": 1, "weight_rule": "downstream", "max_active_tis_per_dag": null,
         "max_active_tis_per_dagrun": null, "do_xcom_push": true, "multiple_outputs": false, "start_date": null, "end_date": null,
-        "worker_selector": {}, "env": {}, "params": {}, "task_display_name": id, "doc": null, "doc_md": null, "mapped": null
+        "worker_selector": {}, "env": {}, "params": {}, "task_display_name": id, "doc": null, "doc_md": null
     })
 }
 

@@ -1,6 +1,6 @@
 //! Questions to people (human in the loop).
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,35 @@ pub struct HitlArgs {
     /// How long to wait; `None`: as long as `execution_timeout` says, or for ever.
     #[serde(default, with = "span::option")]
     pub response_timeout: Option<Duration>,
+}
+
+impl HitlArgs {
+    /// What Airflow checks when it makes the operator.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self, kind: HitlKind) -> Result<(), String> {
+        let mut seen = HashSet::new();
+        if self.options.is_empty() {
+            return Err("`options` cannot be empty".to_owned());
+        }
+        if let Some(twice) = self.options.iter().find(|option| !seen.insert(option.as_str())) {
+            return Err(format!("`options` has `{twice}` twice"));
+        }
+        if let Some(other) = self.defaults.iter().find(|default| !seen.contains(default.as_str())) {
+            return Err(format!("the default `{other}` is none of the options"));
+        }
+        if !self.multiple && self.defaults.len() > 1 {
+            return Err("more than one default needs `multiple: true`".to_owned());
+        }
+        if let Some(other) = self.options_mapping.keys().find(|option| !seen.contains(option.as_str())) {
+            return Err(format!("`options_mapping` names `{other}`, which is none of the options"));
+        }
+        if kind == HitlKind::Approval && self.options.len() != 2 {
+            return Err("an approval has the options Approve and Reject".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// One field of a form.

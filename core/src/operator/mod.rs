@@ -7,7 +7,8 @@
 //! Any value in the arguments may also be another task's result, [`XComArg`]: what `+task` in a file becomes. It is not
 //! limited to [`OperatorKind::template_fields`].
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 mod branch;
 mod container;
@@ -111,6 +112,37 @@ impl OperatorKind {
             | Self::DayOfWeekSensor
             | Self::Hitl => Place::Triggerer,
             Self::Unsupported => Place::Nowhere,
+        }
+    }
+
+    /// Whether complete arguments, templates rendered, are what the operator's type reads; the message says what does not fit.
+    ///
+    /// # Errors
+    /// The first argument that does not fit, in words.
+    pub fn check(self, operator_class: &str, args: &Value) -> Result<(), String> {
+        fn read<T: DeserializeOwned>(args: &Value) -> Result<T, String> {
+            T::deserialize(args).map_err(|error| error.to_string())
+        }
+        match self {
+            Self::Empty | Self::Noop | Self::LatestOnly | Self::Unsupported => Ok(()),
+            Self::Bash => read::<BashArgs>(args).map(drop),
+            Self::Python | Self::BranchPython | Self::PythonSensor => read::<PythonArgs>(args).map(drop),
+            Self::ShortCircuitPython => read::<ShortCircuitPythonArgs>(args).map(drop),
+            Self::Docker => read::<DockerArgs>(args).map(drop),
+            Self::KubernetesPod => read::<KubernetesPodArgs>(args).map(drop),
+            Self::Branch => read::<BranchArgs>(args).map(drop),
+            Self::ShortCircuit => read::<ShortCircuitArgs>(args).map(drop),
+            Self::BranchDayOfWeek => read::<DayOfWeekBranchArgs>(args).map(drop),
+            Self::BranchDateTime => read::<DateTimeBranchArgs>(args).map(drop),
+            Self::TriggerDagRun => read::<TriggerDagRunArgs>(args).map(drop),
+            Self::ExternalTaskSensor => read::<ExternalTaskArgs>(args).map(drop),
+            Self::TimeSensor => read::<TimeArgs>(args).map(drop),
+            Self::TimeDeltaSensor => read::<TimeDeltaArgs>(args).map(drop),
+            Self::DateTimeSensor => read::<DateTimeArgs>(args).map(drop),
+            Self::DayOfWeekSensor => read::<DayOfWeekArgs>(args).map(drop),
+            Self::BashSensor => read::<BashSensorArgs>(args).map(drop),
+            Self::FileSensor => read::<FileSensorArgs>(args).map(drop),
+            Self::Hitl => read::<HitlArgs>(args)?.check(HitlKind::of_class(operator_class)),
         }
     }
 

@@ -1,10 +1,12 @@
 //! One operator argument: its value in long form, checked against its type.
 
-use serde_json::{Map, Value, json};
+use indexmap::IndexMap;
+use serde_json::{Value, json};
 
 use super::{
     Context,
     node::{Node, Style},
+    object::object,
     operators::Kind,
     scalar,
     values::duration_json,
@@ -69,7 +71,8 @@ impl Context<'_> {
                 }
                 None => self.integer(name, node).map(|code| json!(code)),
             },
-            Kind::Any => self.json(node),
+            Kind::Moment if object(node).is_none() => self.text(name, node).map(Value::String),
+            Kind::Moment | Kind::BoolOrNumber | Kind::Date | Kind::Assets | Kind::Any => self.json(node),
         }
     }
 
@@ -102,8 +105,8 @@ impl Context<'_> {
     }
 
     /// `secrets`: name → source; anything but a named source is an error, so that a literal secret cannot pass.
-    pub(super) fn secrets(&self, node: &Node) -> Map<String, Value> {
-        let mut result = Map::new();
+    pub(super) fn secrets(&self, node: &Node) -> IndexMap<String, String> {
+        let mut result = IndexMap::new();
         for (name, entry) in self.mapping("secrets", node).into_iter().flatten() {
             let Some(source) = self.text(name, &entry.value) else { continue };
             let good = source.split_once(':').is_some_and(|(kind, rest)| {
@@ -118,7 +121,7 @@ impl Context<'_> {
                     }
             });
             if good {
-                result.insert(name.to_string(), Value::String(source));
+                result.insert(name.to_string(), source);
             } else {
                 // The text may be a secret: it is not repeated.
                 self.findings.error_help(

@@ -168,7 +168,7 @@ impl Context<'_> {
     }
 
     /// An asset, its name checked and its URI normalised.
-    fn asset_of(
+    pub(super) fn asset_of(
         &self,
         mark: Mark,
         name: String,

@@ -6,69 +6,95 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Context,
-    node::{Entry, Node, Style},
+    callbacks::OF_TASKS,
+    node::{Node, Style},
     operators::Kind,
     scalar,
     suggest::did_you_mean,
     task::{Lookup, Shared},
 };
-use crate::dag::{Task, TriggerRule, WeightRule};
+use crate::dag::{Callback, CallbackAction, CallbackEvent, Task, TriggerRule, WeightRule};
+
+/// Where the value of a `BaseOperator` argument goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Into a field of [`Task`].
+    Field,
+    /// Into [`Task::extra`], to be shown.
+    Shown,
+    /// The same, and nothing acts on it, which a warning says.
+    Idle,
+}
+
+/// One argument of `BaseOperator`.
+pub(super) struct BaseArg {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) place: Place,
+}
+
+const fn base(name: &'static str, kind: Kind, place: Place) -> BaseArg {
+    BaseArg { name, kind, place }
+}
 
 /// Every argument of `BaseOperator` the format knows.
-pub(super) const BASE: &[&str] = &[
-    "owner",
-    "retries",
-    "retry_delay",
-    "retry_exponential_backoff",
-    "max_retry_delay",
-    "execution_timeout",
-    "trigger_rule",
-    "depends_on_past",
-    "wait_for_downstream",
-    "ignore_first_depends_on_past",
-    "start_date",
-    "end_date",
-    "email",
-    "email_on_failure",
-    "email_on_retry",
-    "params",
-    "pool",
-    "pool_slots",
-    "queue",
-    "priority_weight",
-    "weight_rule",
-    "max_active_tis_per_dag",
-    "max_active_tis_per_dagrun",
-    "do_xcom_push",
-    "multiple_outputs",
-    "map_index_template",
-    "run_as_user",
-    "doc",
-    "doc_md",
-    "doc_json",
-    "doc_yaml",
-    "doc_rst",
-    "task_display_name",
-    "inlets",
-    "outlets",
-    "executor_config",
-    "executor",
-    "resources",
-    "sla",
-    "allow_nested_operators",
-    "render_template_as_native_obj",
-    "retry_policy",
-    "wait_for_past_depends_before_skipping",
+pub(super) const BASE_ARGS: &[BaseArg] = &[
+    base("owner", Kind::Text, Place::Field),
+    base("retries", Kind::Int, Place::Field),
+    base("retry_delay", Kind::Duration, Place::Field),
+    base("retry_exponential_backoff", Kind::BoolOrNumber, Place::Field),
+    base("max_retry_delay", Kind::Duration, Place::Field),
+    base("execution_timeout", Kind::Duration, Place::Field),
+    base("trigger_rule", Kind::Text, Place::Field),
+    base("depends_on_past", Kind::Bool, Place::Field),
+    base("wait_for_downstream", Kind::Bool, Place::Field),
+    base("ignore_first_depends_on_past", Kind::Bool, Place::Field),
+    base("start_date", Kind::Date, Place::Field),
+    base("end_date", Kind::Date, Place::Field),
+    base("email", Kind::TextOrList, Place::Shown),
+    base("email_on_failure", Kind::Bool, Place::Shown),
+    base("email_on_retry", Kind::Bool, Place::Shown),
+    base("params", Kind::Map, Place::Field),
+    base("pool", Kind::Text, Place::Field),
+    base("pool_slots", Kind::Int, Place::Field),
+    base("queue", Kind::Text, Place::Field),
+    base("priority_weight", Kind::Int, Place::Field),
+    base("weight_rule", Kind::Text, Place::Field),
+    base("max_active_tis_per_dag", Kind::Int, Place::Field),
+    base("max_active_tis_per_dagrun", Kind::Int, Place::Field),
+    base("do_xcom_push", Kind::Bool, Place::Field),
+    base("multiple_outputs", Kind::Bool, Place::Field),
+    base("map_index_template", Kind::Text, Place::Field),
+    base("run_as_user", Kind::Text, Place::Field),
+    base("doc", Kind::Text, Place::Field),
+    base("doc_md", Kind::Text, Place::Field),
+    base("doc_json", Kind::Any, Place::Shown),
+    base("doc_yaml", Kind::Any, Place::Shown),
+    base("doc_rst", Kind::Any, Place::Shown),
+    base("task_display_name", Kind::Text, Place::Field),
+    base("inlets", Kind::Assets, Place::Field),
+    base("outlets", Kind::Assets, Place::Field),
+    base("executor_config", Kind::Any, Place::Idle),
+    base("executor", Kind::Text, Place::Idle),
+    base("resources", Kind::Any, Place::Idle),
+    base("sla", Kind::Any, Place::Idle),
+    base("allow_nested_operators", Kind::Bool, Place::Idle),
+    base("render_template_as_native_obj", Kind::Bool, Place::Idle),
+    base("retry_policy", Kind::Any, Place::Idle),
+    base("wait_for_past_depends_before_skipping", Kind::Bool, Place::Idle),
 ];
 
-/// Callbacks of a task; `…_name` and `…_file` belong to each.
-pub(super) const CALLBACKS: &[&str] =
-    &["on_execute_callback", "on_success_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback"];
+/// Whether every task takes the argument.
+pub(super) fn is_base(name: &str) -> bool {
+    BASE_ARGS.iter().any(|base| base.name == name)
+}
 
-/// The native notifications of a task.
-pub(super) const NOTIFICATIONS: &[&str] = &["on_failure", "on_success", "on_retry"];
+/// The names of [`BASE_ARGS`].
+pub(super) fn base_names() -> impl Iterator<Item = &'static str> + Clone {
+    BASE_ARGS.iter().map(|base| base.name)
+}
 
-const RULES: &[(&str, TriggerRule)] = &[
+pub(super) const RULES: &[(&str, TriggerRule)] = &[
     ("all_success", TriggerRule::AllSuccess),
     ("all_failed", TriggerRule::AllFailed),
     ("all_done", TriggerRule::AllDone),
@@ -83,14 +109,6 @@ const RULES: &[(&str, TriggerRule)] = &[
     ("all_skipped", TriggerRule::AllSkipped),
     ("always", TriggerRule::Always),
 ];
-
-/// The callback a key belongs to (`on_failure_callback_name` → `on_failure_callback`).
-pub(super) fn callback_of(key: &str) -> Option<&'static str> {
-    CALLBACKS
-        .iter()
-        .copied()
-        .find(|callback| key.strip_prefix(callback).is_some_and(|rest| matches!(rest, "" | "_name" | "_file")))
-}
 
 impl Context<'_> {
     /// Fills the fields of `task` that come from `BaseOperator` arguments.
@@ -122,13 +140,6 @@ impl Context<'_> {
         task.wait_for_downstream = flag("wait_for_downstream").unwrap_or(false);
         task.depends_on_past = flag("depends_on_past").unwrap_or(false) || task.wait_for_downstream;
         task.ignore_first_depends_on_past = flag("ignore_first_depends_on_past").unwrap_or(false);
-        for name in ["depends_on_past", "wait_for_downstream", "wait_for_past_depends_before_skipping"] {
-            if let Some(entry) = lookup.get(name)
-                && flag(name) == Some(true)
-            {
-                self.not_supported(entry.key, &format!("`{name}`"));
-            }
-        }
         if let Some(pool) = text("pool") {
             task.pool = pool;
         }
@@ -141,11 +152,6 @@ impl Context<'_> {
             .map_or(1, |weight| weight as i32);
         task.max_active_tis_per_dag = positive("max_active_tis_per_dag");
         task.max_active_tis_per_dagrun = positive("max_active_tis_per_dagrun");
-        if let Some(entry) = lookup.get("max_active_tis_per_dagrun")
-            && task.max_active_tis_per_dagrun.is_some()
-        {
-            self.not_supported(entry.key, "`max_active_tis_per_dagrun`");
-        }
         task.do_xcom_push = flag("do_xcom_push").unwrap_or(pushes_xcom);
         task.multiple_outputs = flag("multiple_outputs").unwrap_or(false);
         for (name, field) in [("start_date", &mut task.start_date), ("end_date", &mut task.end_date)] {
@@ -168,78 +174,47 @@ impl Context<'_> {
                 task.extra.insert("param_schemas".to_owned(), json!(read.schemas));
             }
         }
-        task.inlets = get("inlets").map(|node| self.task_assets("inlets", node)).unwrap_or_default();
-        task.outlets = get("outlets").map(|node| self.task_assets("outlets", node)).unwrap_or_default();
-        self.base_extra(&mut task.extra, lookup);
-    }
-
-    /// What loads and is shown, but is not acted on yet.
-    fn base_extra(&self, extra: &mut Map<String, Value>, lookup: &Lookup<'_>) {
-        let plain: &[(&str, Kind, bool)] = &[
-            ("email", Kind::TextOrList, true),
-            ("email_on_failure", Kind::Bool, false),
-            ("email_on_retry", Kind::Bool, false),
-            ("map_index_template", Kind::Text, true),
-            ("doc_json", Kind::Any, false),
-            ("doc_yaml", Kind::Any, false),
-            ("doc_rst", Kind::Any, false),
-            ("executor_config", Kind::Any, true),
-            ("executor", Kind::Text, true),
-            ("resources", Kind::Any, true),
-            ("sla", Kind::Any, true),
-            ("allow_nested_operators", Kind::Bool, true),
-            ("retry_policy", Kind::Any, true),
-            ("render_template_as_native_obj", Kind::Bool, true),
-        ];
-        for (name, kind, warns) in plain {
-            let Some(entry) = lookup.get(name) else { continue };
-            let Some(value) = self.argument(name, *kind, &entry.value).filter(|value| !value.is_null()) else {
-                continue;
-            };
-            if *warns {
-                self.without_effect(entry.key, &format!("`{name}`"));
-            }
-            extra.insert((*name).to_owned(), value);
-        }
-        if let Some(entry) = lookup.get("run_as_user")
-            && let Some(user) = self.text("run_as_user", &entry.value)
-        {
-            self.not_supported(entry.key, "`run_as_user`");
-            extra.insert("run_as_user".to_owned(), Value::String(user));
-        }
-        for callback in CALLBACKS {
-            self.callback(extra, callback, &|name| lookup.get(name));
-        }
-    }
-
-    /// A callback in any of its forms, into `extra` under its name.
-    pub(super) fn callback<'n>(
-        &self,
-        extra: &mut Map<String, Value>,
-        callback: &str,
-        get: &dyn Fn(&str) -> Option<&'n Entry>,
-    ) {
-        let value = match (get(callback), get(&format!("{callback}_name")), get(&format!("{callback}_file"))) {
-            (Some(entry), ..) => {
-                self.without_effect(entry.key, &format!("`{callback}`"));
-                self.json(&entry.value)
-            }
-            (None, Some(name), file) => {
-                self.without_effect(name.key, &format!("`{callback}`"));
-                Some(json!({
-                    "name": self.text("name", &name.value),
-                    "file": file.and_then(|file| self.text("file", &file.value)),
-                }))
-            }
-            (None, None, Some(file)) => {
-                let message = format!("`{callback}_file` needs `{callback}_name` beside it");
-                self.findings.error("missing_argument", file.key, message);
-                None
-            }
-            (None, None, None) => None,
+        let assets = |name: &str| match lookup.get(name) {
+            Some(entry) if entry.value.get("datasets").is_some() => self.named_task_assets(name, entry),
+            Some(entry) => self.task_assets(name, &entry.value),
+            None => Vec::new(),
         };
-        if let Some(value) = value.filter(|value| !value.is_null()) {
-            extra.insert(callback.to_owned(), value);
+        task.inlets = assets("inlets");
+        task.outlets = assets("outlets");
+        task.map_index_template = text("map_index_template");
+        task.run_as_user = text("run_as_user");
+        self.base_extra(&mut task.extra, lookup);
+        task.callbacks = self.mails(lookup);
+        task.callbacks.extend(self.callbacks(OF_TASKS, &|name| lookup.get(name)));
+    }
+
+    /// What `email`, `email_on_failure` and `email_on_retry` send.
+    fn mails(&self, lookup: &Lookup<'_>) -> Vec<Callback> {
+        let to = lookup.get("email").map(|entry| self.addresses("email", &entry.value)).unwrap_or_default();
+        if to.is_empty() {
+            return Vec::new();
+        }
+        [("email_on_failure", CallbackEvent::Failure), ("email_on_retry", CallbackEvent::Retry)]
+            .into_iter()
+            .filter(|(name, _)| lookup.get(name).and_then(|entry| self.boolean(name, &entry.value)).unwrap_or(true))
+            .map(|(_, on)| {
+                let to = to.clone();
+                let action = CallbackAction::Email { to, subject: None, body: None, from: None, conn_id: None };
+                Callback { on, action }
+            })
+            .collect()
+    }
+
+    /// What is shown, and has no field of its own.
+    fn base_extra(&self, extra: &mut Map<String, Value>, lookup: &Lookup<'_>) {
+        for base in BASE_ARGS.iter().filter(|base| base.place != Place::Field) {
+            let Some(entry) = lookup.get(base.name) else { continue };
+            let value = self.argument(base.name, base.kind, &entry.value).filter(|value| !value.is_null());
+            let Some(value) = value else { continue };
+            if base.place == Place::Idle {
+                self.without_effect(entry.key, &format!("`{}`", base.name));
+            }
+            extra.insert(base.name.to_owned(), value);
         }
     }
 

@@ -12,22 +12,7 @@ impl Context<'_> {
         let text = |name: &str| task.args.get(name).and_then(Value::as_str).map(str::to_owned);
         let mark = |name: &str| lookup.get(name).map_or(operator, |entry| entry.value.mark);
         if let (Some(file), Some(name)) = (text("python_callable_file"), text("python_callable_name")) {
-            let Some(path) = self.resolve(self.folder(), &file) else { return };
-            match self.read(&path) {
-                Some(source) if defines(&source, &name) => {}
-                Some(_) => self.findings.warning_help(
-                    "python_not_found",
-                    mark("python_callable_name"),
-                    format!("`{path}` has no top-level function `{name}`"),
-                    Some("the task fails when it runs, unless the name is made in another way".to_owned()),
-                ),
-                None => self.findings.warning_help(
-                    "python_not_found",
-                    mark("python_callable_file"),
-                    format!("there is no file `{path}`"),
-                    Some("paths are relative to this file, or absolute".to_owned()),
-                ),
-            }
+            let path = self.python_file(&file, mark("python_callable_file"), &name, mark("python_callable_name"));
             task.args.insert("python_callable_file".to_owned(), Value::String(path));
             return;
         }
@@ -52,6 +37,28 @@ impl Context<'_> {
                 return;
             }
         }
+    }
+
+    /// The path of a Python file relative to the DAG root (one outside of it as it is written), after warning of a function
+    /// that is not there.
+    pub(super) fn python_file(&self, file: &str, at: Mark, function: &str, function_at: Mark) -> String {
+        let Some(path) = self.resolve(self.folder(), file) else { return file.to_owned() };
+        match self.read(&path) {
+            Some(source) if defines(&source, function) => {}
+            Some(_) => self.findings.warning_help(
+                "python_not_found",
+                function_at,
+                format!("`{path}` has no top-level function `{function}`"),
+                Some("calling it fails, unless the name is made in another way".to_owned()),
+            ),
+            None => self.findings.warning_help(
+                "python_not_found",
+                at,
+                format!("there is no file `{path}`"),
+                Some("paths are relative to this file, or absolute".to_owned()),
+            ),
+        }
+        path
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Context,
-    base::{BASE, callback_of},
+    base::is_base,
+    callbacks::callback_of,
     findings::related,
     groups::Declared,
     node::{Content, Entry, Mapping, Mark, Node, Style},
@@ -34,17 +35,21 @@ impl Context<'_> {
         }
         if let Some(entry) = entries.get("decorator") {
             let name = self.text("decorator", &entry.value)?;
-            if !operators::DECORATORS.contains(&name.as_str()) {
-                let help = Some("only `airflow.sdk.task` is known; for other decorators name the operator".to_owned());
-                self.findings.error_help(
-                    "unsupported_operator",
-                    entry.value.mark,
-                    format!("the decorator `{name}` cannot run here"),
-                    help,
-                );
-                return None;
-            }
-            let Found::Known(operator, _) = operators::find(operators::DECORATED) else { return None };
+            let Some(operator) = operators::decorated(&name) else {
+                if let Some(near) = super::suggest::nearest_within(&name, 3, operators::decorators()) {
+                    let message = format!("there is no decorator `{name}`");
+                    let help = format!("did you mean `{near}`?");
+                    self.findings.error_help("unknown_operator", entry.value.mark, message, Some(help));
+                    return None;
+                }
+                return Some(Chosen {
+                    operator: None,
+                    class: name,
+                    mark: entry.value.mark,
+                    short: false,
+                    decorated: true,
+                });
+            };
             return Some(Chosen {
                 operator: Some(operator),
                 class: operator.class.to_owned(),
@@ -80,7 +85,7 @@ impl Context<'_> {
                 decorated: false,
             });
         }
-        let known = |key: &str| BASE.contains(&key) || TASK_KEYS.contains(&key) || callback_of(key).is_some();
+        let known = |key: &str| is_base(key) || TASK_KEYS.contains(&key) || callback_of(key).is_some();
         let misspelt = entries.keys().filter(|key| !known(key)).find_map(|key| nearest(key, operators::aliases()));
         let help = if let Some(alias) = misspelt {
             format!("did you mean `{alias}:`?")
@@ -122,13 +127,6 @@ impl Context<'_> {
                 None
             }
             Found::Foreign => {
-                self.findings.error_help(
-                    "unsupported_operator",
-                    mark,
-                    format!("`{name}` cannot run here"),
-                    Some("it needs the python bridge, a container with Airflow's task SDK and the provider, which is not there yet; \
-                          a `bash`, `python` or `docker` task may do the same".to_owned()),
-                );
                 Some(Chosen { operator: None, class: name.to_owned(), mark, short: false, decorated: false })
             }
         }

@@ -1,13 +1,14 @@
 //! The keys of a DAG, read into a [`Dag`].
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Context,
-    base::{BASE, CALLBACKS, callback_of},
+    base::is_base,
+    callbacks::callback_of,
     groups::bad_character,
     layout::Source,
-    node::{Mapping, Node},
+    node::{Entry, Mapping, Node},
     params::Params,
     suggest::did_you_mean,
     values::{Date, Zone, duration_json},
@@ -65,6 +66,7 @@ pub(super) const KEYS: &[&str] = &[
     "on_failure",
     "on_success",
     "worker_selector",
+    "rerun_with_latest_version",
 ];
 
 /// Keys that Airflow has, dag-factory drops, and that have no effect here.
@@ -75,9 +77,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "template_undefined",
     "jinja_environment_kwargs",
     "user_defined_filters",
-    "deadline",
     "access_control",
-    "owner_links",
 ];
 
 impl Context<'_> {
@@ -108,6 +108,9 @@ impl Context<'_> {
         }
         dag.params = params.values;
         dag.param_schemas = params.schemas;
+        if let Some(node) = get("deadline") {
+            dag.deadlines = self.deadlines(node, zone);
+        }
         self.dag_extra(&mut dag, entries);
         let members = self.members(entries);
         if members.tasks.is_empty() && get("tasks").is_none_or(|node| node.as_scalar().is_none_or(|_| node.is_null())) {
@@ -151,7 +154,7 @@ impl Context<'_> {
             }
             let known = KEYS.contains(&key) || matches!(key, "vars" | "default") || key.starts_with("x-");
             if !known && !callback_of(key).is_some_and(|callback| KEYS.contains(&callback)) {
-                let help = if BASE.contains(&key) {
+                let help = if is_base(key) {
                     Some(format!("`{key}` is an argument of tasks; write it in `default_args`"))
                 } else {
                     did_you_mean(key, KEYS.iter().copied())
@@ -271,15 +274,9 @@ impl Context<'_> {
         let flag = |name: &str| get(name).and_then(|node| self.boolean(name, node));
         dag.catchup = flag("catchup").unwrap_or(false);
         dag.fail_fast = flag("fail_fast").unwrap_or(false);
-        for (name, set) in
-            [("fail_fast", dag.fail_fast), ("max_consecutive_failed_dag_runs", dag.max_consecutive_failed_dag_runs > 0)]
-        {
-            if let Some(entry) = entries.get(name).filter(|_| set) {
-                self.without_effect(entry.key, &format!("`{name}`"));
-            }
-        }
         dag.is_paused_upon_creation = flag("is_paused_upon_creation");
         dag.render_template_as_native_obj = flag("render_template_as_native_obj").unwrap_or(false);
+        dag.rerun_with_latest_version = flag("rerun_with_latest_version");
     }
 
     fn read_schedule(&self, dag: &mut Dag, entries: &Mapping, default_args: Option<&Mapping>) {
@@ -309,34 +306,65 @@ impl Context<'_> {
         }
     }
 
-    /// What loads and is shown, but is not acted on yet.
+    /// Names for templates, and what is shown and has no field of its own.
     fn dag_extra(&self, dag: &mut Dag, entries: &Mapping) {
-        for callback in CALLBACKS {
-            if matches!(*callback, "on_success_callback" | "on_failure_callback") {
-                self.callback(&mut dag.extra, callback, &|name| entries.get(name));
-            }
+        if let Some(entry) = entries.get("template_searchpath") {
+            dag.template_searchpath = self.searchpath(entry);
         }
-        for name in ["on_failure", "on_success"] {
-            if let Some(entry) = entries.get(name) {
-                self.without_effect(entry.key, &format!("`{name}`"));
-                dag.extra.extend(self.json(&entry.value).map(|value| (name.to_owned(), value)));
-            }
-        }
-        for name in ["access_control", "owner_links"] {
-            let value =
-                entries.get(name).filter(|entry| !is_empty(&entry.value)).and_then(|entry| self.json(&entry.value));
-            dag.extra.extend(value.map(|value| (name.to_owned(), value)));
-        }
-        if let Some(entry) = entries.get("user_defined_macros")
-            && let Some(macros) = self.mapping("user_defined_macros", &entry.value)
-            && !macros.is_empty()
+        if let Some(links) = entries.get("owner_links").and_then(|entry| self.text_map("owner_links", &entry.value))
+            && !links.is_empty()
         {
-            self.without_effect(entry.key, "`user_defined_macros`");
-            let names: Map<String, Value> =
-                macros.iter().filter_map(|(name, entry)| Some((name.to_string(), self.json(&entry.value)?))).collect();
-            dag.extra.insert("user_defined_macros".to_owned(), Value::Object(names));
+            dag.extra.insert("owner_links".to_owned(), Value::Object(links));
+        }
+        if let Some(entry) = entries.get("access_control").filter(|entry| !is_empty(&entry.value)) {
+            dag.extra.extend(self.json(&entry.value).map(|value| ("access_control".to_owned(), value)));
+        }
+        let macros =
+            entries.get("user_defined_macros").and_then(|entry| self.mapping("user_defined_macros", &entry.value));
+        for (name, entry) in macros.into_iter().flatten() {
+            if entry.value.as_text().is_some_and(is_import_path) {
+                self.findings.warning_help(
+                    "without_effect",
+                    entry.value.mark,
+                    format!("the macro `{name}` is text here: templates call no Python"),
+                    Some("write the value itself, or compute it in a `python` task".to_owned()),
+                );
+            }
+            let value = self.json(&entry.value);
+            dag.user_defined_macros.extend(value.map(|value| (name.to_string(), value)));
         }
     }
+
+    /// Folders relative to the DAG root; one outside of it cannot be read from.
+    fn searchpath(&self, entry: &Entry) -> Vec<String> {
+        let nodes = match self.items(&entry.value) {
+            Some(nodes) => nodes,
+            None => std::slice::from_ref(&entry.value),
+        };
+        let mut folders = Vec::new();
+        for node in nodes {
+            let Some(path) = self.text("template_searchpath", node) else { continue };
+            match self.resolve(self.folder(), &path) {
+                Some(folder) => folders.push(folder),
+                None => self.findings.warning_help(
+                    "template_file_missing",
+                    node.mark,
+                    format!("`{path}` is outside of the DAG folder, and nothing is read from it"),
+                    Some("template files travel to the nodes with the DAG folder; put them below it".to_owned()),
+                ),
+            }
+        }
+        folders
+    }
+}
+
+/// `package.module.name`: text that dag-factory imports.
+fn is_import_path(text: &str) -> bool {
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    text.contains('.') && text.split('.').all(is_name)
 }
 
 fn is_empty(node: &Node) -> bool {

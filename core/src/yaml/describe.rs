@@ -3,8 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::rfc3339;
-use crate::dag::{AssetRef, Dag, Schedule, Step, Task, TriggerRule, WeightRule};
+use super::{mapped, rfc3339};
+use crate::{
+    dag::{
+        AssetRef, Callback, CallbackAction, CallbackEvent, Dag, Output, Schedule, Step, Task, TriggerRule, WeightRule,
+    },
+    operator::XComArg,
+};
 
 /// The DAG in the full shape of the corpus' `expected.json`.
 pub fn describe(dag: &Dag) -> Value {
@@ -19,7 +24,6 @@ pub fn describe(dag: &Dag) -> Value {
         .collect();
     let tasks: Map<String, Value> =
         (0..dag.tasks.len()).map(|index| (dag.tasks[index].task_id.to_string(), task(dag, index))).collect();
-    let macros = dag.extra.get("user_defined_macros").and_then(Value::as_object);
     json!({
         "display_name": dag.dag_display_name,
         "description": dag.description,
@@ -40,8 +44,8 @@ pub fn describe(dag: &Dag) -> Value {
         "params": params(dag, None),
         "param_schemas": schemas,
         "default_args": dag.default_args,
-        "callbacks": callbacks(&dag.extra),
-        "user_defined_macros": macros.map(|macros| macros.keys().cloned().collect::<Vec<_>>()).unwrap_or_default(),
+        "callbacks": callback_keys(&dag.callbacks),
+        "user_defined_macros": dag.user_defined_macros.keys().collect::<Vec<_>>(),
         "tasks": tasks,
         "edges": edges,
         "task_groups": groups(dag),
@@ -95,10 +99,62 @@ fn params(dag: &Dag, task: Option<&Task>) -> Value {
     Value::Object(result)
 }
 
-fn callbacks(extra: &Map<String, Value>) -> Vec<&String> {
-    let mut names: Vec<&String> = extra.keys().filter(|key| key.starts_with("on_")).collect();
-    names.sort_unstable();
-    names
+/// The keys that say these callbacks: Python has `on_*_callback`, messages have the native words.
+fn callback_keys(callbacks: &[Callback]) -> Vec<String> {
+    let mut keys: Vec<String> = callbacks
+        .iter()
+        .map(|callback| match callback.action {
+            CallbackAction::Python { .. } => format!("on_{}_callback", callback.on.as_str()),
+            _ => format!("on_{}", callback.on.as_str()),
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The callbacks of a task without the mails that `email` stands for.
+fn beside_email(task: &Task) -> Vec<Callback> {
+    let mut callbacks = task.callbacks.clone();
+    if task.extra.contains_key("email") {
+        for event in [CallbackEvent::Failure, CallbackEvent::Retry] {
+            let plain = |callback: &Callback| {
+                callback.on == event
+                    && matches!(&callback.action, CallbackAction::Email { subject: None, body: None, from: None, .. })
+            };
+            if let Some(place) = callbacks.iter().position(plain)
+                && task.extra.get(&format!("email_on_{}", event.as_str())) != Some(&Value::Bool(false))
+            {
+                callbacks.remove(place);
+            }
+        }
+    }
+    callbacks
+}
+
+/// Messages as an item of a native list says them, in their shortest form.
+fn message(action: &CallbackAction) -> Option<Value> {
+    let (word, value) = match action {
+        CallbackAction::Email { to, subject: None, body: None, from: None, conn_id: None } if to.len() == 1 => {
+            ("email", json!(to[0]))
+        }
+        CallbackAction::Email { .. } => ("email", fields(action)),
+        CallbackAction::Http { url, method, json: Value::Null, headers } if method == "POST" && headers.is_empty() => {
+            ("http", json!(url))
+        }
+        CallbackAction::Http { .. } => ("http", fields(action)),
+        CallbackAction::Slack { .. } => ("slack", fields(action)),
+        CallbackAction::Python { .. } => return None,
+    };
+    Some(json!({ word: value }))
+}
+
+fn fields(action: &CallbackAction) -> Value {
+    let mut value = serde_json::to_value(action).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove("action");
+    }
+    value
 }
 
 fn step(step: Step) -> Value {
@@ -184,7 +240,7 @@ fn task(dag: &Dag, index: usize) -> Value {
     put("priority_weight", json!(task.priority_weight));
     put("max_active_tis_per_dag", json!(task.max_active_tis_per_dag));
     put("max_active_tis_per_dagrun", json!(task.max_active_tis_per_dagrun));
-    if task.mapped.is_none() {
+    if task.mapping.is_none() {
         put("do_xcom_push", json!(task.do_xcom_push));
     }
     put("multiple_outputs", json!(task.multiple_outputs));
@@ -197,18 +253,49 @@ fn task(dag: &Dag, index: usize) -> Value {
     let assets = |assets: &[AssetRef]| Value::Array(assets.iter().map(AssetRef::describe).collect());
     put("inlets", assets(&task.inlets));
     put("outlets", assets(&task.outlets));
-    put("map_index_template", extra("map_index_template"));
-    put("run_as_user", extra("run_as_user"));
-    put("callbacks", json!(callbacks(&task.extra)));
-    put("mapped", json!(task.mapped.is_some()));
-    for name in ["expand", "partial", "foreach", "matrix"] {
-        if let Some(value) = task.mapped.as_ref().and_then(|mapped| mapped.get(name)) {
-            put(name, value.clone());
+    put("map_index_template", json!(task.map_index_template));
+    put("run_as_user", json!(task.run_as_user));
+    let callbacks = beside_email(task);
+    put("callbacks", json!(callback_keys(&callbacks)));
+    put("mapped", json!(task.mapping.is_some()));
+    if let Some(mapping) = &task.mapping {
+        let (word, value) = mapped::describe(mapping);
+        put(word, value);
+    }
+    if let Some(names) = task.extra.get("partial").and_then(Value::as_array) {
+        let partial: Map<String, Value> = names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter_map(|name| Some((name.to_owned(), args.get(name)?.clone())))
+            .collect();
+        put("partial", Value::Object(partial));
+    }
+    for event in [CallbackEvent::Failure, CallbackEvent::Success, CallbackEvent::Retry] {
+        let messages: Vec<Value> = callbacks
+            .iter()
+            .filter(|callback| callback.on == event)
+            .filter_map(|callback| message(&callback.action))
+            .collect();
+        if !messages.is_empty() {
+            put(&format!("on_{}", event.as_str()), Value::Array(messages));
         }
     }
-    for name in ["when", "output", "secrets", "on_failure", "on_success", "on_retry"] {
-        if let Some(value) = task.extra.get(name) {
-            put(name, value.clone());
+    if let Some(when) = &task.when {
+        put("when", json!(when));
+    }
+    if task.output != Output::Text {
+        put("output", json!(task.output));
+    }
+    if !task.secrets.is_empty() {
+        put("secrets", json!(task.secrets));
+    }
+    for (name, set) in [
+        ("setup", task.is_setup),
+        ("teardown", task.is_teardown),
+        ("on_failure_fail_dagrun", task.on_failure_fail_dagrun),
+    ] {
+        if set {
+            put(name, json!(true));
         }
     }
     if !task.env.is_empty() {
@@ -218,19 +305,35 @@ fn task(dag: &Dag, index: usize) -> Value {
         put("worker_selector", json!(task.worker_selector));
     }
     // Airflow shows the arguments of every sensor beside those of every task.
-    if task.operator_class.contains(".sensors.") {
-        for name in ["poke_interval", "timeout", "mode", "soft_fail", "exponential_backoff"] {
-            if let Some(value) = args.shift_remove(name) {
-                put(name, value);
-            }
-        }
+    if let Some(sensor) = &task.sensor {
+        put("poke_interval", json!(sensor.poke_interval.as_secs_f64()));
+        put("timeout", json!(sensor.timeout.as_secs_f64()));
+        put("mode", args.shift_remove("mode").unwrap_or_default());
+        put("soft_fail", json!(sensor.soft_fail));
+        put("exponential_backoff", json!(sensor.exponential_backoff));
+    }
+    // The native condition stands where Airflow has the function.
+    if let Some(condition) = args.shift_remove("condition") {
+        args.insert("python_callable".to_owned(), condition);
     }
     // A callable named by file and function has no import path; its name stands for it.
     if let (None, Some(name)) = (args.get("python_callable"), args.get("python_callable_name").cloned()) {
         args.insert("python_callable".to_owned(), name);
     }
-    put("args", Value::Object(args));
+    put("args", Value::Object(args.into_iter().map(|(name, value)| (name, results(value))).collect()));
     Value::Object(result)
+}
+
+/// Results of other tasks in the form of the corpus.
+fn results(value: Value) -> Value {
+    if let Some(XComArg { task_id, key }) = XComArg::read(&value) {
+        return json!({ "xcom": task_id, "key": key });
+    }
+    match value {
+        Value::Array(items) => items.into_iter().map(results).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, results(value))).collect(),
+        other => other,
+    }
 }
 
 fn groups(dag: &Dag) -> Map<String, Value> {

@@ -50,12 +50,23 @@ impl<'n> Names<'n> {
     }
 }
 
+/// What a file says about order, unresolved.
+pub(super) struct Said {
+    /// The dependencies of each declared task, in the order of the members.
+    pub(super) tasks: Vec<Vec<Dependency>>,
+    /// Of each group.
+    pub(super) groups: Vec<Vec<Dependency>>,
+    pub(super) flow: Vec<FlowEdge>,
+    pub(super) sequential: bool,
+}
+
 /// What the upstreams of a DAG's tasks are made from.
 pub(super) struct Edges {
     /// (upstream, downstream) → where it is said.
     marks: HashMap<(usize, usize), Mark>,
     upstream: Vec<Vec<usize>>,
     downstream: Vec<Vec<usize>>,
+    teardown: Vec<bool>,
     /// Per group: what the file says about it as a whole.
     groups: Vec<Relatives>,
 }
@@ -70,16 +81,10 @@ struct Relatives {
 }
 
 impl Context<'_> {
-    /// Resolves every dependency. `tasks` holds the dependencies of each declared task, in the same order as `members.tasks`.
-    pub(super) fn edges(
-        &self,
-        members: &Members,
-        mut tasks: Vec<Vec<Dependency>>,
-        flow: Vec<FlowEdge>,
-        sequential: bool,
-    ) -> Edges {
+    /// Resolves every dependency. `built` are the tasks in the order of `members.tasks`; empty when not all could be read.
+    pub(super) fn edges(&self, members: &Members, said: Said, built: &[Task]) -> Edges {
         let names = Names::new(members);
-        let mut groups: Vec<Vec<Dependency>> = members.groups.iter().map(|group| group.dependencies.clone()).collect();
+        let Said { mut tasks, mut groups, flow, sequential } = said;
         let written: Vec<bool> = tasks.iter().map(|dependencies| !dependencies.is_empty()).collect();
         for (from, to, mark) in flow {
             match names.items.get(to.as_str()) {
@@ -110,6 +115,7 @@ impl Context<'_> {
             marks: HashMap::new(),
             upstream: vec![Vec::new(); count],
             downstream: vec![Vec::new(); count],
+            teardown: (0..count).map(|index| built.get(index).is_some_and(|task| task.is_teardown)).collect(),
             groups: vec![Relatives::default(); members.groups.len()],
         };
         // Tasks first, then groups, each in file order: what the first and last tasks of a group are depends on the edges set
@@ -300,8 +306,27 @@ fn first_tasks(members: &Members, item: Item, edges: &Edges) -> Vec<usize> {
     all.into_iter().filter(|&task| !edges.upstream[task].iter().any(|up| set.contains(up))).collect()
 }
 
+/// The tasks after which a group is done. Its teardowns do not hold up what follows (Airflow: `TaskGroup.get_leaves`): in their
+/// place stand the tasks before them.
 fn last_tasks(members: &Members, item: Item, edges: &Edges) -> Vec<usize> {
     let all = inside(members, item);
+    if matches!(item, Item::Task(_)) {
+        return all;
+    }
     let set: HashSet<usize> = all.iter().copied().collect();
-    all.into_iter().filter(|&task| !edges.downstream[task].iter().any(|down| set.contains(down))).collect()
+    let mut found: Vec<usize> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut waiting: Vec<usize> =
+        all.into_iter().filter(|&task| !edges.downstream[task].iter().any(|down| set.contains(down))).rev().collect();
+    while let Some(task) = waiting.pop() {
+        if !edges.teardown[task] {
+            found.push(task);
+            continue;
+        }
+        let before = edges.upstream[task].iter().copied().filter(|up| set.contains(up) && seen.insert(*up));
+        waiting.extend(before.collect::<Vec<_>>().into_iter().rev());
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
 }

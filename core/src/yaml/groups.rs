@@ -64,6 +64,10 @@ const KEYS: &[&str] = &[
     "task_groups",
     "group_name",
     "group_id",
+    "expand",
+    "expand_kwargs",
+    "foreach",
+    "matrix",
 ];
 
 impl Context<'_> {

@@ -1,6 +1,7 @@
-//! Dynamic mapping: `expand`/`partial` as Airflow has them, `foreach` and `matrix`.
+//! Dynamic mapping: `expand`/`partial` and `expand_kwargs` as Airflow has them, `foreach` and `matrix`; of tasks and of groups.
 
-use serde_json::{Map, Value, json};
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
 
 use super::{
     Context,
@@ -8,98 +9,112 @@ use super::{
     node::{Entry, Mark, Node},
     operators::{Kind, Operator},
     suggest::did_you_mean,
-    task::Lookup,
+    task::Shared,
 };
-use crate::dag::Task;
+use crate::{
+    dag::{MapInput, Mapping, MappingKind},
+    operator::XComArg,
+};
 
 /// Airflow's `max_map_length`.
 const MAX_MAP_LENGTH: usize = 1024;
 
-/// A task's result, or one key of it.
-pub(super) struct Reference {
-    pub(super) task: String,
-    key: String,
+/// The keys that map, one of which a task or group may have.
+pub(super) const FORMS: &[(&str, MappingKind)] = &[
+    ("expand", MappingKind::Expand),
+    ("expand_kwargs", MappingKind::ExpandKwargs),
+    ("foreach", MappingKind::Foreach),
+    ("matrix", MappingKind::Matrix),
+];
+
+/// What is mapped.
+#[derive(Clone, Copy)]
+pub(super) enum Mapped {
+    /// A task; the arguments to expand are those of its operator, or of its function.
+    Task { operator: Option<&'static Operator>, decorated: bool },
+    /// A group: what is expanded are names in the templates of its members.
+    Group,
 }
 
-impl Reference {
-    /// As the long form keeps it.
-    pub(super) fn json(&self) -> Value {
-        json!({ "xcom": self.task, "key": self.key })
+impl Mapped {
+    /// The argument's type, for arguments that are checked.
+    fn argument(self, name: &str) -> Option<Kind> {
+        match self {
+            Self::Task { operator: Some(operator), .. } => operator.arg(name).map(|arg| arg.kind),
+            Self::Task { operator: None, .. } | Self::Group => None,
+        }
+    }
+
+    /// The operator whose arguments are the only ones to expand.
+    fn closed(self) -> Option<&'static Operator> {
+        match self {
+            Self::Task { operator, decorated: false } => operator,
+            Self::Task { decorated: true, .. } | Self::Group => None,
+        }
     }
 }
 
-/// `+task` or `+task['key']`.
-pub(super) fn plus_reference(text: &str) -> Option<Reference> {
-    let rest = text.trim().strip_prefix('+')?;
-    let (task, key) = match rest.split_once('[') {
-        Some((task, key)) => (task, key.strip_suffix(']')?.trim_matches(['\'', '"'])),
-        None => (rest, "return_value"),
-    };
-    is_name(task).then(|| Reference { task: task.to_owned(), key: key.to_owned() })
+/// A task's result, or one key of it; the task by its name in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reference<'t> {
+    task: &'t str,
+    key: &'t str,
 }
 
-/// `task.output`, `XcomArg(task)`, `+task`.
-fn any_reference(text: &str) -> Option<Reference> {
+/// `+task` or `+task['key']`.
+pub(super) fn plus_reference(text: &str) -> Option<Reference<'_>> {
+    keyed(text.trim().strip_prefix('+')?)
+}
+
+/// `task.output`, `task.output['key']`, `XcomArg(task)`, `+task`, `+task['key']`.
+fn any_reference(text: &str) -> Option<Reference<'_>> {
     let text = text.trim();
-    let lower = text.to_ascii_lowercase();
-    let task = if let Some(task) = text.strip_suffix(".output") {
-        task
-    } else if lower.starts_with("xcomarg(") && text.ends_with(')') {
-        text[8..text.len() - 1].trim().trim_matches(['\'', '"'])
-    } else {
-        return plus_reference(text);
+    if let Some((task, rest)) = text.split_once(".output") {
+        let key = if rest.is_empty() { "return_value" } else { bracketed(rest)? };
+        return is_name(task).then_some(Reference { task, key });
+    }
+    if text.get(..8).is_some_and(|word| word.eq_ignore_ascii_case("xcomarg(")) {
+        let task = text[8..].strip_suffix(')')?.trim().trim_matches(['\'', '"']);
+        return is_name(task).then_some(Reference { task, key: "return_value" });
+    }
+    plus_reference(text)
+}
+
+fn keyed(text: &str) -> Option<Reference<'_>> {
+    let (task, key) = match text.find('[') {
+        Some(at) => (&text[..at], bracketed(&text[at..])?),
+        None => (text, "return_value"),
     };
-    is_name(task).then(|| Reference { task: task.to_owned(), key: "return_value".to_owned() })
+    is_name(task).then_some(Reference { task, key })
+}
+
+/// `key` of `['key']`.
+fn bracketed(text: &str) -> Option<&str> {
+    Some(text.strip_prefix('[')?.strip_suffix(']')?.trim().trim_matches(['\'', '"']))
 }
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
+fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
 impl Context<'_> {
-    /// Reads the mapping of a task, if it has one, into `task.mapped`.
-    pub(super) fn mapped(
+    /// Reads the mapping of a task or group, if it has one. Tasks whose results it goes through come into `implied`.
+    pub(super) fn mapping_of(
         &self,
-        task: &mut Task,
-        lookup: &Lookup<'_>,
-        operator: Option<&'static Operator>,
-        decorated: bool,
+        own: &super::node::Mapping,
+        what: Mapped,
+        shared: &Shared<'_>,
         implied: &mut Vec<Dependency>,
-    ) {
-        let own = lookup.own;
-        let forms: Vec<&str> =
-            ["expand", "foreach", "matrix"].into_iter().filter(|key| own.contains_key(*key)).collect();
-        if let [first, second, ..] = forms[..] {
-            let mut marks = [own[first].key, own[second].key];
-            marks.sort_by_key(|mark| (mark.line, mark.column));
-            self.findings.error_help(
-                "conflicting_keys",
-                marks[1],
-                format!(
-                    "a task has one of `expand`, `foreach` and `matrix`, and this one has `{first}` and `{second}`"
-                ),
-                Some("keep one of the two".to_owned()),
-            );
-            return;
-        }
-        let mut mapped = Map::new();
-        match forms.first() {
-            Some(&"expand") => {
-                let expand = self.expand(&own["expand"], operator, decorated, implied);
-                mapped.insert("expand".to_owned(), Value::Object(expand.unwrap_or_default()));
-                if let Some(partial) = own.get("partial").and_then(|entry| self.json(&entry.value)) {
-                    mapped.insert("partial".to_owned(), partial);
-                }
-            }
-            Some(&"foreach") => {
-                let value = self.foreach(&own["foreach"], implied).unwrap_or(Value::Null);
-                mapped.insert("foreach".to_owned(), value);
-            }
-            Some(&"matrix") => {
-                let value = self.matrix(&own["matrix"]).unwrap_or(Value::Null);
-                mapped.insert("matrix".to_owned(), value);
-            }
-            _ => {
+    ) -> Option<Mapping> {
+        let mut forms: Vec<(&str, MappingKind, &Entry)> =
+            FORMS.iter().filter_map(|(key, kind)| Some((*key, *kind, own.get(*key)?))).collect();
+        forms.sort_by_key(|(.., entry)| (entry.key.line, entry.key.column));
+        match forms[..] {
+            [] => {
                 if let Some(partial) = own.get("partial") {
                     let help = "add `expand`, or write the arguments beside the others".to_owned();
                     self.findings.error_help(
@@ -109,103 +124,143 @@ impl Context<'_> {
                         Some(help),
                     );
                 }
-                return;
+                None
+            }
+            [(_, kind, entry)] => {
+                let inputs = match kind {
+                    MappingKind::Expand => self.expand(entry, what, shared, implied),
+                    MappingKind::ExpandKwargs => self.expand_kwargs(entry, what, shared, implied),
+                    MappingKind::Foreach => self.foreach(entry, shared, implied),
+                    MappingKind::Matrix => self.matrix(entry),
+                };
+                inputs.map(|inputs| Mapping { kind, inputs })
+            }
+            [(first, ..), (second, _, entry), ..] => {
+                self.findings.error_help(
+                    "conflicting_keys",
+                    entry.key,
+                    format!("`{first}` and `{second}` both map, and only one of them can"),
+                    Some("keep one of the two".to_owned()),
+                );
+                None
             }
         }
-        let word = forms[0];
-        self.not_supported(own[word].key, &format!("`{word}`"));
-        task.mapped = Some(Value::Object(mapped));
     }
 
     fn expand(
         &self,
         Entry { key, value: node }: &Entry,
-        operator: Option<&'static Operator>,
-        decorated: bool,
+        what: Mapped,
+        shared: &Shared<'_>,
         implied: &mut Vec<Dependency>,
-    ) -> Option<Map<String, Value>> {
-        let mut result = Map::new();
+    ) -> Option<IndexMap<String, MapInput>> {
+        let mut inputs = IndexMap::new();
         let (mut size, mut too_big) = (1usize, false);
         for (name, entry) in self.mapping("expand", node)? {
-            if !decorated
-                && let Some(operator) = operator
-                && operator.arg(name).is_none()
-            {
-                let help = did_you_mean(name, operator.args().map(|arg| arg.name));
+            if what.closed().is_some_and(|operator| operator.arg(name).is_none()) {
+                self.no_such_argument(name, entry.key, what);
+                continue;
+            }
+            if let Some(input) = self.input_text(&entry.value, shared, implied) {
+                inputs.insert(name.to_string(), input);
+                continue;
+            }
+            let Some(length) = self.length(&entry.value) else {
                 self.findings.error_help(
-                    "unknown_argument",
-                    entry.key,
-                    format!("there is no argument `{name}` to expand"),
-                    help,
+                    "invalid_expand",
+                    entry.value.mark,
+                    format!("`{name}` must be expanded over a list, a mapping or a task's result"),
+                    Some("write `[a, b]`, or `task.output`".to_owned()),
                 );
                 continue;
-            }
-            if let Some(reference) = entry.value.as_text().and_then(any_reference) {
-                implied.push((reference.task.clone(), entry.value.mark));
-                result.insert(name.to_string(), reference.json());
-                continue;
-            }
-            let length = match (self.items(&entry.value), entry.value.as_mapping()) {
-                (Some(items), _) => items.len(),
-                (None, Some(entries)) => entries.len(),
-                _ => {
-                    self.findings.error_help(
-                        "invalid_expand",
-                        entry.value.mark,
-                        format!("`{name}` must be expanded over a list, a mapping or a task's result"),
-                        Some("write `[a, b]`, or `task.output`".to_owned()),
-                    );
-                    continue;
-                }
             };
             size = size.saturating_mul(length);
             too_big |= size > MAX_MAP_LENGTH;
-            let kind = operator.and_then(|operator| operator.arg(name)).map_or(Kind::Any, |arg| arg.kind);
-            let value = match (kind, self.items(&entry.value)) {
-                (Kind::Text, Some(items)) => {
+            let value = match (what.argument(name), self.items(&entry.value)) {
+                (Some(Kind::Text), Some(items)) => {
                     Some(Value::Array(items.iter().filter_map(|item| self.argument(name, Kind::Text, item)).collect()))
                 }
                 _ => self.json(&entry.value),
             };
-            result.extend(value.map(|value| (name.to_string(), value)));
+            inputs.extend(value.map(|value| (name.to_string(), MapInput::Literal(value))));
         }
         if too_big {
             self.too_many(*key, size);
         }
-        Some(result)
+        if node.as_mapping().is_some_and(super::node::Mapping::is_empty) {
+            self.nothing_to_map(*key, "expand");
+        }
+        Some(inputs)
     }
 
-    fn foreach(&self, Entry { key, value: node }: &Entry, implied: &mut Vec<Dependency>) -> Option<Value> {
-        if let Some(text) = node.as_text() {
-            if !text.contains("{{") && !text.contains("{%") {
-                let name = any_reference(text).map_or_else(|| text.to_owned(), |reference| reference.task);
-                implied.push((name.clone(), node.mark));
-                return Some(Value::String(name));
-            }
-            return Some(Value::String(text.to_owned()));
+    /// A list of mappings, each a set of arguments.
+    fn expand_kwargs(
+        &self,
+        Entry { key, value: node }: &Entry,
+        what: Mapped,
+        shared: &Shared<'_>,
+        implied: &mut Vec<Dependency>,
+    ) -> Option<IndexMap<String, MapInput>> {
+        let one = |input| Some(IndexMap::from_iter([("kwargs".to_owned(), input)]));
+        if let Some(input) = self.input_text(node, shared, implied) {
+            return one(input);
         }
-        let length = self.items(node).map(<[Node]>::len).or_else(|| node.as_mapping().map(super::node::Mapping::len));
-        match length {
-            None => {
-                let help = "write a list, a mapping, a template, or the name of a task".to_owned();
-                self.findings.error_help(
-                    "invalid_expand",
-                    node.mark,
-                    "`foreach` needs something to go through",
-                    Some(help),
-                );
-                None
-            }
-            Some(length) if length > MAX_MAP_LENGTH => {
-                self.too_many(*key, length);
-                None
-            }
-            Some(_) => self.json(node),
+        let Some(items) = self.items(node) else {
+            let help = "write `[{argument: value}, …]`, `task.output` or a template".to_owned();
+            let message = "`expand_kwargs` goes through a list of mappings, or a task's result";
+            self.findings.error_help("invalid_expand", node.mark, message, Some(help));
+            return None;
+        };
+        if items.len() > MAX_MAP_LENGTH {
+            self.too_many(*key, items.len());
+            return None;
         }
+        for item in items {
+            let Some(arguments) = item.as_mapping() else {
+                self.findings.error("invalid_expand", item.mark, "every element of `expand_kwargs` is a mapping");
+                return None;
+            };
+            for (name, entry) in arguments {
+                if what.closed().is_some_and(|operator| operator.arg(name).is_none()) {
+                    self.no_such_argument(name, entry.key, what);
+                }
+            }
+        }
+        one(MapInput::Literal(self.json(node)?))
     }
 
-    fn matrix(&self, Entry { key, value: node }: &Entry) -> Option<Value> {
-        let mut size = 1usize;
+    fn foreach(
+        &self,
+        Entry { key, value: node }: &Entry,
+        shared: &Shared<'_>,
+        implied: &mut Vec<Dependency>,
+    ) -> Option<IndexMap<String, MapInput>> {
+        let input = match (self.input_text(node, shared, implied), node.as_text()) {
+            (Some(input), _) => input,
+            (None, Some(task)) => self.result_of(&Reference { task, key: "return_value" }, node.mark, shared, implied),
+            (None, None) => match self.length(node) {
+                None => {
+                    let help = "write a list, a mapping, a template, or the name of a task".to_owned();
+                    self.findings.error_help(
+                        "invalid_expand",
+                        node.mark,
+                        "`foreach` needs something to go through",
+                        Some(help),
+                    );
+                    return None;
+                }
+                Some(length) if length > MAX_MAP_LENGTH => {
+                    self.too_many(*key, length);
+                    return None;
+                }
+                Some(_) => MapInput::Literal(self.json(node)?),
+            },
+        };
+        Some(IndexMap::from_iter([("item".to_owned(), input)]))
+    }
+
+    fn matrix(&self, Entry { key, value: node }: &Entry) -> Option<IndexMap<String, MapInput>> {
+        let (mut inputs, mut size) = (IndexMap::new(), 1usize);
         for (name, entry) in self.mapping("matrix", node)? {
             let Some(items) = self.items(&entry.value) else {
                 let help = format!("write `{name}: [a, b]`");
@@ -218,11 +273,69 @@ impl Context<'_> {
                 return None;
             };
             size = size.saturating_mul(items.len());
+            inputs.insert(name.to_string(), MapInput::Literal(self.json(&entry.value)?));
         }
         if size > MAX_MAP_LENGTH {
             self.too_many(*key, size);
         }
-        self.json(node)
+        if inputs.is_empty() {
+            self.nothing_to_map(*key, "matrix");
+            return None;
+        }
+        Some(inputs)
+    }
+
+    /// A reference to a task's result, or a template; `None` for anything else.
+    fn input_text(&self, node: &Node, shared: &Shared<'_>, implied: &mut Vec<Dependency>) -> Option<MapInput> {
+        let text = node.as_text()?;
+        if is_template(text) {
+            return Some(MapInput::Template(text.to_owned()));
+        }
+        any_reference(text).map(|reference| self.result_of(&reference, node.mark, shared, implied))
+    }
+
+    fn result_of(
+        &self,
+        reference: &Reference<'_>,
+        mark: Mark,
+        shared: &Shared<'_>,
+        implied: &mut Vec<Dependency>,
+    ) -> MapInput {
+        let XComArg { task_id, key } = self.xcom_arg(reference, mark, shared, implied);
+        MapInput::XCom { task_id, key }
+    }
+
+    /// The result that a reference names, by the task's full id; the task comes into `implied`, where an unknown one is found.
+    pub(super) fn xcom_arg(
+        &self,
+        reference: &Reference<'_>,
+        mark: Mark,
+        shared: &Shared<'_>,
+        implied: &mut Vec<Dependency>,
+    ) -> XComArg {
+        if shared.group_names.contains(reference.task) {
+            let message = format!("`{}` is a group, and only a task has a result", reference.task);
+            self.findings.error_help("invalid_expand", mark, message, Some("name a task of the group".to_owned()));
+        } else {
+            implied.push((reference.task.to_owned(), mark));
+        }
+        let id = shared.ids.get(reference.task).copied().unwrap_or(reference.task);
+        XComArg { task_id: id.into(), key: reference.key.to_owned() }
+    }
+
+    fn length(&self, node: &Node) -> Option<usize> {
+        self.items(node).map(<[Node]>::len).or_else(|| node.as_mapping().map(super::node::Mapping::len))
+    }
+
+    fn no_such_argument(&self, name: &str, key: Mark, what: Mapped) {
+        let known = what.closed().into_iter().flat_map(Operator::args).map(|arg| arg.name);
+        let help = did_you_mean(name, known);
+        self.findings.error_help("unknown_argument", key, format!("there is no argument `{name}` to expand"), help);
+    }
+
+    fn nothing_to_map(&self, key: Mark, form: &str) {
+        let help = format!("write `{form}: {{name: [a, b]}}`");
+        self.findings.error_help("invalid_expand", key, format!("`{form}` names nothing to go through"), Some(help));
     }
 
     fn too_many(&self, key: Mark, size: usize) {
@@ -235,23 +348,40 @@ impl Context<'_> {
     }
 }
 
+/// A mapping as the file says it, by the word it is said with.
+pub(super) fn describe(mapping: &Mapping) -> (&'static str, Value) {
+    let word = FORMS.iter().find(|(_, kind)| *kind == mapping.kind).map_or("expand", |(word, _)| *word);
+    let named = |input: &MapInput| match input {
+        MapInput::Literal(value) => value.clone(),
+        MapInput::XCom { task_id, key } => serde_json::json!({ "xcom": task_id, "key": key }),
+        MapInput::Template(text) => Value::String(text.clone()),
+    };
+    let value = match (mapping.kind, mapping.inputs.first()) {
+        (MappingKind::Foreach, Some((_, MapInput::XCom { task_id, key }))) if key == "return_value" => {
+            Value::String(task_id.to_string())
+        }
+        (MappingKind::Foreach | MappingKind::ExpandKwargs, Some((_, input))) => named(input),
+        _ => Value::Object(
+            mapping.inputs.iter().map(|(name, input)| (name.clone(), named(input))).collect::<Map<_, _>>(),
+        ),
+    };
+    (word, value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_references_to_results() {
-        for text in ["source.output", "XcomArg(source)", "+source"] {
-            assert_eq!(
-                any_reference(text).map(|found| found.json()),
-                Some(json!({"xcom": "source", "key": "return_value"})),
-                "{text}"
-            );
+        for text in ["source.output", "XcomArg(source)", "XComArg('source')", "+source"] {
+            assert_eq!(any_reference(text), Some(Reference { task: "source", key: "return_value" }), "{text}");
         }
-        assert_eq!(
-            plus_reference("+split['low']").map(|found| found.json()),
-            Some(json!({"xcom": "split", "key": "low"}))
-        );
-        assert!(any_reference("just text").is_none());
+        for text in ["+split['low']", "split.output[\"low\"]"] {
+            assert_eq!(any_reference(text), Some(Reference { task: "split", key: "low" }), "{text}");
+        }
+        for text in ["just text", "a.outputs", "+", "+a[b", "XcomArg(a"] {
+            assert_eq!(any_reference(text), None, "{text}");
+        }
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! 1. [`parse`]: bytes → UTF-8 → events → tree with marks; limits, duplicate keys, aliases, tags;
 //! 2. [`layout`]: which DAGs the file holds; environment, legacy keys, defaults ([`defaults`]) merged, all with their marks;
-//! 3. [`dag`], [`schedule`], [`params`], [`tasks`], [`task`]: typed values, operators and their arguments ([`operators`]);
+//! 3. [`dag`], [`schedule`], [`params`], [`tasks`], [`task`]: typed values, operators and their arguments ([`operators`]),
+//!    mapping ([`mapped`]), [`callbacks`], [`setup`];
 //! 4. [`graph`]: groups, dependencies, flow, cycles; 5. [`templates`]: compiled for syntax, filters and tests.
 //!
 //! A DAG with an error is left out; the other DAGs of the file load. An error outside of any DAG leaves out all.
@@ -18,15 +19,17 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
-use crate::{dag::Dag, diagnostic::Diagnostic};
+use crate::{dag::Dag, diagnostic::Diagnostic, operator::OperatorKind};
 
 mod arguments;
 mod assets;
 mod base;
 mod callable;
+mod callbacks;
 mod choose;
 mod dag;
 pub(crate) mod date;
+mod deadline;
 mod defaults;
 mod describe;
 pub(crate) mod duration;
@@ -37,7 +40,9 @@ mod graph;
 mod groups;
 mod layout;
 mod legacy;
+mod legacy_assets;
 mod mapped;
+mod native;
 mod node;
 mod object;
 mod operators;
@@ -45,6 +50,9 @@ mod params;
 mod parse;
 mod scalar;
 mod schedule;
+mod sensor;
+mod setup;
+mod special;
 mod suggest;
 mod task;
 mod tasks;
@@ -65,14 +73,12 @@ pub struct Settings {
     pub default_timezone: Tz,
     /// The absolute path of the DAG root, so that absolute paths in files can be found below it.
     pub root: Option<String>,
-    /// Lets load what the engine does not run yet (assets, mapping, sensors, …), with a warning instead of an error.
-    pub allow_unsupported: bool,
 }
 
 impl Settings {
-    /// UTC, no environment, nothing unsupported.
+    /// UTC, no environment.
     pub fn new(now: DateTime<Utc>) -> Self {
-        Self { now, env: BTreeMap::new(), default_timezone: Tz::UTC, root: None, allow_unsupported: false }
+        Self { now, env: BTreeMap::new(), default_timezone: Tz::UTC, root: None }
     }
 }
 
@@ -182,20 +188,15 @@ impl Context<'_> {
         Some(parts.join("/"))
     }
 
-    /// A feature that loads, but that the engine does not act on yet and that changes what runs.
-    fn not_supported(&self, mark: node::Mark, what: &str) {
-        let message = format!("{what} is not supported yet");
-        let help = Some("the file is understood, but this would not have its effect; leave it out for now".to_owned());
-        if self.settings.allow_unsupported {
-            self.findings.warning_help("not_supported_yet", mark, message, help);
-        } else {
-            self.findings.error_help("not_supported_yet", mark, message, help);
-        }
+    /// Something that loads and is shown, and that nothing acts on; the tasks run the same without it.
+    fn without_effect(&self, mark: node::Mark, what: &str) {
+        self.findings.warning("without_effect", mark, format!("{what} has no effect"));
     }
 
-    /// A feature that loads and has no effect yet, but does not change what runs.
-    fn without_effect(&self, mark: node::Mark, what: &str) {
-        self.findings.warning("not_supported_yet", mark, format!("{what} has no effect yet"));
+    /// Something that loads and is shown, and that nobody here can run: the task says so when it is started.
+    fn unsupported(&self, task: &mut crate::dag::Task, mark: node::Mark, message: String, help: &str) {
+        self.findings.warning_help("unsupported_operator", mark, message, Some(help.to_owned()));
+        task.operator = OperatorKind::Unsupported;
     }
 }
 

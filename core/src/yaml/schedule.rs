@@ -117,7 +117,7 @@ impl Context<'_> {
                 Some("write the list of assets, or `__and__`/`__or__` over them, as the schedule itself".to_owned()),
             );
             if let Some(file) = entries.get("file") {
-                self.not_supported(file.key, "reading data set names from another file");
+                return Some(assets(self.named_assets(file, &old.value)?, None));
             }
             let expression = if old.value.as_sequence().is_some() {
                 self.asset_group(&old.value, true)?
@@ -202,7 +202,15 @@ impl Context<'_> {
 
     fn timetable_class(&self, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
         if matches!(found.class(), "CronPartitionTimetable" | "PartitionedAssetTimetable") {
-            self.not_supported(found.path_mark, &format!("the partitioned timetable `{}`", found.class()));
+            self.findings.warning_help(
+                "unsupported_schedule",
+                found.path_mark,
+                format!(
+                    "`{}` makes partitioned runs, which are not made here: the DAG runs when it is triggered",
+                    found.class()
+                ),
+                Some("write `{cron: …}` or a list of assets for runs without partitions".to_owned()),
+            );
             return Some(Schedule::None);
         }
         let missing = |name: &str| {

@@ -1,6 +1,9 @@
 //! One task: its operator, arguments in long form, and everything that stands beside them.
 
-use std::{cell::RefCell, collections::HashSet};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -8,16 +11,21 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Context,
-    base::{BASE, NOTIFICATIONS, callback_of},
+    base::{base_names, is_base},
+    callbacks::{callback_of, is_notification},
     choose::Chosen,
     groups::{Declared, Dependency, Members},
-    node::{Content, Entry, Mapping, Node},
+    mapped::Mapped,
+    node::{Content, Entry, Mapping, Mark, Node},
     object::{Family, object},
-    operators::{self, Kind, Operator},
+    operators::{self, Kind},
     suggest::did_you_mean,
     values::Zone,
 };
-use crate::{dag::Task, operator::OperatorKind};
+use crate::{
+    dag::{MapInput, MappingKind, Task},
+    operator::{OperatorKind, XComArg},
+};
 
 /// What the tasks of a DAG share.
 pub(super) struct Shared<'n> {
@@ -26,11 +34,14 @@ pub(super) struct Shared<'n> {
     pub(super) start_date: Option<DateTime<Utc>>,
     pub(super) end_date: Option<DateTime<Utc>>,
     pub(super) env: IndexMap<String, String>,
-    pub(super) secrets: Map<String, Value>,
+    pub(super) secrets: IndexMap<String, String>,
     pub(super) worker_selector: IndexMap<String, Vec<String>>,
     pub(super) members: &'n Members,
     /// Full ids, for the tasks that templates name.
     pub(super) task_ids: HashSet<&'n str>,
+    /// A task's name in the file → its full id.
+    pub(super) ids: HashMap<&'n str, &'n str>,
+    pub(super) group_names: HashSet<&'n str>,
     pub(super) searchpath: Vec<String>,
     /// Relative dates of single tasks, as written.
     pub(super) relative_dates: RefCell<Vec<(String, String)>>,
@@ -38,10 +49,12 @@ pub(super) struct Shared<'n> {
     pub(super) used_defaults: RefCell<HashSet<String>>,
 }
 
-/// A task with the upstreams that its arguments imply (`foreach: other`, `+other`).
+/// A task with the upstreams that its arguments imply (`foreach: other`, `+other`, `teardown: other`).
 pub(super) struct Built {
     pub(super) task: Task,
     pub(super) implied: Vec<Dependency>,
+    /// Those of them that are its setups.
+    pub(super) setups: Vec<Dependency>,
 }
 
 /// Where an argument of a task comes from: the task, its groups from the inside out, the DAG.
@@ -67,9 +80,13 @@ pub(super) const TASK_KEYS: &[&str] = &[
     "depends_on",
     "task_group_name",
     "expand",
+    "expand_kwargs",
     "partial",
     "foreach",
     "matrix",
+    "setup",
+    "teardown",
+    "on_failure_fail_dagrun",
     "when",
     "output",
     "env",
@@ -104,13 +121,20 @@ impl Context<'_> {
         let lookup = Lookup { own: &own, defaults };
         note_used(&lookup, &chosen, shared);
         let mut task = blank(declared, &chosen, shared);
-        let pod = chosen.operator.is_some_and(|operator| operator.kind == OperatorKind::KubernetesPod);
+        let pod = task.operator == OperatorKind::KubernetesPod;
+        let errors = self.findings.error_count();
         self.base_arguments(&mut task, &lookup, shared, !pod);
         let mut implied = Vec::new();
-        self.operator_arguments(&mut task, &lookup, &chosen, &mut implied);
+        self.operator_arguments(&mut task, &lookup, &chosen, shared, &mut implied);
         self.task_environment(&mut task, &lookup, &chosen, shared);
-        self.mapped(&mut task, &lookup, chosen.operator, chosen.decorated, &mut implied);
-        self.beside(&mut task, &own);
+        let what = Mapped::Task { operator: chosen.operator, decorated: chosen.decorated };
+        task.mapping = self.mapping_of(&own, what, shared, &mut implied);
+        if let Some(partial) = own.get("partial").and_then(|entry| entry.value.as_mapping()) {
+            let names: Vec<&str> = partial.keys().map(|name| &**name).collect();
+            task.extra.insert("partial".to_owned(), json!(names));
+        }
+        let setups = self.setup_and_teardown(&mut task, &lookup, &mut implied);
+        self.guard_and_output(&mut task, &lookup, &chosen);
         self.required(declared, &task, &lookup, &chosen);
         if pod
             && let Some(push) = lookup.get("do_xcom_push").and_then(|entry| self.boolean("do_xcom_push", &entry.value))
@@ -123,27 +147,52 @@ impl Context<'_> {
                 self.template_files(&mut task, operator, &lookup, shared);
             }
             self.task_templates(&task, operator, &lookup, shared);
+            if task.mapping.is_none() && self.findings.error_count() == errors {
+                self.check_arguments(&mut task, chosen.mark);
+            }
         }
-        Some(Built { task, implied })
+        Some(Built { task, implied, setups })
     }
 
-    fn operator_arguments(&self, task: &mut Task, lookup: &Lookup<'_>, chosen: &Chosen, implied: &mut Vec<Dependency>) {
+    fn operator_arguments(
+        &self,
+        task: &mut Task,
+        lookup: &Lookup<'_>,
+        chosen: &Chosen,
+        shared: &Shared<'_>,
+        implied: &mut Vec<Dependency>,
+    ) {
         let Some(operator) = chosen.operator else {
+            let help = "a `bash`, `python` or `docker` task may do the same; it would take the python bridge, a container with \
+                        Airflow's task SDK and the provider, which is not there yet";
+            self.unsupported(
+                task,
+                chosen.mark,
+                format!("`{}` cannot run here, and its tasks fail when they are started", chosen.class),
+                help,
+            );
             for (key, entry) in lookup.own.iter().filter(|(key, _)| !is_task_key(key)) {
-                task.args.extend(self.json(&entry.value).map(|value| (key.to_string(), value)));
+                let value = self.reference_or_json(entry, chosen.decorated, shared, implied);
+                task.args.extend(value.map(|value| (key.to_string(), value)));
             }
             return;
         };
         if operator.kind == OperatorKind::Unsupported {
-            self.not_supported(chosen.mark, &format!("the operator `{}`", operator.class));
+            let message = format!("`{}` has no runner here, and its tasks fail when they are started", operator.class);
+            let help = "a `bash`, `python` or `docker` task may do the same";
+            self.unsupported(task, chosen.mark, message, help);
         }
-        let moves_env = chosen.short && matches!(operator.kind, OperatorKind::Bash);
-        for arg in operator.args() {
+        let moves_env = chosen.short && matches!(operator.kind, OperatorKind::Bash | OperatorKind::BashSensor);
+        if operator.sensor {
+            task.sensor = Some(self.sensor(lookup));
+        }
+        let fields: &[&str] = if operator.sensor { operators::SENSOR_FIELDS } else { &[] };
+        for arg in operator.args().filter(|arg| !fields.contains(&arg.name)) {
             // `env` beside a short form, and `secrets` as a mapping, are the native keys of every task.
             let entry = lookup.get(arg.name).filter(|entry| match arg.name {
                 "env" => !moves_env,
                 "secrets" => entry.value.as_mapping().is_none(),
-                _ => true,
+                _ => !arg.fixed,
             });
             // Nothing behind a key means its default, as leaving it out; `skip_on_exit_code:` means no code at all.
             let entry = entry.filter(|entry| !entry.value.is_null() || arg.kind == Kind::ExitCodes);
@@ -162,17 +211,17 @@ impl Context<'_> {
                 _ => {}
             }
         }
-        if moves_env && !lookup.own.contains_key("append_env") {
+        if operator.kind == OperatorKind::Bash && moves_env && !lookup.own.contains_key("append_env") {
             task.args.insert("append_env".to_owned(), Value::Bool(true));
         }
-        self.special_arguments(task, lookup, operator);
+        self.special_arguments(task, lookup, operator, chosen);
         let mut kwargs = Map::new();
         for (key, entry) in lookup.own.iter().filter(|(key, _)| !is_task_key(key) && operator.arg(key).is_none()) {
             if chosen.decorated {
-                kwargs.extend(self.reference_or_json(entry, implied).map(|value| (key.to_string(), value)));
+                let value = self.reference_or_json(entry, true, shared, implied);
+                kwargs.extend(value.map(|value| (key.to_string(), value)));
             } else {
-                let known =
-                    operator.args().map(|arg| arg.name).chain(BASE.iter().copied()).chain(TASK_KEYS.iter().copied());
+                let known = operator.args().map(|arg| arg.name).chain(base_names()).chain(TASK_KEYS.iter().copied());
                 let help = did_you_mean(key, known).or_else(|| {
                     operators::by_alias(key).map(|_| "a task has one operator; make another task of it".to_owned())
                 });
@@ -190,136 +239,51 @@ impl Context<'_> {
         }
     }
 
-    /// Old words and forms of single arguments.
-    fn special_arguments(&self, task: &mut Task, lookup: &Lookup<'_>, operator: &Operator) {
-        if operator.kind == OperatorKind::Docker
-            && let Some(entry) = lookup.get("auto_remove")
-            && let Some(Value::String(word)) = task.args.get("auto_remove").cloned()
-        {
-            let new = match word.to_lowercase().as_str() {
-                "never" | "false" | "no" | "off" => "never",
-                "success" | "true" | "yes" | "on" => "success",
-                "force" => "force",
-                _ => {
-                    let help = "the words are never, success and force".to_owned();
-                    let message = format!("there is no `auto_remove: {word}`");
-                    self.findings.error_help("invalid_value", entry.value.mark, message, Some(help));
-                    "never"
-                }
-            };
-            task.args.insert("auto_remove".to_owned(), json!(new));
-        }
-        if operator.kind == OperatorKind::Docker
-            && let Some(entry) = lookup.get("mounts")
-            && let Some(Value::Array(mounts)) = task.args.get("mounts")
-            && !mounts.iter().all(|mount| mount.get("target").is_some_and(Value::is_string))
-        {
-            let help = "a mount is `{source: /host, target: /container, type: bind}`".to_owned();
-            self.findings.error_help("wrong_type", entry.value.mark, "every mount needs a `target`", Some(help));
-        }
-        if operator.aliases.contains(&"wait_for_task") && !task.args.contains_key("external_task_ids") {
-            let ids = task.args.get("external_task_id").filter(|id| !id.is_null()).map(|id| json!([id]));
-            task.args.extend(ids.map(|ids| ("external_task_ids".to_owned(), ids)));
-        }
-        if operator.kind == OperatorKind::Python
-            && let Some(entry) = lookup.get("requirements").filter(|entry| !entry.value.is_null())
-        {
-            self.not_supported(entry.key, "`requirements`");
-        }
-        if let Some(entry) = lookup.own.get("provide_context") {
-            self.findings.warning_help(
-                "deprecated_key",
-                entry.key,
-                "`provide_context` is of Airflow 1 and has no effect",
-                Some("remove it; a function gets those context names that its signature asks for".to_owned()),
-            );
+    /// In a decorated task, `+task` and `+task['key']` are results of other tasks; everything else is a value.
+    fn reference_or_json(
+        &self,
+        entry: &Entry,
+        decorated: bool,
+        shared: &Shared<'_>,
+        implied: &mut Vec<Dependency>,
+    ) -> Option<Value> {
+        let reference = entry.value.as_text().filter(|_| decorated).and_then(super::mapped::plus_reference);
+        match reference {
+            Some(reference) => Some(self.xcom_arg(&reference, entry.value.mark, shared, implied).to_value()),
+            None => self.json(&entry.value),
         }
     }
 
-    /// `+task` and `+task['key']` are results of other tasks; everything else is a value.
-    fn reference_or_json(&self, entry: &Entry, implied: &mut Vec<Dependency>) -> Option<Value> {
-        if let Some(reference) = entry.value.as_text().and_then(super::mapped::plus_reference) {
-            self.not_supported(entry.value.mark, "passing a task's result to a function with `+`");
-            implied.push((reference.task.clone(), entry.value.mark));
-            return Some(reference.json());
+    /// Complete arguments must fit the type that reads them when the task runs; those with templates are read then.
+    fn check_arguments(&self, task: &mut Task, operator: Mark) {
+        if task.args.values().any(is_unfinished) {
+            return;
         }
-        self.json(&entry.value)
-    }
-
-    fn task_environment(&self, task: &mut Task, lookup: &Lookup<'_>, chosen: &Chosen, shared: &Shared<'_>) {
-        let own_argument = chosen.operator.is_some_and(|operator| operator.arg("env").is_some()) && !chosen.short;
-        if let Some(entry) = lookup.own.get("env")
-            && !own_argument
-        {
-            task.env.extend(self.environment(&entry.value));
+        let args = Value::Object(std::mem::take(&mut task.args));
+        let checked = task.operator.check(&task.operator_class, &args);
+        if let Value::Object(args) = args {
+            task.args = args;
         }
-        if let Some(entry) = lookup.own.get("worker_selector") {
-            task.worker_selector.extend(self.selector(&entry.value));
-        }
-        let mut secrets = shared.secrets.clone();
-        if let Some(entry) = lookup.own.get("secrets")
-            && chosen
-                .operator
-                .is_none_or(|operator| operator.arg("secrets").is_none() || entry.value.as_mapping().is_some())
-        {
-            let own = self.secrets(&entry.value);
-            if !own.is_empty() {
-                self.not_supported(entry.key, "`secrets`");
-            }
-            secrets.extend(own);
-        }
-        if !secrets.is_empty() {
-            task.args.shift_remove("secrets");
-            task.extra.insert("secrets".to_owned(), Value::Object(secrets));
-        }
-    }
-
-    /// `when`, `output`, notifications and other keys beside the arguments.
-    fn beside(&self, task: &mut Task, own: &Mapping) {
-        if let Some(entry) = own.get("when")
-            && let Some(text) = self.text("when", &entry.value)
-        {
-            self.not_supported(entry.key, "`when`");
-            task.extra.insert("when".to_owned(), Value::String(text));
-        }
-        if let Some(entry) = own.get("output")
-            && let Some(word) = self.text("output", &entry.value)
-        {
-            match word.as_str() {
-                "text" => {}
-                "json" | "none" => self.not_supported(entry.key, &format!("`output: {word}`")),
-                _ => {
-                    let help = "write text, json or none".to_owned();
-                    self.findings.error_help(
-                        "invalid_value",
-                        entry.value.mark,
-                        format!("there is no `output: {word}`"),
-                        Some(help),
-                    );
-                }
-            }
-            task.extra.insert("output".to_owned(), Value::String(word));
-        }
-        if let Some(entry) = own.get("variables_as_arguments") {
-            self.not_supported(entry.key, "`variables_as_arguments`");
-            task.extra.extend(self.json(&entry.value).map(|value| ("variables_as_arguments".to_owned(), value)));
-        }
-        for name in NOTIFICATIONS {
-            if let Some(entry) = own.get(*name) {
-                self.without_effect(entry.key, &format!("`{name}`"));
-                task.extra.extend(self.json(&entry.value).map(|value| ((*name).to_owned(), value)));
-            }
+        if let Err(error) = checked {
+            let message = format!("the arguments of `{}` do not fit its operator: {error}", task.task_id);
+            self.findings.error("wrong_type", operator, message);
         }
     }
 
     fn required(&self, declared: &Declared, task: &Task, lookup: &Lookup<'_>, chosen: &Chosen) {
         let Some(operator) = chosen.operator else { return };
+        let written = |key: &str, name: &str| {
+            lookup.own.get(key).and_then(|entry| entry.value.as_mapping()).is_some_and(|args| args.contains_key(name))
+        };
+        // What a result brings as arguments is known when the task runs.
         let expanded = |name: &str| {
-            lookup
-                .own
-                .get("expand")
-                .and_then(|entry| entry.value.as_mapping())
-                .is_some_and(|args| args.contains_key(name))
+            written("expand", name)
+                || task.mapping.as_ref().filter(|mapping| mapping.kind == MappingKind::ExpandKwargs).is_some_and(
+                    |mapping| match &mapping.inputs[0] {
+                        MapInput::Literal(Value::Array(items)) => items.iter().all(|item| item.get(name).is_some()),
+                        _ => true,
+                    },
+                )
         };
         let given = |name: &str| lookup.get(name).is_some_and(|entry| !entry.value.is_null()) || expanded(name);
         for arg in operator.args().filter(|arg| arg.required) {
@@ -347,8 +311,8 @@ impl Context<'_> {
 /// Keys of a task that are no argument of its operator.
 fn is_task_key(key: &str) -> bool {
     (TASK_KEYS.contains(&key) && key != "python_callable")
-        || BASE.contains(&key)
-        || NOTIFICATIONS.contains(&key)
+        || is_base(key)
+        || is_notification(key)
         || callback_of(key).is_some()
         || key.starts_with("x-")
 }
@@ -373,5 +337,15 @@ fn note_used(lookup: &Lookup<'_>, chosen: &Chosen, shared: &Shared<'_>) {
         if chosen.operator.is_none_or(|operator| operator.arg(key).is_some()) {
             used.insert(key.to_string());
         }
+    }
+}
+
+/// Whether a template or another task's result stands in it.
+fn is_unfinished(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("{{") || text.contains("{%"),
+        Value::Array(items) => items.iter().any(is_unfinished),
+        Value::Object(fields) => XComArg::read(value).is_some() || fields.values().any(is_unfinished),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    base::{BASE, callback_of},
+    base::{base_names, is_base},
+    callbacks::{OF_RUNS, callback_of, is_notification},
     dag::KEYS,
-    groups::Members,
-    node::{Entry, Mapping},
+    graph::Said,
+    groups::{Dependency, Members},
+    mapped::{FORMS, Mapped},
+    node::Mapping,
     suggest::did_you_mean,
-    task::{Built, Shared},
+    task::Shared,
     values::Zone,
 };
 use crate::dag::Dag;
@@ -29,11 +32,6 @@ impl Context<'_> {
     ) {
         let own = |name: &str| entries.get(name);
         let secrets = own("secrets").map(|entry| self.secrets(&entry.value)).unwrap_or_default();
-        if let Some(entry) = own("secrets")
-            && !secrets.is_empty()
-        {
-            self.not_supported(entry.key, "`secrets`");
-        }
         let env: Vec<(String, String)> = own("env").map(|entry| self.environment(&entry.value)).unwrap_or_default();
         if !env.is_empty() {
             dag.extra.insert(
@@ -57,15 +55,25 @@ impl Context<'_> {
                 .into_iter()
                 .collect(),
             members,
-            searchpath: own("template_searchpath").map(|entry| self.searchpath(entry)).unwrap_or_default(),
+            searchpath: dag.template_searchpath.clone(),
             task_ids: members.tasks.iter().map(|task| task.id.as_str()).collect(),
+            ids: members.tasks.iter().map(|task| (&*task.name, task.id.as_str())).collect(),
+            group_names: members.groups.iter().map(|group| &*group.name).collect(),
             relative_dates: RefCell::default(),
             used_defaults: RefCell::default(),
         };
         if let Some(entry) = own("env") {
             self.template_node(&entry.value, &shared);
         }
+        dag.callbacks = self.callbacks(OF_RUNS, &own);
+        for name in ["on_success", "on_failure", "deadline"] {
+            if let Some(entry) = own(name) {
+                self.template_node(&entry.value, &shared);
+            }
+        }
+        let group_dependencies = self.mapped_groups(dag, &shared);
         let mut dependencies = Vec::with_capacity(members.tasks.len());
+        let mut setups = Vec::with_capacity(members.tasks.len());
         let mut whole = true;
         for declared in &members.tasks {
             let built = self.findings.in_task(&declared.id, || {
@@ -80,14 +88,18 @@ impl Context<'_> {
                 built
             });
             match built {
-                Some(Built { task, .. }) => dag.tasks.push(task),
+                Some(built) => {
+                    dag.tasks.push(built.task);
+                    setups.push(built.setups);
+                }
                 None => whole = false,
             }
         }
         dag.source_dates.extend(shared.relative_dates.take());
         let flow = own("flow").map(|entry| self.flow(&entry.value)).unwrap_or_default();
         let sequential = own("sequential").and_then(|entry| self.boolean("sequential", &entry.value)).unwrap_or(false);
-        let edges = self.edges(members, dependencies, flow, sequential);
+        let said = Said { tasks: dependencies, groups: group_dependencies, flow, sequential };
+        let edges = self.edges(members, said, if whole { &dag.tasks } else { &[] });
         edges.describe_groups(members, dag);
         self.unused_defaults(default_args, &shared, members);
         // A task without an operator is said already; the graph of the others would only repeat it.
@@ -96,7 +108,63 @@ impl Context<'_> {
                 dag.tasks[index].upstream = edges.upstream_ids(index, &dag.tasks);
             }
             self.check_cycle(dag, members, &edges);
+            let fail_fast = own("fail_fast").filter(|_| dag.fail_fast).map(|entry| entry.key);
+            self.check_rules(dag, members, &setups, fail_fast);
         }
+    }
+
+    /// Reads the mappings of groups, and checks that nothing in a mapped group is mapped again. Gives the dependencies of every
+    /// group, those that its mapping implies among them.
+    fn mapped_groups(&self, dag: &mut Dag, shared: &Shared<'_>) -> Vec<Vec<Dependency>> {
+        let members = shared.members;
+        let form = |node: &super::node::Node| {
+            let entries = node.as_mapping()?;
+            FORMS.iter().find_map(|(key, _)| entries.get(*key).map(|entry| entry.key))
+        };
+        let mut dependencies = Vec::with_capacity(members.groups.len());
+        for group in &members.groups {
+            let mut names = group.dependencies.clone();
+            if let Some(entries) = group.node.as_mapping()
+                && form(&group.node).is_some()
+            {
+                let mut implied = Vec::new();
+                let mapping = self.mapping_of(entries, Mapped::Group, shared, &mut implied);
+                for found in implied {
+                    if !names.iter().any(|(name, _)| *name == found.0) {
+                        names.push(found);
+                    }
+                }
+                for (key, _) in FORMS {
+                    if let Some(entry) = entries.get(*key) {
+                        self.template_node(&entry.value, shared);
+                    }
+                }
+                if let Some(found) = dag.task_groups.get_mut(&group.id) {
+                    found.mapping = mapping;
+                }
+            }
+            dependencies.push(names);
+        }
+        let around = |parent: Option<usize>| {
+            let mut at = parent;
+            while let Some(index) = at {
+                if form(&members.groups[index].node).is_some() {
+                    return Some(&members.groups[index].name);
+                }
+                at = members.groups[index].parent;
+            }
+            None
+        };
+        let groups = members.groups.iter().map(|group| (&group.node, group.parent, "group", &group.name));
+        let tasks = members.tasks.iter().map(|task| (&task.node, task.group, "task", &task.name));
+        for (node, parent, what, name) in groups.chain(tasks) {
+            if let (Some(key), Some(outer)) = (form(node), around(parent)) {
+                let message = format!("the {what} `{name}` is in the group `{outer}`, which is mapped already");
+                let help = "map one of the two; a task can go through a list by itself".to_owned();
+                self.findings.error_help("invalid_expand", key, message, Some(help));
+            }
+        }
+        dependencies
     }
 
     fn unused_defaults(&self, default_args: Option<&Mapping>, shared: &Shared<'_>, members: &Members) {
@@ -105,24 +173,19 @@ impl Context<'_> {
         }
         let used = shared.used_defaults.borrow();
         for (key, entry) in default_args.into_iter().flatten() {
-            let known =
-                BASE.contains(&&**key) || callback_of(key).is_some() || key.starts_with("x-") || &**key == "timezone";
+            let known = is_base(key)
+                || callback_of(key).is_some()
+                || is_notification(key)
+                || key.starts_with("x-")
+                || &**key == "timezone";
             if !known && !used.contains(&**key) {
                 let help = if KEYS.contains(&&**key) {
                     Some(format!("`{key}` is a key of the DAG; write it beside `default_args`"))
                 } else {
-                    did_you_mean(key, BASE.iter().copied())
+                    did_you_mean(key, base_names())
                 };
                 self.findings.warning_help("unknown_key", entry.key, format!("no task of the DAG takes `{key}`"), help);
             }
         }
-    }
-
-    fn searchpath(&self, entry: &Entry) -> Vec<String> {
-        let texts = match entry.value.as_text() {
-            Some(text) => vec![text.to_owned()],
-            None => self.texts("template_searchpath", &entry.value).unwrap_or_default(),
-        };
-        texts.iter().filter_map(|path| self.resolve(self.folder(), path)).collect()
     }
 }

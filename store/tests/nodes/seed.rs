@@ -230,7 +230,7 @@ fn task(task_id: &str, overrides: Value) -> Task {
         "queue": "default", "priority_weight": 1, "weight_rule": "downstream", "max_active_tis_per_dag": null,
         "max_active_tis_per_dagrun": null, "do_xcom_push": true, "multiple_outputs": false, "start_date": null,
         "end_date": null, "worker_selector": {}, "env": {}, "params": {}, "task_display_name": task_id, "doc": null,
-        "doc_md": null, "mapped": null
+        "doc_md": null
     });
     for (key, own) in overrides.as_object().unwrap() {
         value[key] = own.clone();

@@ -127,7 +127,7 @@ fn response(dag: &Dag, index: TaskIndex) -> TaskResponse {
         operator_name: Some(class.to_owned()),
         params: Some(params.collect()),
         class_ref: Some(class_ref.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect()),
-        is_mapped: Some(task.mapped.is_some()),
+        is_mapped: Some(task.mapping.is_some()),
         extra_links: Vec::new(),
     }
 }

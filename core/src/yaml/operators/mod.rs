@@ -4,6 +4,7 @@
 
 use crate::operator::OperatorKind;
 
+mod foreign;
 mod runnable;
 mod waiting;
 
@@ -18,6 +19,8 @@ pub(super) enum Kind {
     Duration,
     /// Stored as `{"seconds": …}`, as a timedelta argument is shown.
     Delta,
+    /// A time of day or a date, stored as text.
+    Moment,
     TextMap,
     Map,
     /// A list of texts; a single text becomes a list of one.
@@ -26,6 +29,12 @@ pub(super) enum Kind {
     /// Text, or a list of texts.
     TextOrList,
     ExitCodes,
+    /// Read by a field of its own (`retry_exponential_backoff`).
+    BoolOrNumber,
+    /// A date of the DAG or a task, read by a field of its own.
+    Date,
+    /// A list of assets, read by a field of its own.
+    Assets,
     Any,
 }
 
@@ -38,8 +47,10 @@ pub(super) struct Arg {
     pub(super) template: bool,
     /// What stands there when the file says nothing, as JSON text; empty: the key is left out.
     pub(super) default: &'static str,
-    /// Loads, but the runner does not act on it yet.
+    /// Loads, but nothing acts on it.
     pub(super) idle: bool,
+    /// Always its default: a file cannot say another.
+    pub(super) fixed: bool,
 }
 
 /// One operator.
@@ -63,7 +74,7 @@ pub(super) struct Operator {
 }
 
 pub(super) const fn arg(name: &'static str, kind: Kind) -> Arg {
-    Arg { name, kind, required: false, template: false, default: "", idle: false }
+    Arg { name, kind, required: false, template: false, default: "", idle: false, fixed: false }
 }
 
 impl Arg {
@@ -86,35 +97,96 @@ impl Arg {
         self.idle = true;
         self
     }
+
+    pub(super) const fn fixed(mut self) -> Self {
+        self.fixed = true;
+        self
+    }
 }
 
-/// Arguments of every sensor.
+/// A row: what runs it, class, short names, the argument that a short form is, modules of Airflow 2 that 3 still has, older paths,
+/// arguments.
+const fn row(
+    kind: OperatorKind,
+    class: &'static str,
+    aliases: &'static [&'static str],
+    main: Option<&'static str>,
+    modules: &'static [&'static str],
+    old: &'static [&'static str],
+    args: &'static [Arg],
+) -> Operator {
+    Operator { class, kind, aliases, main, modules, old, args, sensor: false, template_files: &[] }
+}
+
+impl Operator {
+    const fn sensor(mut self) -> Self {
+        self.sensor = true;
+        self
+    }
+
+    const fn files(mut self, files: &'static [(&'static str, &'static [&'static str])]) -> Self {
+        self.template_files = files;
+        self
+    }
+}
+
+/// Arguments of every sensor; those with a default are in [`crate::dag::Sensor`], the mode beside the operator's own.
 pub(super) const SENSOR: &[Arg] = &[
-    arg("poke_interval", Kind::Duration).default("60.0"),
-    arg("timeout", Kind::Duration).default("604800.0"),
+    arg("poke_interval", Kind::Duration),
+    arg("timeout", Kind::Duration),
     arg("mode", Kind::Text).default("\"poke\""),
-    arg("soft_fail", Kind::Bool).default("false"),
-    arg("exponential_backoff", Kind::Bool).default("false"),
+    arg("soft_fail", Kind::Bool),
+    arg("exponential_backoff", Kind::Bool),
     arg("max_wait", Kind::Duration),
     arg("silent_fail", Kind::Bool),
     arg("never_fail", Kind::Bool),
     arg("deferrable", Kind::Bool),
 ];
 
-/// TaskFlow: `decorator:` with one of these paths.
-pub(super) const DECORATORS: &[&str] = &[
-    "airflow.decorators.task",
-    "airflow.sdk.task",
-    "airflow.sdk.definitions.decorators.task",
-    "airflow.decorators.python.python_task",
+/// Those of them that the task keeps in its own field.
+pub(super) const SENSOR_FIELDS: &[&str] =
+    &["poke_interval", "timeout", "soft_fail", "exponential_backoff", "max_wait", "silent_fail", "never_fail"];
+
+/// TaskFlow: what `decorator:` may say, and the class of its tasks. Any other dotted path is an operator that cannot run here.
+const DECORATORS: &[(&str, &str)] = &[
+    ("airflow.decorators.task", DECORATED),
+    ("airflow.sdk.task", DECORATED),
+    ("airflow.sdk.definitions.decorators.task", DECORATED),
+    ("airflow.decorators.python.python_task", DECORATED),
+    ("airflow.decorators.task.branch", DECORATED_BRANCH),
+    ("airflow.sdk.task.branch", DECORATED_BRANCH),
+    ("airflow.decorators.branch_python.branch_task", DECORATED_BRANCH),
+    ("airflow.providers.standard.decorators.branch_python.branch_task", DECORATED_BRANCH),
+    ("airflow.decorators.task.short_circuit", DECORATED_SHORT_CIRCUIT),
+    ("airflow.sdk.task.short_circuit", DECORATED_SHORT_CIRCUIT),
+    ("airflow.decorators.short_circuit.short_circuit_task", DECORATED_SHORT_CIRCUIT),
+    ("airflow.providers.standard.decorators.short_circuit.short_circuit_task", DECORATED_SHORT_CIRCUIT),
+    ("airflow.decorators.task.sensor", DECORATED_SENSOR),
+    ("airflow.sdk.task.sensor", DECORATED_SENSOR),
+    ("airflow.providers.standard.decorators.sensor.sensor_task", DECORATED_SENSOR),
 ];
 
-/// The class that TaskFlow tasks have.
-pub(super) const DECORATED: &str = "airflow.providers.standard.decorators.python._PythonDecoratedOperator";
+const DECORATED: &str = "airflow.providers.standard.decorators.python._PythonDecoratedOperator";
+const DECORATED_BRANCH: &str = "airflow.providers.standard.decorators.branch_python._BranchPythonDecoratedOperator";
+const DECORATED_SHORT_CIRCUIT: &str =
+    "airflow.providers.standard.decorators.short_circuit._ShortCircuitDecoratedOperator";
+const DECORATED_SENSOR: &str = "airflow.providers.standard.decorators.sensor.DecoratedSensorOperator";
+
+/// The operator of a TaskFlow decorator.
+pub(super) fn decorated(path: &str) -> Option<&'static Operator> {
+    let (_, class) = DECORATORS.iter().find(|(known, _)| *known == path)?;
+    all().find(|operator| operator.class == *class)
+}
+
+/// The paths of TaskFlow decorators.
+pub(super) fn decorators() -> impl Iterator<Item = &'static str> {
+    DECORATORS.iter().map(|(path, _)| *path)
+}
 
 impl Operator {
+    /// The argument of this name that a file may give.
     pub(super) fn arg(&self, name: &str) -> Option<&'static Arg> {
-        self.args().find(|arg| arg.name == name)
+        self.args().find(|arg| arg.name == name && !arg.fixed)
     }
 
     pub(super) fn args(&self) -> impl Iterator<Item = &'static Arg> + use<> {
@@ -139,7 +211,7 @@ pub(super) enum Found {
 }
 
 pub(super) fn all() -> impl Iterator<Item = &'static Operator> {
-    runnable::OPERATORS.iter().chain(waiting::OPERATORS)
+    runnable::OPERATORS.iter().chain(waiting::OPERATORS).chain(foreign::OPERATORS)
 }
 
 /// The operator with this short name.
@@ -193,7 +265,7 @@ mod tests {
 
     #[test]
     fn renders_what_the_node_renders() {
-        for operator in runnable::OPERATORS {
+        for operator in all().filter(|operator| operator.kind != OperatorKind::Unsupported) {
             let mut ours: Vec<&str> = operator.args().filter(|arg| arg.template).map(|arg| arg.name).collect();
             let mut nodes = operator.kind.template_fields().to_vec();
             ours.sort_unstable();

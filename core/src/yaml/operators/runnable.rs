@@ -1,6 +1,6 @@
-//! Operators that the engine runs.
+//! Operators that a node runs, and those that nobody needs to run.
 
-use super::{Kind, Operator, arg};
+use super::{Kind, Operator, arg, row};
 use crate::operator::OperatorKind;
 
 const SHELL: &[&str] = &[".sh", ".bash"];
@@ -16,7 +16,7 @@ const BASH: &[super::Arg] = &[
     arg("output_processor", Kind::Any).idle(),
 ];
 
-pub(super) const PYTHON: &[super::Arg] = &[
+const PYTHON: &[super::Arg] = &[
     arg("python_callable", Kind::Text),
     arg("python_callable_name", Kind::Text),
     arg("python_callable_file", Kind::Text),
@@ -28,6 +28,53 @@ pub(super) const PYTHON: &[super::Arg] = &[
     arg("show_return_value_in_logs", Kind::Bool).idle(),
     arg("requirements", Kind::TextOrList),
     arg("templates_exts", Kind::TextList).idle(),
+];
+
+const SHORT_CIRCUIT: &[super::Arg] = &[
+    arg("python_callable", Kind::Text),
+    arg("python_callable_name", Kind::Text),
+    arg("python_callable_file", Kind::Text),
+    arg("op_args", Kind::List).template().default("[]"),
+    arg("op_kwargs", Kind::Map).template().default("{}"),
+    arg("templates_dict", Kind::Map).template(),
+    arg("ignore_downstream_trigger_rules", Kind::Bool).default("true"),
+    arg("interpreter", Kind::Text),
+    arg("image", Kind::Text),
+    arg("show_return_value_in_logs", Kind::Bool).idle(),
+    arg("requirements", Kind::TextOrList),
+    arg("templates_exts", Kind::TextList).idle(),
+];
+
+const EXTERNAL_PYTHON: &[super::Arg] = &[
+    arg("python_callable", Kind::Text),
+    arg("python_callable_name", Kind::Text),
+    arg("python_callable_file", Kind::Text),
+    arg("op_args", Kind::List).template().default("[]"),
+    arg("op_kwargs", Kind::Map).template().default("{}"),
+    arg("templates_dict", Kind::Map).template(),
+    arg("python", Kind::Text).required(),
+    arg("image", Kind::Text),
+    arg("string_args", Kind::TextList).idle(),
+    arg("expect_airflow", Kind::Bool).idle(),
+    arg("expect_pendulum", Kind::Bool).idle(),
+    arg("serializer", Kind::Text).idle(),
+    arg("skip_on_exit_code", Kind::ExitCodes).idle(),
+    arg("show_return_value_in_logs", Kind::Bool).idle(),
+    arg("templates_exts", Kind::TextList).idle(),
+];
+
+const BASH_SENSOR: &[super::Arg] = &[
+    arg("bash_command", Kind::Text).required().template(),
+    arg("env", Kind::TextMap).template(),
+    arg("retry_exit_code", Kind::Int),
+    arg("output_encoding", Kind::Text).idle(),
+    arg("image", Kind::Text),
+];
+
+const FILE_SENSOR: &[super::Arg] = &[
+    arg("filepath", Kind::Text).required().template(),
+    arg("fs_conn_id", Kind::Text).default("\"fs_default\""),
+    arg("recursive", Kind::Bool).default("false"),
 ];
 
 const DOCKER: &[super::Arg] = &[
@@ -133,89 +180,125 @@ const POD: &[super::Arg] = &[
     arg("hostname", Kind::Text).idle(),
 ];
 
+const PYTHON_MODULES: &[&str] = &["airflow.operators.python"];
+const BASH_FILES: &[(&str, &[&str])] = &[("bash_command", SHELL)];
+
 pub(super) const OPERATORS: &[Operator] = &[
-    Operator {
-        class: "airflow.providers.standard.operators.bash.BashOperator",
-        kind: OperatorKind::Bash,
-        aliases: &["bash"],
-        main: Some("bash_command"),
-        modules: &["airflow.operators.bash"],
-        old: &["airflow.operators.bash_operator.BashOperator", "airflow.operators.BashOperator"],
-        args: BASH,
-        sensor: false,
-        template_files: &[("bash_command", SHELL)],
-    },
-    Operator {
-        class: "airflow.providers.standard.operators.empty.EmptyOperator",
-        kind: OperatorKind::Empty,
-        aliases: &["empty", "dummy"],
-        main: None,
-        modules: &["airflow.operators.empty"],
-        old: &[
+    row(
+        OperatorKind::Bash,
+        "airflow.providers.standard.operators.bash.BashOperator",
+        &["bash"],
+        Some("bash_command"),
+        &["airflow.operators.bash"],
+        &["airflow.operators.bash_operator.BashOperator", "airflow.operators.BashOperator"],
+        BASH,
+    )
+    .files(BASH_FILES),
+    row(
+        OperatorKind::Empty,
+        "airflow.providers.standard.operators.empty.EmptyOperator",
+        &["empty", "dummy"],
+        None,
+        &["airflow.operators.empty"],
+        &[
             "airflow.operators.dummy.DummyOperator",
             "airflow.operators.dummy_operator.DummyOperator",
             "airflow.operators.DummyOperator",
         ],
-        args: &[],
-        sensor: false,
-        template_files: &[],
-    },
-    Operator {
-        class: "updraft.operators.noop.NoopOperator",
-        kind: OperatorKind::Noop,
-        aliases: &["noop"],
-        main: None,
-        modules: &[],
-        old: &[],
-        args: &[],
-        sensor: false,
-        template_files: &[],
-    },
-    Operator {
-        class: "airflow.providers.standard.operators.python.PythonOperator",
-        kind: OperatorKind::Python,
-        aliases: &["python"],
-        main: Some("python_callable"),
-        modules: &["airflow.operators.python"],
-        old: &["airflow.operators.python_operator.PythonOperator", "airflow.operators.PythonOperator"],
-        args: PYTHON,
-        sensor: false,
-        template_files: &[],
-    },
-    Operator {
-        class: super::DECORATED,
-        kind: OperatorKind::Python,
-        aliases: &[],
-        main: None,
-        modules: &[],
-        old: &[],
-        args: PYTHON,
-        sensor: false,
-        template_files: &[],
-    },
-    Operator {
-        class: "airflow.providers.docker.operators.docker.DockerOperator",
-        kind: OperatorKind::Docker,
-        aliases: &["docker"],
-        main: Some("image"),
-        modules: &[],
-        old: &["airflow.operators.docker_operator.DockerOperator"],
-        args: DOCKER,
-        sensor: false,
-        template_files: &[("command", SHELL)],
-    },
-    Operator {
-        class: "airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator",
-        kind: OperatorKind::KubernetesPod,
-        aliases: &["kubernetes_pod"],
-        main: Some("image"),
-        modules: &[],
-        old: &[
+        &[],
+    ),
+    row(OperatorKind::Noop, "updraft.operators.noop.NoopOperator", &["noop"], None, &[], &[], &[]),
+    row(
+        OperatorKind::Python,
+        "airflow.providers.standard.operators.python.PythonOperator",
+        &["python"],
+        Some("python_callable"),
+        PYTHON_MODULES,
+        &["airflow.operators.python_operator.PythonOperator", "airflow.operators.PythonOperator"],
+        PYTHON,
+    ),
+    row(
+        OperatorKind::Python,
+        "airflow.providers.standard.operators.python.ExternalPythonOperator",
+        &[],
+        None,
+        PYTHON_MODULES,
+        &[],
+        EXTERNAL_PYTHON,
+    ),
+    row(OperatorKind::Python, super::DECORATED, &[], None, &["airflow.decorators.python"], &[], PYTHON),
+    row(
+        OperatorKind::BranchPython,
+        "airflow.providers.standard.operators.python.BranchPythonOperator",
+        &["branch"],
+        Some("python_callable"),
+        PYTHON_MODULES,
+        &["airflow.operators.python_operator.BranchPythonOperator"],
+        PYTHON,
+    ),
+    row(OperatorKind::BranchPython, super::DECORATED_BRANCH, &[], None, &[], &[], PYTHON),
+    row(
+        OperatorKind::ShortCircuitPython,
+        "airflow.providers.standard.operators.python.ShortCircuitOperator",
+        &["short_circuit"],
+        Some("python_callable"),
+        PYTHON_MODULES,
+        &["airflow.operators.python_operator.ShortCircuitOperator"],
+        SHORT_CIRCUIT,
+    ),
+    row(OperatorKind::ShortCircuitPython, super::DECORATED_SHORT_CIRCUIT, &[], None, &[], &[], SHORT_CIRCUIT),
+    row(
+        OperatorKind::Docker,
+        "airflow.providers.docker.operators.docker.DockerOperator",
+        &["docker"],
+        Some("image"),
+        &[],
+        &["airflow.operators.docker_operator.DockerOperator"],
+        DOCKER,
+    )
+    .files(&[("command", SHELL)]),
+    row(
+        OperatorKind::KubernetesPod,
+        "airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator",
+        &["kubernetes_pod"],
+        Some("image"),
+        &[],
+        &[
             "airflow.providers.cncf.kubernetes.operators.kubernetes_pod.KubernetesPodOperator",
             "airflow.contrib.operators.kubernetes_pod_operator.KubernetesPodOperator",
         ],
-        args: POD,
-        sensor: false,
-        template_files: &[],
-    },
+        POD,
+    ),
+    row(
+        OperatorKind::BashSensor,
+        "airflow.providers.standard.sensors.bash.BashSensor",
+        &["wait_for_bash"],
+        Some("bash_command"),
+        &["airflow.sensors.bash"],
+        &[],
+        BASH_SENSOR,
+    )
+    .sensor()
+    .files(BASH_FILES),
+    row(
+        OperatorKind::PythonSensor,
+        "airflow.providers.standard.sensors.python.PythonSensor",
+        &["wait_for_python"],
+        Some("python_callable"),
+        &["airflow.sensors.python"],
+        &[],
+        PYTHON,
+    )
+    .sensor(),
+    row(OperatorKind::PythonSensor, super::DECORATED_SENSOR, &[], None, &[], &[], PYTHON).sensor(),
+    row(
+        OperatorKind::FileSensor,
+        "airflow.providers.standard.sensors.filesystem.FileSensor",
+        &["wait_for_file"],
+        Some("filepath"),
+        &["airflow.sensors.filesystem"],
+        &["airflow.contrib.sensors.file_sensor.FileSensor"],
+        FILE_SENSOR,
+    )
+    .sensor(),
 ];
