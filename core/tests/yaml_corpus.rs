@@ -130,6 +130,57 @@ fn answers_every_broken_file_as_the_manifest_says() {
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Set in the processes that [`reads_every_broken_file_within_a_tenth_of_a_second_and_fifty_megabytes`] starts: the file to read.
+const ALONE: &str = "UPDRAFT_TEST_READ_ALONE";
+
+/// Each file has a process of its own, whose peak of memory the kernel knows.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how a test tells itself in another process what to do")]
+fn reads_every_broken_file_within_a_tenth_of_a_second_and_fifty_megabytes() {
+    let Some(corpus) = corpus() else { return };
+    let root = corpus.join("invalid");
+    if let Ok(file) = std::env::var(ALONE) {
+        return read_alone(&root, &file);
+    }
+    let mut wrong = Vec::new();
+    let manifest = manifest(&std::fs::read_to_string(root.join("manifest.yaml")).expect("the manifest"));
+    assert!(manifest.len() > 100, "the manifest was read");
+    for Broken { file, .. } in manifest {
+        let output = std::process::Command::new(std::env::current_exe().expect("this test's program"))
+            .args(["--exact", "reads_every_broken_file_within_a_tenth_of_a_second_and_fifty_megabytes", "--nocapture"])
+            .env(ALONE, &file)
+            .output()
+            .expect("the program starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let measured: Vec<u64> = text
+            .lines()
+            .find_map(|line| line.split_once("measured: "))
+            .map(|(_, numbers)| numbers.split(' ').map(|number| number.parse().expect("a number")).collect())
+            .unwrap_or_default();
+        match measured[..] {
+            [micros, kilobytes] if micros < 100_000 && kilobytes < 50 * 1024 => {}
+            [micros, kilobytes] => wrong.push(format!("{file}: {} ms, {kilobytes} kB", micros / 1000)),
+            _ => wrong.push(format!("{file}: {}\n{text}", output.status)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Prints the microseconds of the best of three reads, which leaves out what else the machine does, and the peak of memory.
+#[expect(clippy::print_stdout, reason = "how it answers the process that started it")]
+fn read_alone(root: &Path, file: &str) {
+    let best = (0..3).map(|_| {
+        let started = std::time::Instant::now();
+        let loaded = read(root, file, BTreeMap::new());
+        assert!(!loaded.diagnostics.is_empty());
+        started.elapsed().as_micros()
+    });
+    let best = best.min().expect("three reads");
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    println!("measured: {best} {}", peak.trim().trim_end_matches(" kB"));
+}
+
 #[test]
 fn means_what_airflow_means() {
     let Some(corpus) = corpus() else { return };

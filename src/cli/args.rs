@@ -216,7 +216,7 @@ pub(crate) struct ValidateFlags {
     /// Files, or folders that are searched for .yaml and .yml files
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Warnings count as errors
+    /// Warnings are errors: unknown keys, old names, operators that nothing here runs
     #[arg(long)]
     pub(crate) strict: bool,
     #[command(flatten)]

@@ -31,6 +31,11 @@ pub(super) fn run(app: &App, flags: &ValidateFlags) -> Result<ExitCode> {
         checked.extend(check(app, path)?);
     }
     mark_duplicates(&mut checked);
+    if flags.strict {
+        for finding in checked.iter_mut().flat_map(|file| &mut file.loaded.diagnostics) {
+            finding.severity = Severity::Error;
+        }
+    }
     let count = |severity| {
         checked.iter().flat_map(|file| &file.loaded.diagnostics).filter(|finding| finding.severity == severity).count()
     };
@@ -51,8 +56,7 @@ pub(super) fn run(app: &App, flags: &ValidateFlags) -> Result<ExitCode> {
             );
         }
     }
-    let refused = errors > 0 || (flags.strict && warnings > 0);
-    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// One DAG file with its findings.

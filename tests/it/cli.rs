@@ -137,4 +137,12 @@ async fn validate_succeeds_on_the_examples_and_strict_counts_warnings() {
     let lenient = run(home.path(), &["dags", "validate", &file]).await;
     let strict = run(home.path(), &["dags", "validate", "--strict", &file]).await;
     assert_eq!((lenient.code, strict.code), (Some(0), Some(1)), "{}", lenient.stderr);
+
+    crate::support::write(home.path(), "foreign.yaml", "tasks: {t: {operator: com.example.FancyOperator}}\n");
+    let file = home.path().join("foreign.yaml").display().to_string();
+    let lenient = run(home.path(), &["dags", "validate", &file]).await;
+    assert_eq!(lenient.code, Some(0), "{}", lenient.stderr);
+    let strict = run(home.path(), &["dags", "validate", "--strict", &file]).await;
+    assert_eq!(strict.code, Some(1));
+    assert!(strict.stderr.contains("error[unsupported_operator]: `com.example.FancyOperator`"), "{}", strict.stderr);
 }

@@ -66,6 +66,7 @@ pub(super) struct Edges {
     marks: HashMap<(usize, usize), Mark>,
     upstream: Vec<Vec<usize>>,
     downstream: Vec<Vec<usize>>,
+    setup: Vec<bool>,
     teardown: Vec<bool>,
     /// Per group: what the file says about it as a whole.
     groups: Vec<Relatives>,
@@ -115,6 +116,7 @@ impl Context<'_> {
             marks: HashMap::new(),
             upstream: vec![Vec::new(); count],
             downstream: vec![Vec::new(); count],
+            setup: (0..count).map(|index| built.get(index).is_some_and(|task| task.is_setup)).collect(),
             teardown: (0..count).map(|index| built.get(index).is_some_and(|task| task.is_teardown)).collect(),
             groups: vec![Relatives::default(); members.groups.len()],
         };
@@ -166,7 +168,10 @@ impl Context<'_> {
                 self.findings.warning_help(
                     "empty_group_edge",
                     mark,
-                    format!("the group `{}` has no tasks, so this connects nothing", members.groups[group].name),
+                    format!(
+                        "the group `{}` has no tasks to wait for, so this connects nothing",
+                        members.groups[group].name
+                    ),
                     Some("put tasks into the group, or depend on a task".to_owned()),
                 );
             }
@@ -307,7 +312,7 @@ fn first_tasks(members: &Members, item: Item, edges: &Edges) -> Vec<usize> {
 }
 
 /// The tasks after which a group is done. Its teardowns do not hold up what follows (Airflow: `TaskGroup.get_leaves`): in their
-/// place stand the tasks before them.
+/// place stand the tasks before them, their setups left out.
 fn last_tasks(members: &Members, item: Item, edges: &Edges) -> Vec<usize> {
     let all = inside(members, item);
     if matches!(item, Item::Task(_)) {
@@ -323,7 +328,8 @@ fn last_tasks(members: &Members, item: Item, edges: &Edges) -> Vec<usize> {
             found.push(task);
             continue;
         }
-        let before = edges.upstream[task].iter().copied().filter(|up| set.contains(up) && seen.insert(*up));
+        let before =
+            edges.upstream[task].iter().copied().filter(|up| set.contains(up) && !edges.setup[*up] && seen.insert(*up));
         waiting.extend(before.collect::<Vec<_>>().into_iter().rev());
     }
     found.sort_unstable();

@@ -89,15 +89,8 @@ impl Context<'_> {
         items.iter().filter_map(|item| Some((self.text("teardown", item)?, item.mark))).collect()
     }
 
-    /// Marks the tasks that teardowns name as their setups, and checks the rules that hold for the whole DAG: what follows a
-    /// setup has the rule `all_success`, and so has everything under `fail_fast`. `setups` is per task.
-    pub(super) fn check_rules(
-        &self,
-        dag: &mut Dag,
-        members: &Members,
-        setups: &[Vec<Dependency>],
-        fail_fast: Option<Mark>,
-    ) {
+    /// Marks the tasks that teardowns name as their setups. `setups` is per task.
+    pub(super) fn mark_setups(&self, dag: &mut Dag, members: &Members, setups: &[Vec<Dependency>]) {
         let by_name: HashMap<&str, usize> =
             members.tasks.iter().enumerate().map(|(index, declared)| (&*declared.name, index)).collect();
         for (name, mark) in setups.iter().flatten() {
@@ -115,6 +108,11 @@ impl Context<'_> {
                 dag.tasks[index].is_setup = true;
             }
         }
+    }
+
+    /// The rules that hold for the whole DAG: what follows a setup has the rule `all_success`, and so has everything under
+    /// `fail_fast`; teardowns excepted.
+    pub(super) fn check_rules(&self, dag: &Dag, members: &Members, fail_fast: Option<Mark>) {
         for (index, declared) in members.tasks.iter().enumerate() {
             let task = &dag.tasks[index];
             if task.is_teardown || task.trigger_rule == TriggerRule::AllSuccess {

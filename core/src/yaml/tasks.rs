@@ -99,6 +99,9 @@ impl Context<'_> {
         let flow = own("flow").map(|entry| self.flow(&entry.value)).unwrap_or_default();
         let sequential = own("sequential").and_then(|entry| self.boolean("sequential", &entry.value)).unwrap_or(false);
         let said = Said { tasks: dependencies, groups: group_dependencies, flow, sequential };
+        if whole {
+            self.mark_setups(dag, members, &setups);
+        }
         let edges = self.edges(members, said, if whole { &dag.tasks } else { &[] });
         edges.describe_groups(members, dag);
         self.unused_defaults(default_args, &shared, members);
@@ -109,7 +112,7 @@ impl Context<'_> {
             }
             self.check_cycle(dag, members, &edges);
             let fail_fast = own("fail_fast").filter(|_| dag.fail_fast).map(|entry| entry.key);
-            self.check_rules(dag, members, &setups, fail_fast);
+            self.check_rules(dag, members, fail_fast);
         }
     }
 
