@@ -172,6 +172,12 @@ create table task_instance (
     failure_reason     text,
     exit_code          bigint,
     rendered_fields    jsonb,
+    -- The label of a mapped instance (map_index_template).
+    rendered_map_index text,
+    -- How often a sensor was asked in this try.
+    reschedules        integer     not null default 0,
+    -- What a branching task decided, for when its downstreams are cleared (Airflow's XCom skipmixin_key).
+    skipmixin          jsonb,
     updated_at         timestamptz not null default now(),
     constraint task_instance_pkey primary key (dag_run_id, task_id, map_index),
     constraint task_instance_end_date_check check (end_date is null or state not in ('queued', 'running'))
@@ -201,6 +207,7 @@ create table task_instance_history (
     failure_reason   text,
     exit_code        bigint,
     rendered_fields  jsonb,
+    rendered_map_index text,
     constraint task_instance_history_pkey primary key (dag_run_id, task_id, map_index, attempt_id)
 );
 

@@ -22,6 +22,7 @@ pub use crate::asset::{AssetExpression, AssetRef};
 use crate::{
     ids::{DagId, TaskId},
     operator::OperatorKind,
+    scopes::Scopes,
 };
 
 /// When runs are made. The long form; presets are already their cron expression.
@@ -505,6 +506,8 @@ pub struct Dag {
     pub source_dates: IndexMap<String, String>,
     #[serde(skip)]
     graph: OnceLock<Graph>,
+    #[serde(skip)]
+    scopes: OnceLock<Scopes>,
 }
 
 /// A task's position in [`Dag::tasks`] and in everything indexed like it.
@@ -563,6 +566,7 @@ impl Dag {
             extra: Map::new(),
             source_dates: IndexMap::new(),
             graph: OnceLock::new(),
+            scopes: OnceLock::new(),
         }
     }
 
@@ -606,9 +610,14 @@ impl Dag {
         self.graph().rank[index]
     }
 
-    /// Tasks without downstream: their states decide the run's.
+    /// Tasks without downstream.
     pub fn leaves(&self) -> impl Iterator<Item = TaskIndex> + '_ {
         (0..self.tasks.len()).filter(|&index| self.downstream(index).next().is_none())
+    }
+
+    /// Setups, teardowns and mapped groups.
+    pub fn scopes(&self) -> &Scopes {
+        self.scopes.get_or_init(|| Scopes::new(self))
     }
 
     /// The priority stored on a task instance (semantics §7): own weight, plus those of all transitive downstreams or upstreams.

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dag::{TaskIndex, TriggerRule},
+    dag::TriggerRule,
     dispatch::{Blocked, Candidate, Capacity, Class},
-    plan::RunState,
+    plan::{Key, RunState},
     spec::Failure,
     state::{DagRunState, TaskInstanceState},
 };
@@ -100,13 +100,13 @@ pub struct AttemptFacts {
 pub fn explain(
     state: &RunState,
     facts: &RunFacts,
-    task: TaskIndex,
+    key: Key,
     attempt: Option<&AttemptFacts>,
     capacity: &Capacity,
     class: Option<&Class>,
     now: DateTime<Utc>,
 ) -> Vec<Reason> {
-    let Some(ti) = state.ti(task) else { return vec![Reason::NoInstance] };
+    let Some(ti) = state.ti(key) else { return vec![Reason::NoInstance] };
     if ti.state.is_finished() {
         return vec![Reason::Finished { state: ti.state, failure: ti.failure.clone(), exit_code: ti.exit_code }];
     }
@@ -143,12 +143,12 @@ pub fn explain(
         TaskInstanceState::None => {
             let waiting_for: Vec<String> = state
                 .dag
-                .upstream(task)
-                .filter(|&upstream| state.ti(upstream).is_some_and(|ti| !ti.state.is_finished()))
+                .upstream(key.task)
+                .filter(|&upstream| state.instances(upstream).iter().any(|(_, ti)| !ti.state.is_finished()))
                 .map(|upstream| state.dag.tasks[upstream].task_id.to_string())
                 .collect();
             if !waiting_for.is_empty() {
-                let trigger_rule = state.dag.tasks[task].trigger_rule;
+                let trigger_rule = state.dag.tasks[key.task].trigger_rule;
                 reasons.push(Reason::UpstreamNotDone { trigger_rule, waiting_for });
             }
         }
@@ -178,7 +178,7 @@ mod tests {
     fn reasons(sim: &Sim, id: &str) -> Vec<Reason> {
         let index = sim.state.dag.index_of(id).unwrap();
         let facts = RunFacts { max_active_runs: 16, ..RunFacts::default() };
-        explain(&sim.state, &facts, index, None, &Capacity::default(), None, sim.now)
+        explain(&sim.state, &facts, Key::unmapped(index), None, &Capacity::default(), None, sim.now)
     }
 
     #[test]

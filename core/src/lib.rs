@@ -23,6 +23,7 @@ pub mod ids;
 pub mod mapping;
 pub mod operator;
 pub mod plan;
+pub mod scopes;
 pub mod secret_source;
 pub mod spec;
 pub mod state;

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
     failpoint,
-    plan::{Change, Plan, RunState, Scope, plan},
+    plan::{Change, Facts, Needs, Plan, RunState, Scope, plan},
 };
 use updraft_store::{
     PgConnection, Store, StoreError,
@@ -215,7 +215,7 @@ impl Reactor {
         let mut decided = Vec::with_capacity(read.runs.len());
         for (row, state, version, scope) in self.load(&mut transaction, read.runs, now).await? {
             let changes = changes.remove(&row.run.id).unwrap_or_default();
-            let plan = plan(&state, &changes, scope, now, &mut store_plan::new_attempt_id);
+            let plan = self.decide(&mut transaction, &row, &state, &changes, scope, now).await?;
             if plan.stale > 0 {
                 tracing::debug!(
                     dag_run_id = row.run.id,
@@ -260,8 +260,43 @@ impl Reactor {
             self.store.wake().ring(Signal::Trigger);
         }
         self.hints.extend(written.stopped_at_once);
+        self.hints.extend(written.later_runs);
         self.remember(decided, now);
         Ok(())
+    }
+
+    /// Plans one run; what the plan asks for is loaded in the same transaction and it is asked again.
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        row: &RunRow,
+        state: &RunState,
+        changes: &[Change],
+        scope: Scope,
+        now: DateTime<Utc>,
+    ) -> Result<Plan, StoreError> {
+        let mut facts = Facts::default();
+        let mut asked = Needs::new();
+        loop {
+            let plan = plan(state, changes, scope, &facts, now, &mut store_plan::new_attempt_id);
+            if plan.needs.is_empty() {
+                return Ok(plan);
+            }
+            if plan.needs.is_subset(&asked) {
+                return Err(StoreError::Inconsistent(format!("a plan asks twice for {:?}", plan.needs)));
+            }
+            asked.extend(plan.needs.iter().cloned());
+            store_plan::load_facts(
+                connection,
+                &self.dags,
+                self.store.sources(),
+                row,
+                &state.dag,
+                &plan.needs,
+                &mut facts,
+            )
+            .await?;
+        }
     }
 
     /// The states to plan from: cached ones whose tag is the row's, the others read in one statement.

@@ -26,7 +26,7 @@ impl RunCache {
     /// Takes a run out, if its copy is current. A failed plan thus leaves nothing behind.
     pub(crate) fn take(&mut self, run: i64, tag: i64) -> Option<RunState> {
         let entry = self.runs.remove(&run)?;
-        self.instances -= entry.state.tis.len();
+        self.instances -= entry.state.len();
         (entry.tag == tag).then_some(entry.state)
     }
 
@@ -36,15 +36,15 @@ impl RunCache {
             return;
         }
         self.clock += 1;
-        self.instances += state.tis.len();
+        self.instances += state.len();
         let id = state.run.id;
         if let Some(old) = self.runs.insert(id, Entry { tag, state, used: self.clock }) {
-            self.instances -= old.state.tis.len();
+            self.instances -= old.state.len();
         }
         while self.instances > self.limit && self.runs.len() > 1 {
             let oldest = self.runs.iter().min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id);
             if let Some(entry) = oldest.and_then(|id| self.runs.remove(&id)) {
-                self.instances -= entry.state.tis.len();
+                self.instances -= entry.state.len();
             }
         }
     }

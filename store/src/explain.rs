@@ -5,6 +5,7 @@ use updraft_core::{
     dispatch::Candidate,
     explain::{AttemptFacts, Reason, RunFacts, explain},
     ids::AttemptId,
+    plan::Key,
 };
 
 use crate::{
@@ -30,6 +31,7 @@ pub async fn why(
     dag_id: &str,
     run_id: &str,
     task_id: &str,
+    map_index: i32,
 ) -> Result<Why, StoreError> {
     let mut transaction = store.begin().await?;
     let run = sqlx::query!(
@@ -48,16 +50,18 @@ pub async fn why(
     let (row, _) = read_row(&mut transaction, Locked { id: run.id, tag: run.tag }).await?;
     let dag = dags.get(&mut *transaction, row.dag_version_id).await?;
     let Some(task) = dag.index_of(task_id) else { return Ok(Why::NoTask) };
+    let key = Key { task, map_index };
     let now: DateTime<Utc> = run.now;
     let Some(state) = load(&mut transaction, vec![(row, dag)]).await?.pop() else { return Ok(Why::NoRun) };
     let attempt = sqlx::query!(
         r#"
         select a.attempt_id, a.class_id, a.priority_weight, a.placed_at, a.handed_at, a.started_at, e.name as "executor?"
         from attempt a left join executor e on e.id = a.executor_id
-        where a.dag_run_id = $1 and a.task_id = $2 and a.map_index = -1
+        where a.dag_run_id = $1 and a.task_id = $2 and a.map_index = $3
         "#,
         run.id,
-        task_id
+        task_id,
+        map_index
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -82,5 +86,5 @@ pub async fn why(
         running_runs: u32::try_from(run.running).unwrap_or(u32::MAX),
         quarantine_reason: run.quarantine_reason,
     };
-    Ok(Why::Reasons(explain(&state, &facts, task, attempt.as_ref(), &capacity, class, now)))
+    Ok(Why::Reasons(explain(&state, &facts, key, attempt.as_ref(), &capacity, class, now)))
 }

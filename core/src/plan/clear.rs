@@ -1,20 +1,34 @@
-//! Clearing task instances and marking a run, as a user asks for it (semantics §11).
+//! Clearing task instances, as a user asks for it (semantics §11.1–§11.3).
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{NewAttemptId, Plan, RunState, Stopping, Work};
+use super::{Facts, Key, NewAttemptId, Plan, RunState, Stopping, Ti, UNMAPPED, Work};
 use crate::{
     dag::{Dag, TaskIndex},
-    state::{DagRunState, TaskInstanceState, TiEvent},
+    state::{TaskInstanceState, TiEvent},
 };
+
+/// A task, or one instance of a mapped one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRef {
+    pub task_id: String,
+    /// `None`: all instances.
+    pub map_index: Option<i32>,
+}
+
+impl From<&str> for TaskRef {
+    fn from(task_id: &str) -> Self {
+        Self { task_id: task_id.to_owned(), map_index: None }
+    }
+}
 
 /// Which instances of a run a request means.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// `None`: all tasks.
-    pub task_ids: Option<Vec<String>>,
+    pub tasks: Option<Vec<TaskRef>>,
     pub include_upstream: bool,
     pub include_downstream: bool,
     /// Only failed and upstream_failed ones.
@@ -25,34 +39,54 @@ pub struct Selection {
 /// What was cleared, and how to write it.
 #[derive(Clone, Debug)]
 pub struct Cleared {
-    pub tasks: Vec<TaskIndex>,
+    pub instances: Vec<Key>,
     pub plan: Plan,
 }
 
-/// The instances a selection means, in the DAG's order.
-pub fn select(state: &RunState, selection: &Selection) -> Vec<TaskIndex> {
-    let dag: &Dag = &state.dag;
-    let mut chosen: BTreeSet<TaskIndex> = match &selection.task_ids {
-        None => (0..dag.tasks.len()).collect(),
-        Some(ids) => ids.iter().filter_map(|id| dag.index_of(id)).collect(),
-    };
-    for task in chosen.clone() {
-        if selection.include_upstream {
-            chosen.extend(dag.all_upstream(task));
-        }
-        if selection.include_downstream {
-            chosen.extend(dag.all_downstream(task));
-        }
+/// The instances a selection means when it is cleared, in the DAG's order: with a task its setups and teardowns, with a setup
+/// its teardowns.
+pub fn select(state: &RunState, selection: &Selection) -> Vec<Key> {
+    let mut chosen = chosen(state, selection, |_| true);
+    let belonging: BTreeSet<TaskIndex> =
+        chosen.iter().flat_map(|key| state.dag.setups_and_teardowns_of(key.task)).collect();
+    for task in belonging {
+        chosen.extend(state.instances(task).iter().map(|(map_index, _)| Key { task, map_index }));
     }
     chosen
         .into_iter()
-        .filter(|&task| {
-            state.ti(task).is_some_and(|ti| {
+        .filter(|&key| {
+            state.ti(key).is_some_and(|ti| {
                 (!selection.only_failed || ti.state.is_failure_like())
                     && (!selection.only_running || ti.state == TaskInstanceState::Running)
             })
         })
         .collect()
+}
+
+/// What is named, with its relatives where asked; `downstream` says which downstream tasks count.
+pub(super) fn chosen(state: &RunState, selection: &Selection, downstream: impl Fn(TaskIndex) -> bool) -> BTreeSet<Key> {
+    let dag: &Dag = &state.dag;
+    let instances = |task: TaskIndex| state.instances(task).iter().map(move |(map_index, _)| Key { task, map_index });
+    let Some(named) = &selection.tasks else {
+        return (0..dag.tasks.len()).flat_map(instances).collect();
+    };
+    let mut found = BTreeSet::new();
+    for name in named {
+        let Some(task) = dag.index_of(&name.task_id) else { continue };
+        match name.map_index {
+            Some(map_index) => found.extend(instances(task).filter(|key| key.map_index == map_index)),
+            None => found.extend(instances(task)),
+        }
+        let up = if selection.include_upstream { dag.all_upstream(task) } else { Vec::new() };
+        let down = if selection.include_downstream { dag.all_downstream(task) } else { Vec::new() };
+        for relative in up.into_iter().chain(down.into_iter().filter(|&task| downstream(task))) {
+            // Inside a common mapped group, the relatives of an instance are those of its index.
+            let same_index =
+                name.map_index.filter(|&index| index != UNMAPPED && dag.scopes().share_mapped_group(task, relative));
+            found.extend(instances(relative).filter(|key| same_index.is_none_or(|index| key.map_index == index)));
+        }
+    }
+    found
 }
 
 /// Clears the instances: archived, a new id, tries granted anew, the run queued again if it had ended. Running ones restart
@@ -65,65 +99,32 @@ pub fn clear(
     now: DateTime<Utc>,
     ids: NewAttemptId<'_>,
 ) -> Cleared {
-    let tasks = select(state, selection);
-    let mut work = Work::new(state, now, ids);
-    for &task in &tasks {
-        work.clear_one(task, by);
+    let instances = select(state, selection);
+    let facts = Facts::default();
+    let mut work = Work::new(state, &facts, now, ids);
+    for &key in &instances {
+        work.clear_one(key, by);
     }
-    if !tasks.is_empty() && reset_dag_run {
+    if !instances.is_empty() && reset_dag_run {
         work.requeue();
     }
     let mut plan = work.finish();
-    if !tasks.is_empty() {
+    if !instances.is_empty() {
         plan.wake_at = Some(now);
     }
-    Cleared { tasks, plan }
-}
-
-/// Marks a run (semantics §11.5): `success` and `failed` end what is running with that state and skip the rest; `queued` re-queues.
-/// A run already in that state is left alone.
-pub fn mark_run(state: &RunState, to: DagRunState, by: &str, now: DateTime<Utc>, ids: NewAttemptId<'_>) -> Plan {
-    let mut work = Work::new(state, now, ids);
-    match to {
-        DagRunState::Queued => work.requeue(),
-        // The API does not offer it; nothing to do.
-        DagRunState::Running => {}
-        DagRunState::Success | DagRunState::Failed => {
-            let running = if to == DagRunState::Success { TiEvent::Succeeded } else { TiEvent::FailedFinally };
-            for task in 0..state.tis.len() {
-                let event = match state.ti(task).map(|ti| ti.state) {
-                    Some(
-                        TaskInstanceState::Running
-                        | TaskInstanceState::Deferred
-                        | TaskInstanceState::UpForReschedule
-                        | TaskInstanceState::AwaitingInput,
-                    ) => running,
-                    _ => TiEvent::Skip,
-                };
-                work.end_unfinished(task, event, &format!("the run was marked {to} by {by}"));
-            }
-            if state.run.state != to {
-                work.end_run(to);
-            }
-        }
-    }
-    let mut plan = work.finish();
-    if to == DagRunState::Queued {
-        plan.wake_at = Some(now);
-    }
-    plan
+    Cleared { instances, plan }
 }
 
 impl Work<'_> {
-    fn clear_one(&mut self, task: TaskIndex, by: &str) {
-        let Some(ti) = self.ti(task).cloned() else { return };
-        let retries = i32::try_from(self.state.dag.tasks[task].retries).unwrap_or(i32::MAX);
+    pub(super) fn clear_one(&mut self, key: Key, by: &str) {
+        let Some(ti) = self.ti(key).cloned() else { return };
+        let retries = i32::try_from(self.state.dag.tasks[key.task].retries).unwrap_or(i32::MAX);
         // Cleared before and not begun since: that try is archived already.
         if ti.try_number > 0 && !matches!(ti.state, TaskInstanceState::None | TaskInstanceState::Restarting) {
-            self.plan.archive.push(task);
+            self.plan.archive.push(key);
         }
         let attempt = (self.ids)();
-        let edit = |ti: &mut super::Ti| {
+        let edit = |ti: &mut Ti| {
             ti.begin_anew();
             ti.attempt = attempt;
             ti.max_tries = ti.try_number.saturating_add(retries);
@@ -131,27 +132,27 @@ impl Work<'_> {
         match ti.state {
             // Placed or not, the display copy does not say; the stop of an attempt that no node has is confirmed at once.
             state if state.has_attempt() => {
-                let deadline = self.cancel(task, ti.attempt, format!("cleared by {by}"), true);
+                let deadline = self.cancel(key, ti.attempt, format!("cleared by {by}"), true);
                 let stopping = Some(Stopping { attempt: ti.attempt, deadline });
-                self.step(task, TiEvent::ClearedWhileRunning, |ti| {
+                self.step(key, TiEvent::ClearedWhileRunning, |ti| {
                     edit(ti);
                     ti.stopping = stopping;
                 });
             }
             // The stop of the attempt before is still awaited.
-            TaskInstanceState::Restarting => self.step(task, TiEvent::ClearedWhileRunning, edit),
-            _ => self.step(task, TiEvent::Cleared, edit),
+            TaskInstanceState::Restarting => self.step(key, TiEvent::ClearedWhileRunning, edit),
+            _ => self.step(key, TiEvent::Cleared, edit),
         }
     }
 
     /// §11.3: `queued_at` is now; a finished run is queued again, an active one goes on.
-    fn requeue(&mut self) {
+    pub(super) fn requeue(&mut self) {
         let now = self.now;
         self.plan.cleared_runs = 1;
         let run = self.run_mut();
         run.queued_at = Some(now);
         if run.state.is_finished() {
-            run.state = DagRunState::Queued;
+            run.state = crate::state::DagRunState::Queued;
             run.start_date = None;
             run.end_date = None;
         }

@@ -22,15 +22,39 @@ pub fn delay(dag_id: &str, task: &Task, logical_date: Option<DateTime<Utc>>, try
     if multiplier <= 0.0 || (multiplier - 1.0).abs() < f64::EPSILON {
         return task.retry_delay;
     }
-    let grown = (task.retry_delay.as_secs_f64() * multiplier.powi(try_number - 1)).ceil();
+    let delay = jittered(
+        &format!("{dag_id}#{}#{}#{try_number}", task.task_id, date_text(logical_date)),
+        task.retry_delay.as_secs_f64() * multiplier.powi(try_number - 1),
+    );
+    task.max_retry_delay.map_or(delay, |max| delay.min(max))
+}
+
+/// How long a sensor waits before it is asked again, after it was asked `asked` times (from 1): constant, or with
+/// `exponential_backoff` the interval doubled each time from the third, with the same jitter and at most `max_wait` (semantics
+/// §12.4, Airflow: `BaseSensorOperator._get_next_poke_interval`).
+pub fn poke_interval(dag_id: &str, task: &Task, logical_date: Option<DateTime<Utc>>, asked: i32) -> Duration {
+    let sensor = task.sensor.unwrap_or_default();
+    if !sensor.exponential_backoff {
+        return sensor.poke_interval;
+    }
+    let delay = jittered(
+        &format!("{dag_id}#{}#{}#{asked}", task.task_id, date_text(logical_date)),
+        sensor.poke_interval.as_secs_f64() * 2_f64.powi(asked - 2),
+    );
+    sensor.max_wait.map_or(delay, |max| delay.min(max))
+}
+
+/// `seconds` rounded up to b, plus a hash of `key` modulo b: in [b, 2b), at most a day.
+fn jittered(key: &str, seconds: f64) -> Duration {
+    let grown = seconds.ceil();
     let base = if grown.is_finite() { grown.max(1.0) } else { MAX_SECONDS };
     // Beyond 2^53 the cap below decides anyway.
     let modulus = base.min(9e15) as u64;
-    let date = logical_date.map_or_else(|| "None".to_owned(), python_text);
-    let jitter = jitter(&format!("{dag_id}#{}#{date}#{try_number}", task.task_id), modulus);
-    let seconds = (base + jitter as f64).min(MAX_SECONDS);
-    let delay = Duration::from_secs_f64(seconds);
-    task.max_retry_delay.map_or(delay, |max| delay.min(max))
+    Duration::from_secs_f64((base + jitter(key, modulus) as f64).min(MAX_SECONDS))
+}
+
+fn date_text(logical_date: Option<DateTime<Utc>>) -> String {
+    logical_date.map_or_else(|| "None".to_owned(), python_text)
 }
 
 /// Airflow's jitter: the SHA-1 of a text, as a number below `modulus` (at least 1).

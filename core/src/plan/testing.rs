@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Change, Event, Finished, Plan, Run, RunState, Scope, Started, Ti, plan};
+use super::{Change, Event, Facts, Finished, Key, Plan, Run, RunState, Scope, Started, Ti, UNMAPPED, plan};
 use crate::{
     dag::{Dag, Task},
     ids::AttemptId,
@@ -32,8 +32,9 @@ pub(crate) struct Sim {
     pub now: DateTime<Utc>,
     next_id: u128,
     /// Live attempts, as the database would have them.
-    pub live: Vec<(usize, AttemptId)>,
+    pub live: Vec<(Key, AttemptId)>,
     pub last: Plan,
+    pub facts: Facts,
 }
 
 impl Sim {
@@ -44,7 +45,12 @@ impl Sim {
     pub(crate) fn with(edit: impl FnOnce(&mut Dag)) -> Self {
         let mut dag = Dag::new("d");
         edit(&mut dag);
-        let tis = dag.tasks.iter().map(|task| Some(Ti::new(AttemptId(Uuid::nil()), task.retries))).collect();
+        let tis: Vec<(Key, Ti)> = dag
+            .tasks
+            .iter()
+            .enumerate()
+            .map(|(index, task)| (Key::unmapped(index), Ti::new(AttemptId(Uuid::nil()), task.retries)))
+            .collect();
         let run = Run {
             id: 1,
             state: DagRunState::Running,
@@ -55,8 +61,8 @@ impl Sim {
             end_date: None,
             dag_is_paused: false,
         };
-        let state = RunState { run, dag: Arc::new(dag), tis };
-        Self { state, now: start(), next_id: 1, live: Vec::new(), last: Plan::default() }
+        let state = RunState::new(run, Arc::new(dag), tis);
+        Self { state, now: start(), next_id: 1, live: Vec::new(), last: Plan::default(), facts: Facts::default() }
     }
 
     pub(crate) fn ids(&mut self) -> impl FnMut() -> AttemptId + use<> {
@@ -72,10 +78,10 @@ impl Sim {
     pub(crate) fn step(&mut self, scope: Scope, changes: &[Change]) -> &Plan {
         let before = self.next_id;
         let mut ids = self.ids();
-        let decided = plan(&self.state, changes, scope, self.now, &mut ids);
+        let decided = plan(&self.state, changes, scope, &self.facts, self.now, &mut ids);
         self.next_id = before;
         let mut ids = self.ids();
-        let from_nothing = plan(&self.state, changes, Scope::All, self.now, &mut ids);
+        let from_nothing = plan(&self.state, changes, Scope::All, &self.facts, self.now, &mut ids);
         assert_eq!(decided, from_nothing, "an incremental plan must equal one from nothing");
         self.commit(decided)
     }
@@ -85,7 +91,7 @@ impl Sim {
             plan.ended.contains(attempt) || plan.cancels.iter().any(|cancel| cancel.attempt == *attempt)
         };
         self.live.retain(|(_, attempt)| !over(attempt));
-        self.live.extend(plan.attempts.iter().map(|new| (new.task, new.attempt)));
+        self.live.extend(plan.attempts.iter().map(|new| (new.key, new.attempt)));
         self.state.apply(&plan);
         self.last = plan;
         self.check();
@@ -94,11 +100,10 @@ impl Sim {
 
     /// The attempt row exists ⇔ the attempt is current.
     fn check(&self) {
-        for (index, ti) in self.state.tis.iter().enumerate() {
-            let ti = ti.as_ref().expect("every task has an instance here");
-            let live: Vec<_> = self.live.iter().filter(|(task, _)| *task == index).map(|(_, id)| *id).collect();
+        for (key, ti) in self.state.iter() {
+            let live: Vec<_> = self.live.iter().filter(|(of, _)| *of == key).map(|(_, id)| *id).collect();
             let expected: Vec<_> = ti.state.has_attempt().then_some(ti.attempt).into_iter().collect();
-            assert_eq!(live, expected, "task {index} is {}", ti.state);
+            assert_eq!(live, expected, "{key:?} is {}", ti.state);
         }
     }
 
@@ -111,7 +116,7 @@ impl Sim {
     }
 
     pub(crate) fn change(&self, id: &str, event: Event) -> Change {
-        Change { task_id: id.into(), attempt: self.attempt(id), event }
+        Change { task_id: id.into(), map_index: UNMAPPED, attempt: self.attempt(id), event }
     }
 
     pub(crate) fn end(&mut self, id: &str, outcome: Outcome) -> &Plan {
@@ -134,7 +139,25 @@ impl Sim {
 
     pub(crate) fn ti(&self, id: &str) -> &Ti {
         let index = self.state.dag.index_of(id).expect("the DAG has the task");
-        self.state.ti(index).expect("the run has the instance")
+        self.state.ti(Key::unmapped(index)).expect("the run has the instance")
+    }
+
+    /// The instance of a mapped task.
+    pub(crate) fn mapped(&self, id: &str, map_index: i32) -> &Ti {
+        let task = self.state.dag.index_of(id).expect("the DAG has the task");
+        self.state.ti(Key { task, map_index }).expect("the run has the instance")
+    }
+
+    pub(crate) fn end_mapped(&mut self, id: &str, map_index: i32, outcome: Outcome) -> &Plan {
+        let attempt = self.mapped(id, map_index).attempt;
+        let change = Change { task_id: id.into(), map_index, attempt, event: finished(outcome, self.now) };
+        self.step(Scope::Changed, &[change])
+    }
+
+    /// The states of a task's instances, by map index.
+    pub(crate) fn states(&self, id: &str) -> Vec<(i32, TaskInstanceState)> {
+        let task = self.state.dag.index_of(id).expect("the DAG has the task");
+        self.state.instances(task).iter().map(|(map_index, ti)| (map_index, ti.state)).collect()
     }
 
     pub(crate) fn state_of(&self, id: &str) -> TaskInstanceState {
@@ -158,5 +181,6 @@ pub(crate) fn finished(outcome: Outcome, at: DateTime<Utc>) -> Event {
         retry_delay: None,
         decision: None,
         rendered_fields: None,
+        rendered_map_index: None,
     }))
 }

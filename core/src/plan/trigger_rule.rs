@@ -12,12 +12,21 @@ pub struct Upstreams {
     pub skipped: usize,
     pub upstream_failed: usize,
     pub removed: usize,
+    /// Of the upstreams, the setups, and those of them that succeeded and were skipped.
+    pub setups: usize,
+    pub setup_success: usize,
+    pub setup_skipped: usize,
 }
 
 impl Upstreams {
     /// Counts one upstream instance.
-    pub fn count(&mut self, state: TaskInstanceState) {
+    pub fn count(&mut self, state: TaskInstanceState, is_setup: bool) {
         self.total += 1;
+        if is_setup {
+            self.setups += 1;
+            self.setup_success += usize::from(state == TaskInstanceState::Success);
+            self.setup_skipped += usize::from(state == TaskInstanceState::Skipped);
+        }
         match state {
             TaskInstanceState::Success => self.success += 1,
             TaskInstanceState::Failed => self.failed += 1,
@@ -51,26 +60,32 @@ pub enum Verdict {
     /// The rule can no longer be met, and what that makes of the task.
     Skip,
     UpstreamFailed,
+    /// The instance's element is gone.
+    Remove,
 }
 
-/// The rule's verdict: the first immediate state that matches, else run or wait (semantics §3.2).
-/// `all_done_setup_success` is given here without setups, where it equals `all_done`.
+/// The rule's verdict: the first immediate state that matches, else run or wait (semantics §3.2). `map_index` is that of the
+/// instance asked about, -1 for an ordinary one.
 #[expect(clippy::many_single_char_names, reason = "the letters of semantics §3.1")]
-pub fn evaluate(rule: TriggerRule, up: &Upstreams) -> Verdict {
-    use Verdict::{Run, Skip, UpstreamFailed, Wait};
+pub fn evaluate(rule: TriggerRule, up: &Upstreams, map_index: i32) -> Verdict {
+    use Verdict::{Remove, Run, Skip, UpstreamFailed, Wait};
     if up.total == 0 || rule == TriggerRule::Always {
         return Run;
     }
-    let Upstreams { total, success: s, failed: f, skipped: k, upstream_failed: u, removed: r } = *up;
+    let Upstreams { total, success: s, failed: f, skipped: k, upstream_failed: u, removed: r, .. } = *up;
     let done = up.done() >= total;
     let run_when = |condition: bool| if condition { Run } else { Wait };
     match rule {
         TriggerRule::AllSuccess if u + f > 0 => UpstreamFailed,
         TriggerRule::AllSuccess if k > 0 => Skip,
+        TriggerRule::AllSuccess if r > 0 && s > 0 && map_index >= 0 && map_index as usize >= s => Remove,
         TriggerRule::AllSuccess => run_when(s + r == total),
         TriggerRule::AllFailed if s + k > 0 => Skip,
         TriggerRule::AllFailed => run_when(f + u + r == total),
-        TriggerRule::AllDone | TriggerRule::AllDoneSetupSuccess => run_when(done),
+        TriggerRule::AllDone => run_when(done),
+        TriggerRule::AllDoneSetupSuccess if done && up.setups > 0 && up.setup_skipped == up.setups => Skip,
+        TriggerRule::AllDoneSetupSuccess if done && up.setups > 0 && up.setup_success == 0 => UpstreamFailed,
+        TriggerRule::AllDoneSetupSuccess => run_when(done),
         TriggerRule::AllDoneMinOneSuccess if k > 0 => Skip,
         TriggerRule::AllDoneMinOneSuccess if done && s == 0 => UpstreamFailed,
         TriggerRule::AllDoneMinOneSuccess => run_when(s + f + u == total - r && s >= 1),
@@ -144,26 +159,30 @@ mod tests {
             let states = cells.next().expect("a row begins with its upstream states");
             let mut up = Upstreams::default();
             for letter in states.chars() {
-                up.count(match letter {
-                    'S' => TaskInstanceState::Success,
-                    'F' => TaskInstanceState::Failed,
-                    'K' => TaskInstanceState::Skipped,
-                    'U' => TaskInstanceState::UpstreamFailed,
-                    'R' => TaskInstanceState::Removed,
-                    _ => TaskInstanceState::Running,
-                });
+                up.count(
+                    match letter {
+                        'S' => TaskInstanceState::Success,
+                        'F' => TaskInstanceState::Failed,
+                        'K' => TaskInstanceState::Skipped,
+                        'U' => TaskInstanceState::UpstreamFailed,
+                        'R' => TaskInstanceState::Removed,
+                        _ => TaskInstanceState::Running,
+                    },
+                    false,
+                );
             }
             for (rule, expected) in RULES.into_iter().zip(cells.by_ref()) {
-                let verdict = match evaluate(rule, &up) {
+                let verdict = match evaluate(rule, &up, -1) {
                     Verdict::Run => "run",
                     Verdict::Wait => "wait",
                     Verdict::Skip => "sk",
                     Verdict::UpstreamFailed => "uf",
+                    Verdict::Remove => "rm",
                 };
                 assert_eq!(verdict, expected, "{rule:?} with upstreams {states}");
             }
-            assert_eq!(evaluate(TriggerRule::Always, &up), Verdict::Run);
-            assert_eq!(evaluate(TriggerRule::AllDoneSetupSuccess, &up), evaluate(TriggerRule::AllDone, &up));
+            assert_eq!(evaluate(TriggerRule::Always, &up, -1), Verdict::Run);
+            assert_eq!(evaluate(TriggerRule::AllDoneSetupSuccess, &up, -1), evaluate(TriggerRule::AllDone, &up, -1));
             rows += 1;
         }
         assert_eq!(rows, 20);
@@ -172,7 +191,7 @@ mod tests {
     #[test]
     fn a_task_without_upstreams_runs_under_every_rule() {
         for rule in RULES {
-            assert_eq!(evaluate(rule, &Upstreams::default()), Verdict::Run);
+            assert_eq!(evaluate(rule, &Upstreams::default(), -1), Verdict::Run);
         }
     }
 }

@@ -56,6 +56,12 @@ impl Resolved {
         Arc::make_mut(&mut self.0).insert(reference, value);
     }
 
+    /// Adds what else was fetched.
+    pub fn extend(&mut self, more: Self) {
+        let more = Arc::unwrap_or_clone(more.0);
+        Arc::make_mut(&mut self.0).extend(more);
+    }
+
     /// The value; `None` when it does not exist or was not fetched, see [`Resolved::contains`].
     pub fn value(&self, reference: &Ref) -> Option<&Value> {
         self.0.get(reference)?.as_ref()
@@ -151,6 +157,14 @@ pub fn render_env(spec: &TaskSpec, resolved: &Resolved) -> Result<IndexMap<Strin
 pub fn render_text(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<String, RenderError> {
     let mut renderer = Renderer::new(spec, resolved, false);
     let rendered = renderer.text(field, text)?;
+    renderer.finish(rendered)
+}
+
+/// Renders one text to the value it stands for, as with `render_template_as_native_obj`: what the scheduler itself evaluates
+/// (`when`, `foreach`).
+pub fn render_value(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<Value, RenderError> {
+    let mut renderer = Renderer::new(spec, resolved, true);
+    let rendered = renderer.value(field, &Value::String(text.to_owned()))?;
     renderer.finish(rendered)
 }
 

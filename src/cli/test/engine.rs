@@ -1,7 +1,7 @@
 //! The run in memory: what the scheduler and the database are to a real one.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -9,11 +9,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use updraft_core::{
-    dag::{Dag, TaskIndex},
+    dag::Dag,
     ids::{AttemptId, MapIndex},
-    plan::{Change, Event, Finished, Run, RunState, Scope, Started, Ti, plan},
+    plan::{Change, Event, Facts, Finished, Key, Need, Past, Plan, Run, RunState, Scope, Started, Ti, UNMAPPED, plan},
     spec::{self, CodeRef, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::{DagRunState, DagRunType, TaskInstanceState},
+    template,
 };
 use updraft_protocol::{CancelAttempt, FinishedReport, ReportBody, ReportEvent, ReportResult, StartedReport};
 use uuid::Uuid;
@@ -24,11 +25,11 @@ pub(super) struct Engine {
     context: Arc<RunContext>,
     code: CodeRef,
     /// Ready, not yet handed to the node.
-    waiting: VecDeque<TaskIndex>,
+    waiting: VecDeque<Key>,
     /// Attempts that are current, with their tasks; and those that were, for the prefix of late log lines.
-    tasks: HashMap<Uuid, TaskIndex>,
+    tasks: HashMap<Uuid, Key>,
     cancels: Vec<CancelAttempt>,
-    xcoms: HashMap<(String, String), Value>,
+    xcoms: BTreeMap<(String, String, i32), Value>,
     pub(super) wake_at: Option<DateTime<Utc>>,
 }
 
@@ -61,15 +62,20 @@ impl Engine {
             dag_description: dag.description.clone(),
             render_template_as_native_obj: dag.render_template_as_native_obj,
         };
-        let tis = dag.tasks.iter().map(|task| Some(Ti::new(new_attempt(), task.retries))).collect();
+        let tis: Vec<(Key, Ti)> = dag
+            .tasks
+            .iter()
+            .enumerate()
+            .map(|(index, task)| (Key::unmapped(index), Ti::new(new_attempt(), task.retries)))
+            .collect();
         let mut engine = Self {
-            state: RunState { run, dag, tis },
+            state: RunState::new(run, dag, tis),
             context: Arc::new(context),
             code: CodeRef { bundle_hash: Some(bundle_hash), relative_fileloc },
             waiting: VecDeque::new(),
             tasks: HashMap::new(),
             cancels: Vec::new(),
-            xcoms: HashMap::new(),
+            xcoms: BTreeMap::new(),
             wake_at: None,
         };
         engine.step(&[]);
@@ -78,20 +84,20 @@ impl Engine {
 
     /// Decides what comes next and does it; prints every change of a state.
     pub(super) fn step(&mut self, changes: &[Change]) {
-        let plan = plan(&self.state, changes, Scope::All, now(), &mut new_attempt);
-        for (&task, ti) in &plan.tis {
-            let before = self.state.ti(task).map(|ti| (ti.state, ti.try_number));
+        let plan = self.decide(changes);
+        for (&key, ti) in &plan.tis {
+            let before = self.state.ti(key).map(|ti| (ti.state, ti.try_number));
             if before != Some((ti.state, ti.try_number)) {
-                self.announce(task, ti);
+                self.announce(key, ti);
             }
         }
-        for &task in &plan.forget_xcoms {
-            let task_id = self.state.dag.tasks[task].task_id.to_string();
-            self.xcoms.retain(|(owner, _), _| *owner != task_id);
+        for &key in &plan.forget_xcoms {
+            let task_id = self.state.dag.tasks[key.task].task_id.to_string();
+            self.xcoms.retain(|(owner, _, map_index), _| *owner != task_id || *map_index != key.map_index);
         }
         for attempt in &plan.attempts {
-            self.waiting.push_back(attempt.task);
-            self.tasks.insert(attempt.attempt.0, attempt.task);
+            self.waiting.push_back(attempt.key);
+            self.tasks.insert(attempt.attempt.0, attempt.key);
         }
         for cancel in &plan.cancels {
             let grace_ms = u64::try_from((cancel.deadline - now()).num_milliseconds()).unwrap_or_default();
@@ -99,7 +105,46 @@ impl Engine {
         }
         self.wake_at = plan.wake_at;
         self.state.apply(&plan);
-        self.waiting.retain(|task| self.state.ti(*task).is_some_and(|ti| ti.state.has_attempt()));
+        self.waiting.retain(|key| self.state.ti(*key).is_some_and(|ti| ti.state.has_attempt()));
+    }
+
+    /// Plans; what the plan asks for is here.
+    fn decide(&self, changes: &[Change]) -> Plan {
+        let mut facts = Facts::default();
+        loop {
+            let plan = plan(&self.state, changes, Scope::All, &facts, now(), &mut new_attempt);
+            if plan.needs.is_empty() {
+                return plan;
+            }
+            for need in &plan.needs {
+                match need {
+                    // A run on its own is the first of its DAG.
+                    Need::Past => facts.past = Some(Past::default()),
+                    Need::Context => facts.context = Some(self.context.clone()),
+                    Need::Length { task_id, key } => {
+                        let length = self.length(task_id.as_str(), key);
+                        facts.lengths.insert((task_id.clone(), key.clone()), length);
+                    }
+                    Need::Value(reference) => {
+                        let value = match reference {
+                            template::Ref::XCom { task_id, key, map_index } => self.xcom(task_id, key, *map_index),
+                            template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
+                        };
+                        facts.values.insert(reference.clone(), value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many elements a mapping over a result has.
+    fn length(&self, task_id: &str, key: &str) -> Option<usize> {
+        let is_mapped = self.state.dag.index_of(task_id).is_some_and(|task| self.state.dag.mapping(task).is_some());
+        match self.xcom(task_id, key, (!is_mapped).then_some(UNMAPPED))? {
+            Value::Array(items) => Some(items.len()),
+            Value::Object(entries) => Some(entries.len()),
+            _ => None,
+        }
     }
 
     /// How the run ended, once it has.
@@ -114,14 +159,13 @@ impl Engine {
     /// Up to `free` attempts to start.
     pub(super) fn hand_out(&mut self, free: u32) -> Vec<TaskSpec> {
         let count = self.waiting.len().min(free as usize);
-        let tasks: Vec<TaskIndex> = self.waiting.drain(..count).collect();
-        tasks
-            .into_iter()
-            .filter_map(|index| {
-                let (task, ti) = (&self.state.dag.tasks[index], self.state.ti(index)?);
+        let keys: Vec<Key> = self.waiting.drain(..count).collect();
+        keys.into_iter()
+            .filter_map(|key| {
+                let (task, ti) = (&self.state.dag.tasks[key.task], self.state.ti(key)?);
                 let launch = Launch {
                     attempt_id: ti.attempt,
-                    map_index: MapIndex::UNMAPPED,
+                    map_index: MapIndex(key.map_index),
                     try_number: ti.try_number,
                     max_tries: ti.max_tries,
                 };
@@ -136,25 +180,37 @@ impl Engine {
 
     /// Whether the run goes on with this attempt.
     pub(super) fn is_current(&self, attempt: Uuid) -> bool {
-        let task = self.tasks.get(&attempt).and_then(|task| self.state.ti(*task));
-        task.is_some_and(|ti| ti.attempt.0 == attempt && ti.state.has_attempt())
+        let ti = self.tasks.get(&attempt).and_then(|key| self.state.ti(*key));
+        ti.is_some_and(|ti| ti.attempt.0 == attempt && ti.state.has_attempt())
     }
 
     /// The task and try whose log lines carry this attempt.
     pub(super) fn label(&self, attempt: Uuid) -> String {
-        self.tasks
-            .get(&attempt)
-            .map_or_else(|| attempt.to_string(), |task| self.state.dag.tasks[*task].task_id.to_string())
+        self.tasks.get(&attempt).map_or_else(|| attempt.to_string(), |key| self.name(*key))
     }
 
-    pub(super) fn xcom(&self, task_id: &str, key: &str) -> Option<Value> {
-        self.xcoms.get(&(task_id.to_owned(), key.to_owned())).cloned()
+    /// One value; without an index that of an unmapped task, or the list of a mapped task's values.
+    pub(super) fn xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<Value> {
+        let at = |map_index| (task_id.to_owned(), key.to_owned(), map_index);
+        if let Some(map_index) = map_index {
+            return self.xcoms.get(&at(map_index)).cloned();
+        }
+        if let Some(value) = self.xcoms.get(&at(UNMAPPED)) {
+            return Some(value.clone());
+        }
+        let values: Vec<Value> = self.xcoms.range(at(0)..=at(i32::MAX)).map(|(_, value)| value.clone()).collect();
+        (!values.is_empty()).then_some(Value::Array(values))
+    }
+
+    fn name(&self, key: Key) -> String {
+        let task_id = &self.state.dag.tasks[key.task].task_id;
+        if key.map_index == UNMAPPED { task_id.to_string() } else { format!("{task_id}[{}]", key.map_index) }
     }
 
     pub(super) fn put_xcom(&mut self, attempt: Uuid, key: &str, value: Value) {
-        if let Some(task) = self.tasks.get(&attempt) {
-            let task_id = self.state.dag.tasks[*task].task_id.to_string();
-            self.xcoms.insert((task_id, key.to_owned()), value);
+        if let Some(of) = self.tasks.get(&attempt) {
+            let task_id = self.state.dag.tasks[of.task].task_id.to_string();
+            self.xcoms.insert((task_id, key.to_owned(), of.map_index), value);
         }
     }
 
@@ -167,7 +223,7 @@ impl Engine {
     }
 
     fn take(&mut self, event: ReportEvent, changes: &mut Vec<Change>) -> ReportResult {
-        let Some(&task) = self.tasks.get(&event.attempt_id) else { return ReportResult::Stale };
+        let Some(&key) = self.tasks.get(&event.attempt_id) else { return ReportResult::Stale };
         let current = self.is_current(event.attempt_id);
         let at = now() - Duration::from_millis(event.age_ms);
         let happened = match event.body {
@@ -178,31 +234,36 @@ impl Engine {
             ReportBody::Started(report) => Event::Started(started(report, at)),
             ReportBody::Finished(report) => {
                 if current && let Some(value) = &report.return_value {
-                    self.push_return_value(task, event.attempt_id, value);
+                    self.push_return_value(key, event.attempt_id, value);
                 }
                 Event::Finished(Box::new(finished(*report, at)))
             }
             ReportBody::Stopped => Event::Stopped,
         };
         let is_stop = matches!(happened, Event::Stopped);
-        let task_id = self.state.dag.tasks[task].task_id.clone();
-        changes.push(Change { task_id, attempt: AttemptId(event.attempt_id), event: happened });
+        let task_id = self.state.dag.tasks[key.task].task_id.clone();
+        changes.push(Change {
+            task_id,
+            map_index: key.map_index,
+            attempt: AttemptId(event.attempt_id),
+            event: happened,
+        });
         if current || is_stop { ReportResult::Ok } else { ReportResult::Stale }
     }
 
-    fn push_return_value(&mut self, task: TaskIndex, attempt: Uuid, value: &Value) {
-        if self.state.dag.tasks[task].multiple_outputs
+    fn push_return_value(&mut self, key: Key, attempt: Uuid, value: &Value) {
+        if self.state.dag.tasks[key.task].multiple_outputs
             && let Value::Object(fields) = value
         {
-            for (key, value) in fields {
-                self.put_xcom(attempt, key, value.clone());
+            for (name, value) in fields {
+                self.put_xcom(attempt, name, value.clone());
             }
         }
         self.put_xcom(attempt, "return_value", value.clone());
     }
 
-    fn announce(&self, task: TaskIndex, ti: &Ti) {
-        let task_id = &self.state.dag.tasks[task].task_id;
+    fn announce(&self, key: Key, ti: &Ti) {
+        let task_id = self.name(key);
         let tries =
             if ti.max_tries > 0 { format!(" (try {} of {})", ti.try_number, ti.max_tries + 1) } else { String::new() };
         let reason = ti.failure.as_ref().map(|failure| format!(": {}", failure.reason)).unwrap_or_default();
@@ -241,6 +302,7 @@ fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
         retry_delay: report.retry_delay_ms.map(Duration::from_millis),
         decision: report.decision.and_then(|decision| serde_json::from_value(decision).ok()),
         rendered_fields: report.rendered_fields,
+        rendered_map_index: None,
     }
 }
 

@@ -150,7 +150,7 @@ async fn resolve(State(shared): State<Arc<Shared>>, Json(request): Json<ResolveR
     let engine = shared.engine();
     let refs = request.refs.into_iter().map(|reference| {
         let value = match &reference {
-            Ref::XCom { task_id, key, .. } => engine.xcom(task_id, key),
+            Ref::XCom { task_id, key, map_index } => engine.xcom(task_id, key, *map_index),
             // They live in a deployment's database.
             Ref::Variable { .. } | Ref::Connection { .. } => None,
         };

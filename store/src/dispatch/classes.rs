@@ -44,7 +44,7 @@ impl Classes {
             let known = self.lock();
             for one in planned {
                 for new in &one.plan.attempts {
-                    let key = key(&one.state.dag, &one.state.dag.tasks[new.task]);
+                    let key = key(&one.state.dag, &one.state.dag.tasks[new.key.task]);
                     if !known.contains_key(&key) {
                         missing.insert(key);
                     }

@@ -56,6 +56,8 @@ pub struct Finished {
     pub retry_delay_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered_map_index: Option<String>,
     pub rendered_fields: Option<Value>,
 }
 

@@ -22,6 +22,7 @@ pub use poll::{Cancel, HandOut, Handed, Heartbeat, LogPlace, begin_poll, hand_ou
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
 pub use register::{NewNode, Registration, register};
 pub use report::{Ended, Event, EventBody, NodeReport, Process, Verdict, report};
+pub(crate) use spec::run_facts;
 pub use spec::{ResolvedRef, Start, starts};
 pub use stamp::stamp;
 pub use tokens::{TokenId, TokenRow, authenticate_token, create_token, list_tokens, revoke_token};

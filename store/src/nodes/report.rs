@@ -422,6 +422,7 @@ fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Ut
         no_retry: ended.no_retry,
         retry_delay_ms: ended.retry_delay_ms,
         decision: ended.decision.clone(),
+        rendered_map_index: None,
         rendered_fields: ended.rendered_fields.clone(),
     };
     Ok(serde_json::to_value(body)?)

@@ -41,8 +41,8 @@ pub struct ResolvedRef {
 }
 
 /// A run's facts, and what its tasks are read from.
-struct Run {
-    context: Arc<RunContext>,
+pub(crate) struct Run {
+    pub(crate) context: Arc<RunContext>,
     /// Or why there is none.
     dag: Result<Arc<Dag>, String>,
     bundle_hash: Option<String>,
@@ -64,7 +64,8 @@ pub async fn starts(
         return Ok(Vec::new());
     }
     let mut connection = store.pool().acquire().await?;
-    let runs = load_runs(&mut connection, dags, handed).await?;
+    let ids = handed.iter().map(|attempt| attempt.dag_run_id).collect();
+    let runs = run_facts(&mut connection, dags, &ids).await?;
     let mut starts = Vec::with_capacity(handed.len());
     let mut wanted = Vec::new();
     let mut impossible = Vec::new();
@@ -150,13 +151,13 @@ fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {
     TaskSpec::new(launch, dag, task, &run.context, code)
 }
 
-async fn load_runs(
+/// What templates and tasks need to know of runs; those that are gone are left out.
+pub(crate) async fn run_facts(
     connection: &mut PgConnection,
     dags: &DagCache,
-    handed: &[Handed],
+    ids: &BTreeSet<i64>,
 ) -> Result<HashMap<i64, Run>, StoreError> {
-    let ids: BTreeSet<i64> = handed.iter().map(|attempt| attempt.dag_run_id).collect();
-    let ids: Vec<i64> = ids.into_iter().collect();
+    let ids: Vec<i64> = ids.iter().copied().collect();
     let rows = sqlx::query!(
         r#"select r.id as "id!", d.dag_id as "dag_id!", r.run_id as "run_id!", r.run_type as "run_type!",
                   r.logical_date as "logical_date?", r.data_interval_start as "data_interval_start?",
@@ -233,6 +234,7 @@ async fn end_impossible(connection: &mut PgConnection, attempts: &[(&Handed, Str
                 no_retry: true,
                 retry_delay_ms: None,
                 decision: None,
+                rendered_map_index: None,
                 rendered_fields: None,
             })
         })

@@ -4,6 +4,7 @@
 //! locked and read would return the new tag with old tasks (measured), because its snapshot is older than its lock. Under the
 //! run lock an UPDATE hits exactly the rows it names; anything else is a bug, reported as [`StoreError::Inconsistent`].
 
+mod facts;
 mod read;
 mod write;
 
@@ -15,6 +16,7 @@ use updraft_core::{
 };
 
 pub use self::{
+    facts::load_facts,
     read::{RunRow, load, read, read_row},
     write::{Planned, Written, write},
 };

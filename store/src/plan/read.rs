@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::Dag,
     ids::{AttemptId, TaskId},
-    plan::{Change, Event, Finished, Run, RunState, Started, Stopping, Ti},
+    plan::{Change, Event, Finished, Key, Run, RunState, Started, Stopping, Ti},
     spec::{Failure, FailureClass},
     state::DagRunType,
 };
@@ -94,7 +94,7 @@ async fn take_inbox(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<(i
     let events = sqlx::query!(
         r#"
         with taken as (delete from task_event where dag_run_id = any($1) returning *)
-        select t.dag_run_id as "dag_run_id!", t.task_id as "task_id!", t.attempt_id as "attempt_id!", t.kind as "kind!",
+        select t.dag_run_id as "dag_run_id!", t.task_id as "task_id!", t.map_index as "map_index!", t.attempt_id as "attempt_id!", t.kind as "kind!",
                t.body as "body!", a.placed_at as "placed_at?"
         from taken t left join attempt a on a.attempt_id = t.attempt_id
         order by t.id
@@ -107,7 +107,12 @@ async fn take_inbox(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<(i
         .into_iter()
         .map(|row| {
             let event = event(&row.kind, row.body, row.placed_at)?;
-            let change = Change { task_id: row.task_id.into(), attempt: AttemptId(row.attempt_id), event };
+            let change = Change {
+                task_id: row.task_id.into(),
+                map_index: row.map_index,
+                attempt: AttemptId(row.attempt_id),
+                event,
+            };
             Ok((row.dag_run_id, change))
         })
         .collect()
@@ -143,6 +148,7 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
                 retry_delay: body.retry_delay_ms.map(std::time::Duration::from_millis),
                 decision: body.decision,
                 rendered_fields: body.rendered_fields,
+                rendered_map_index: body.rendered_map_index,
             }))
         }
         inbox::LOST => {
@@ -153,12 +159,13 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
         inbox::STOPPED => Event::Stopped,
         inbox::DEFERRED => Event::Deferred,
         inbox::AWAITING_INPUT => Event::AwaitingInput,
+        inbox::LOOK => Event::Look,
         other => return Err(StoreError::Data(format!("task_event.kind `{other}` is not known"))),
     })
 }
 
 /// Loads the task instances of runs that are not cached, in one statement, and makes each run's state for its DAG.
-/// Instances of tasks that the DAG no longer has are left out; instances it has and the run lacks are `None`.
+/// Instances of tasks that the DAG no longer has are left out.
 ///
 /// `task_instance_pkey` serves it.
 pub async fn load(connection: &mut PgConnection, runs: Vec<(RunRow, Arc<Dag>)>) -> Result<Vec<RunState>, StoreError> {
@@ -168,15 +175,16 @@ pub async fn load(connection: &mut PgConnection, runs: Vec<(RunRow, Arc<Dag>)>) 
     let ids: Vec<i64> = runs.iter().map(|(row, _)| row.run.id).collect();
     let rows = sqlx::query!(
         r#"
-        select dag_run_id, task_id, attempt_id, state, try_number, max_tries, scheduled_dttm, queued_dttm, start_date, end_date,
-               next_retry_at, stopping_attempt, stop_deadline, hostname, pid, failure_class, failure_reason, exit_code
-        from task_instance where dag_run_id = any($1) and map_index = -1
+        select dag_run_id, task_id, map_index, attempt_id, state, try_number, max_tries, scheduled_dttm, queued_dttm, start_date, end_date,
+               next_retry_at, stopping_attempt, stop_deadline, hostname, pid, failure_class, failure_reason, exit_code,
+               reschedules, skipmixin, rendered_map_index
+        from task_instance where dag_run_id = any($1)
         "#,
         &ids
     )
     .fetch_all(connection)
     .await?;
-    let mut by_run: HashMap<i64, Vec<(TaskId, Ti)>> = HashMap::with_capacity(runs.len());
+    let mut by_run: HashMap<i64, Vec<(TaskId, i32, Ti)>> = HashMap::with_capacity(runs.len());
     for row in rows {
         let ti = Ti {
             state: parse(&row.state)?,
@@ -198,19 +206,21 @@ pub async fn load(connection: &mut PgConnection, runs: Vec<(RunRow, Arc<Dag>)>) 
                 .transpose()?
                 .map(|class| Failure { class, reason: row.failure_reason.unwrap_or_default() }),
             exit_code: row.exit_code,
+            reschedules: row.reschedules,
+            skipmixin: row.skipmixin.map(serde_json::from_value).transpose()?,
+            rendered_map_index: row.rendered_map_index,
         };
-        by_run.entry(row.dag_run_id).or_default().push((row.task_id.into(), ti));
+        by_run.entry(row.dag_run_id).or_default().push((row.task_id.into(), row.map_index, ti));
     }
     Ok(runs
         .into_iter()
         .map(|(row, dag)| {
-            let mut tis = vec![None; dag.tasks.len()];
-            for (task_id, ti) in by_run.remove(&row.run.id).unwrap_or_default() {
-                if let Some(index) = dag.index_of(task_id.as_str()) {
-                    tis[index] = Some(ti);
-                }
-            }
-            RunState { run: row.run, dag, tis }
+            let tis = by_run.remove(&row.run.id).unwrap_or_default();
+            let tis = tis.into_iter().filter_map(|(task_id, map_index, ti)| {
+                dag.index_of(task_id.as_str()).map(|task| (Key { task, map_index }, ti))
+            });
+            let tis: Vec<(Key, Ti)> = tis.collect();
+            RunState::new(row.run, dag, tis)
         })
         .collect())
 }
@@ -228,6 +238,8 @@ fn failure_class(text: &str) -> Result<FailureClass, StoreError> {
 }
 
 /// A state word of the database. An unknown one was written by a newer binary.
-fn parse<T: std::str::FromStr<Err = updraft_core::state::UnknownState>>(text: &str) -> Result<T, StoreError> {
+pub(super) fn parse<T: std::str::FromStr<Err = updraft_core::state::UnknownState>>(
+    text: &str,
+) -> Result<T, StoreError> {
     text.parse().map_err(|error: updraft_core::state::UnknownState| StoreError::Data(error.to_string()))
 }

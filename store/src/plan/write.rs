@@ -1,15 +1,15 @@
 //! Writing plans: one data-modifying statement for a whole batch of runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
-    dag::TaskIndex,
+    dag::Task,
     operator::Place,
-    plan::{CANCEL_GRACE, Plan, RunState, Ti},
+    plan::{CANCEL_GRACE, Key, Plan, RunState, SkipMixin, Ti},
 };
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ pub struct Written {
     pub cancelled_on: BTreeSet<i64>,
     /// Runs that were given a `stopped` event in this very transaction, because there was nothing to stop.
     pub stopped_at_once: BTreeSet<i64>,
+    /// Later runs of the same DAG that were told to look (`depends_on_past`).
+    pub later_runs: BTreeSet<i64>,
     /// Whether attempts ended, so that capacity was given back.
     pub freed: bool,
     /// Whether attempts began to wait for a slot.
@@ -58,12 +60,14 @@ struct RunJson {
 struct TiKeyJson<'a> {
     dag_run_id: i64,
     task_id: &'a str,
+    map_index: i32,
 }
 
 #[derive(Serialize)]
 struct TiJson<'a> {
     dag_run_id: i64,
     task_id: &'a str,
+    map_index: i32,
     state: &'static str,
     attempt_id: Uuid,
     try_number: i32,
@@ -81,6 +85,21 @@ struct TiJson<'a> {
     failure_reason: Option<&'a str>,
     exit_code: Option<i64>,
     rendered_fields: Option<&'a Value>,
+    rendered_map_index: Option<&'a str>,
+    reschedules: i32,
+    skipmixin: Option<&'a SkipMixin>,
+}
+
+/// What a created instance has beyond what every plan writes.
+#[derive(Serialize)]
+struct CreatedJson<'a> {
+    #[serde(flatten)]
+    ti: TiJson<'a>,
+    operator: &'a str,
+    pool: &'a str,
+    pool_slots: u32,
+    queue: &'a str,
+    priority_weight: i32,
 }
 
 #[derive(Serialize)]
@@ -88,6 +107,7 @@ struct AttemptJson<'a> {
     attempt_id: Uuid,
     dag_run_id: i64,
     task_id: &'a str,
+    map_index: i32,
     try_number: i32,
     dag_fk: i64,
     class_id: i64,
@@ -97,6 +117,12 @@ struct AttemptJson<'a> {
     pool_slots: u32,
     /// For the triggerer, at once.
     trigger_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize)]
+struct LaterJson {
+    dag_fk: i64,
+    logical_date: DateTime<Utc>,
 }
 
 #[derive(Serialize)]
@@ -124,10 +150,15 @@ pub async fn write(
     classes.prepare(&mut *connection, planned).await?;
     let mut runs = Vec::with_capacity(planned.len());
     let (mut archive, mut xcoms, mut tis, mut attempts, mut ends) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut created, mut unexpanded, mut later) = (vec![], vec![], vec![]);
     for one in planned {
         let (state, plan) = (one.state, one.plan);
         let id = state.run.id;
-        let key = |task: &TaskIndex| TiKeyJson { dag_run_id: id, task_id: state.dag.tasks[*task].task_id.as_str() };
+        let key = |key: &Key| TiKeyJson {
+            dag_run_id: id,
+            task_id: state.dag.tasks[key.task].task_id.as_str(),
+            map_index: key.map_index,
+        };
         let run = plan.run.as_ref().unwrap_or(&state.run);
         runs.push(RunJson {
             id,
@@ -142,20 +173,40 @@ pub async fn write(
         });
         archive.extend(plan.archive.iter().map(key));
         xcoms.extend(plan.forget_xcoms.iter().map(key));
-        for (task, ti) in &plan.tis {
-            let rendered = plan.rendered.iter().find(|(of, _)| of == task).map(|(_, value)| value);
-            tis.push(ti_json(id, state.dag.tasks[*task].task_id.as_str(), ti, rendered));
+        unexpanded.extend(plan.unexpanded.iter().map(key));
+        let rendered: HashMap<Key, &Value> = plan.rendered.iter().map(|(of, value)| (*of, value)).collect();
+        for (of, ti) in &plan.tis {
+            let task = &state.dag.tasks[of.task];
+            let json = ti_json(id, task.task_id.as_str(), of.map_index, ti, rendered.get(of).copied());
+            if plan.created.contains(of) {
+                created.push(CreatedJson {
+                    ti: json,
+                    operator: operator_name(task),
+                    pool: &task.pool,
+                    pool_slots: task.pool_slots,
+                    queue: &task.queue,
+                    priority_weight: state.dag.effective_priority(of.task),
+                });
+            } else {
+                tis.push(json);
+            }
+        }
+        if plan.wake_later_runs
+            && let Some(date) = state.run.logical_date
+        {
+            later.push(LaterJson { dag_fk: one.dag_fk, logical_date: date });
         }
         for new in &plan.attempts {
-            let task = &state.dag.tasks[new.task];
+            let task = &state.dag.tasks[new.key.task];
             attempts.push(AttemptJson {
                 attempt_id: new.attempt.0,
                 dag_run_id: id,
                 task_id: task.task_id.as_str(),
+                map_index: new.key.map_index,
                 try_number: new.try_number,
                 dag_fk: one.dag_fk,
                 class_id: classes.id(&state.dag, task)?,
-                priority_weight: state.dag.effective_priority(new.task),
+                priority_weight: state.dag.effective_priority(new.key.task),
                 run_order: run.logical_date.or(run.queued_at).unwrap_or(now),
                 pool: &task.pool,
                 pool_slots: task.pool_slots,
@@ -179,7 +230,8 @@ pub async fn write(
     }
     let triggers = attempts.iter().any(|attempt: &AttemptJson<'_>| attempt.trigger_at.is_some());
     let waiting = attempts.iter().any(|attempt| attempt.trigger_at.is_none());
-    let (expected_runs, expected_tis, expected_ends) = (runs.len() as i64, tis.len() as i64, ends.len() as i64);
+    let (expected_runs, expected_ends) = (runs.len() as i64, ends.len() as i64);
+    let expected_tis = (tis.len() + created.len() + unexpanded.len()) as i64;
     let grace_ms = i64::try_from(CANCEL_GRACE.as_millis()).expect("seconds fit");
     let row = sqlx::query!(
         r#"
@@ -203,42 +255,72 @@ pub async fn write(
             insert into task_instance_history
                 (dag_run_id, task_id, map_index, try_number, attempt_id, state, max_tries, scheduled_dttm, queued_dttm, start_date,
                  end_date, hostname, pid, operator, pool, pool_slots, queue, priority_weight, failure_class, failure_reason,
-                 exit_code, rendered_fields)
+                 exit_code, rendered_fields, rendered_map_index)
             select t.dag_run_id, t.task_id, t.map_index, t.try_number, t.attempt_id,
                    -- Airflow 3: an archived try is never unfinished.
                    case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then t.state else 'failed' end,
                    t.max_tries, t.scheduled_dttm, t.queued_dttm, t.start_date, coalesce(t.end_date, $3), t.hostname, t.pid,
                    t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, t.failure_class, t.failure_reason, t.exit_code,
-                   t.rendered_fields
+                   t.rendered_fields, t.rendered_map_index
             from task_instance t
-            join json_to_recordset($4::text::json) as k(dag_run_id bigint, task_id text)
-              on t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = -1
+            join json_to_recordset($4::text::json) as k(dag_run_id bigint, task_id text, map_index integer)
+              on t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = k.map_index
             on conflict do nothing
         ), forgotten as (
-            delete from xcom x using json_to_recordset($5::text::json) as k(dag_run_id bigint, task_id text)
-            where x.dag_run_id = k.dag_run_id and x.task_id = k.task_id and x.map_index = -1
+            delete from xcom x using json_to_recordset($5::text::json) as k(dag_run_id bigint, task_id text, map_index integer)
+            where x.dag_run_id = k.dag_run_id and x.task_id = k.task_id and x.map_index = k.map_index
         ), tis as (
             update task_instance t
             set state = w.state, attempt_id = w.attempt_id, try_number = w.try_number, max_tries = w.max_tries,
                 scheduled_dttm = w.scheduled_dttm, queued_dttm = w.queued_dttm, start_date = w.start_date, end_date = w.end_date,
                 next_retry_at = w.next_retry_at, stopping_attempt = w.stopping_attempt, stop_deadline = w.stop_deadline,
                 hostname = w.hostname, pid = w.pid, failure_class = w.failure_class, failure_reason = w.failure_reason,
-                exit_code = w.exit_code, updated_at = $3,
+                exit_code = w.exit_code, reschedules = w.reschedules, skipmixin = w.skipmixin,
+                rendered_map_index = w.rendered_map_index, updated_at = $3,
                 rendered_fields = case when w.attempt_id = t.attempt_id then coalesce(w.rendered_fields, t.rendered_fields) end
             from json_to_recordset($6::text::json) as w(
-                dag_run_id bigint, task_id text, state text, attempt_id uuid, try_number integer, max_tries integer,
+                dag_run_id bigint, task_id text, map_index integer, state text, attempt_id uuid, try_number integer, max_tries integer,
                 scheduled_dttm timestamptz, queued_dttm timestamptz, start_date timestamptz, end_date timestamptz,
                 next_retry_at timestamptz, stopping_attempt uuid, stop_deadline timestamptz, hostname text, pid integer,
-                failure_class text, failure_reason text, exit_code bigint, rendered_fields jsonb)
-            where t.dag_run_id = w.dag_run_id and t.task_id = w.task_id and t.map_index = -1
+                failure_class text, failure_reason text, exit_code bigint, rendered_fields jsonb, rendered_map_index text,
+                reschedules integer, skipmixin jsonb)
+            where t.dag_run_id = w.dag_run_id and t.task_id = w.task_id and t.map_index = w.map_index
             returning 1
+        ), unexpanded as (
+            delete from task_instance t
+            using json_to_recordset($10::text::json) as k(dag_run_id bigint, task_id text, map_index integer)
+            where t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = k.map_index
+            returning 1
+        ), created as (
+            insert into task_instance
+                (dag_run_id, task_id, map_index, state, attempt_id, try_number, max_tries, scheduled_dttm, start_date, end_date,
+                 failure_class, failure_reason, operator, pool, pool_slots, queue, priority_weight)
+            select dag_run_id, task_id, map_index, state, attempt_id, try_number, max_tries, scheduled_dttm, start_date, end_date,
+                   failure_class, failure_reason, operator, pool, pool_slots, queue, priority_weight
+            from json_to_recordset($9::text::json) as n(
+                dag_run_id bigint, task_id text, map_index integer, state text, attempt_id uuid, try_number integer,
+                max_tries integer, scheduled_dttm timestamptz, start_date timestamptz, end_date timestamptz, failure_class text,
+                failure_reason text, operator text, pool text, pool_slots integer, queue text, priority_weight integer)
+            returning 1
+        ), decisions as (
+            insert into xcom (dag_run_id, task_id, map_index, key, value, length)
+            select dag_run_id, task_id, map_index, 'skipmixin_key', skipmixin, 1
+            from json_to_recordset($6::text::json) as w(dag_run_id bigint, task_id text, map_index integer, state text, skipmixin jsonb)
+            where skipmixin is not null and state = 'success'
+            on conflict (dag_run_id, task_id, map_index, key) do update set value = excluded.value
+        ), looks as (
+            insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+            select r.id, '', -1, gen_random_uuid(), 'look', '{}'
+            from json_to_recordset($11::text::json) as w(dag_fk bigint, logical_date timestamptz)
+            join dag_run r on r.dag_fk = w.dag_fk and r.state = 'running' and r.logical_date > w.logical_date
+            returning dag_run_id
         ), attempts as (
             insert into attempt (attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight,
                                  run_order, pool, pool_slots, trigger_at)
-            select attempt_id, dag_run_id, task_id, -1, try_number, dag_fk, class_id, priority_weight, run_order, pool, pool_slots,
+            select attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight, run_order, pool, pool_slots,
                    trigger_at
             from json_to_recordset($7::text::json) as n(
-                attempt_id uuid, dag_run_id bigint, task_id text, try_number integer, dag_fk bigint, class_id bigint,
+                attempt_id uuid, dag_run_id bigint, task_id text, map_index integer, try_number integer, dag_fk bigint, class_id bigint,
                 priority_weight integer, run_order timestamptz, pool text, pool_slots integer, trigger_at timestamptz)
         ), runs as (
             update dag_run r
@@ -251,9 +333,10 @@ pub async fn write(
             where r.id = w.id
             returning 1
         )
-        select (select count(*) from runs) as "runs!", (select count(*) from tis) as "tis!", (select count(*) from gone) as "gone!",
+        select (select count(*) from runs) as "runs!", (select count(*) from tis) + (select count(*) from created) + (select count(*) from unexpanded) as "tis!", (select count(*) from gone) as "gone!",
                array(select distinct executor_id from cancels) as "cancelled_on!",
-               array(select distinct dag_run_id from nothing_to_stop) as "stopped!"
+               array(select distinct dag_run_id from nothing_to_stop) as "stopped!",
+               array(select distinct dag_run_id from looks) as "later!"
         "#,
         json(&ends)?,
         grace_ms,
@@ -263,6 +346,9 @@ pub async fn write(
         json(&tis)?,
         json(&attempts)?,
         json(&runs)?,
+        json(&created)?,
+        json(&unexpanded)?,
+        json(&later)?,
     )
     .fetch_one(connection)
     .await?;
@@ -275,16 +361,24 @@ pub async fn write(
     Ok(Written {
         cancelled_on: row.cancelled_on.into_iter().collect(),
         stopped_at_once: row.stopped.into_iter().collect(),
+        later_runs: row.later.into_iter().collect(),
         freed: expected_ends > 0,
         waiting,
         triggers,
     })
 }
 
-fn ti_json<'a>(dag_run_id: i64, task_id: &'a str, ti: &'a Ti, rendered: Option<&'a Value>) -> TiJson<'a> {
+fn ti_json<'a>(
+    dag_run_id: i64,
+    task_id: &'a str,
+    map_index: i32,
+    ti: &'a Ti,
+    rendered: Option<&'a Value>,
+) -> TiJson<'a> {
     TiJson {
         dag_run_id,
         task_id,
+        map_index,
         state: ti.state.as_str(),
         attempt_id: ti.attempt.0,
         try_number: ti.try_number,
@@ -302,7 +396,15 @@ fn ti_json<'a>(dag_run_id: i64, task_id: &'a str, ti: &'a Ti, rendered: Option<&
         failure_reason: ti.failure.as_ref().map(|failure| failure.reason.as_str()),
         exit_code: ti.exit_code,
         rendered_fields: rendered,
+        rendered_map_index: ti.rendered_map_index.as_deref(),
+        reschedules: ti.reschedules,
+        skipmixin: ti.skipmixin.as_ref(),
     }
+}
+
+/// Airflow's `operator` of a task instance: the class without its module.
+pub(crate) fn operator_name(task: &Task) -> &str {
+    task.operator_class.rsplit('.').next().unwrap_or_default()
 }
 
 fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {

@@ -1,8 +1,11 @@
 //! Task instances and their tries as the API lists them.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
+use updraft_core::ids::TaskId;
 use uuid::Uuid;
 
 use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
@@ -100,13 +103,14 @@ pub const ORDER_BY: OrderBy = &[
 
 /// `task_instance.state` is a display copy while an attempt lives, and lags: dispatch writes only the attempt. So say what the
 /// attempt row says.
-const STATE: &str =
-    "case when a.started_at is not null then 'running' when a.executor_id is not null then 'queued' else t.state end";
+const STATE: &str = "case when t.state in ('deferred', 'awaiting_input') then t.state when a.started_at is not null then 'running' \
+     when a.executor_id is not null then 'queued' else t.state end";
 const START: &str = "coalesce(t.start_date, a.started_at)";
 const DURATION: &str = "extract(epoch from t.end_date - t.start_date)::float8";
 const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
     t.map_index, r.logical_date, r.run_after, \
-    case when a.started_at is not null then 'running' when a.executor_id is not null then 'queued' else t.state end as state, \
+    case when t.state in ('deferred', 'awaiting_input') then t.state when a.started_at is not null then 'running' \
+    when a.executor_id is not null then 'queued' else t.state end as state, \
     t.try_number, t.max_tries, t.scheduled_dttm, coalesce(t.queued_dttm, a.placed_at) as queued_dttm, \
     coalesce(t.start_date, a.started_at) as start_date, t.end_date, \
     case when t.hostname = '' then coalesce(e.name, '') else t.hostname end as hostname, t.pid, t.operator, t.pool, \
@@ -215,19 +219,24 @@ pub async fn tries(connection: &mut PgConnection, path: TiPath<'_>) -> Result<Ve
     Ok(rows)
 }
 
-/// The unmapped instances of some tasks of one run, in the order of their ids.
-pub async fn of_tasks(
+/// Some instances of one run, in the order of their ids.
+pub async fn of_instances(
     connection: &mut PgConnection,
     dag_run_key: i64,
-    task_ids: &[String],
+    instances: &[(TaskId, i32)],
 ) -> Result<Vec<TiRow>, StoreError> {
-    if task_ids.is_empty() {
+    if instances.is_empty() {
         return Ok(Vec::new());
     }
+    let task_ids: BTreeSet<String> = instances.iter().map(|(task_id, _)| task_id.to_string()).collect();
     let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
     sql.equals("t.dag_run_id", Some(dag_run_key));
-    sql.any_of("t.task_id", task_ids);
-    sql.fetch_page(connection, &Page::ALL, KEY).await
+    sql.any_of("t.task_id", &task_ids.into_iter().collect::<Vec<_>>());
+    let mut rows: Vec<TiRow> = sql.fetch_page(connection, &Page::ALL, KEY).await?;
+    let wanted: HashSet<(&str, i32)> =
+        instances.iter().map(|(task_id, map_index)| (task_id.as_str(), *map_index)).collect();
+    rows.retain(|row| wanted.contains(&(row.task_id.as_str(), row.map_index)));
+    Ok(rows)
 }
 
 /// What the log of a try consists of.

@@ -16,7 +16,7 @@ pub async fn adopt(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let tasks: Vec<String> = dag.tasks.iter().map(|task| task.task_id.to_string()).collect();
-    let deadline = now + updraft_core::plan::CANCEL_GRACE;
+    let deadline = updraft_core::plan::stop_deadline(now);
     let grace_ms = i64::try_from(updraft_core::plan::CANCEL_GRACE.as_millis()).expect("seconds fit");
     sqlx::query!(
         "with gone as (

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use updraft_core::{
     ids::TaskId,
-    plan::{self, Plan, RunState, Selection},
+    plan::{self, Key, Plan, RunState, Selection},
     state::DagRunState,
 };
 
@@ -44,7 +44,8 @@ pub enum Mutated<T> {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub dag_run_id: i64,
-    pub tasks: Vec<TaskId>,
+    /// Task and map index of each.
+    pub instances: Vec<(TaskId, i32)>,
     changed: bool,
     nodes: BTreeSet<i64>,
 }
@@ -84,12 +85,12 @@ pub async fn clear(
     };
     let cleared =
         plan::clear(&held.state, &request.selection, request.reset_dag_run, request.by, held.now, &mut new_attempt_id);
-    let tasks = cleared.tasks.iter().map(|&task| held.state.dag.tasks[task].task_id.clone()).collect();
-    if request.dry_run || cleared.tasks.is_empty() {
-        return Ok(Mutated::Done(Outcome { dag_run_id: request.dag_run_id, tasks, ..Outcome::default() }));
+    let instances = named(&held, &cleared.instances);
+    if request.dry_run || cleared.instances.is_empty() {
+        return Ok(Mutated::Done(Outcome { dag_run_id: request.dag_run_id, instances, ..Outcome::default() }));
     }
     let written = commit(connection, classes, &held, &cleared.plan).await?;
-    Ok(Mutated::Done(outcome(&held, tasks, written)))
+    Ok(Mutated::Done(outcome(&held, instances, written)))
 }
 
 /// Marks a run `success`, `failed` or `queued` (semantics §11.5).
@@ -103,9 +104,10 @@ pub async fn mark(
 ) -> Result<Mutated<Outcome>, StoreError> {
     let Some(held) = hold(connection, dags, dag_run_id, true).await? else { return Ok(Mutated::NoRun) };
     let plan = plan::mark_run(&held.state, to, by, held.now, &mut new_attempt_id);
-    let tasks = plan.tis.keys().map(|&task| held.state.dag.tasks[task].task_id.clone()).collect();
+    let keys: Vec<Key> = plan.tis.keys().copied().collect();
+    let instances = named(&held, &keys);
     let written = commit(connection, classes, &held, &plan).await?;
-    Ok(Mutated::Done(outcome(&held, tasks, written)))
+    Ok(Mutated::Done(outcome(&held, instances, written)))
 }
 
 /// Deletes a run that is not running, with everything it left. `Done(false)`: it is running.
@@ -170,6 +172,10 @@ async fn commit(
     write(connection, classes, held.now, &[planned]).await
 }
 
-fn outcome(held: &Held, tasks: Vec<TaskId>, written: Written) -> Outcome {
-    Outcome { dag_run_id: held.row.run.id, tasks, changed: true, nodes: written.cancelled_on }
+fn named(held: &Held, keys: &[Key]) -> Vec<(TaskId, i32)> {
+    keys.iter().map(|key| (held.state.dag.tasks[key.task].task_id.clone(), key.map_index)).collect()
+}
+
+fn outcome(held: &Held, instances: Vec<(TaskId, i32)>, written: Written) -> Outcome {
+    Outcome { dag_run_id: held.row.run.id, instances, changed: true, nodes: written.cancelled_on }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{Postgres, Transaction};
-use updraft_core::plan::Selection;
+use updraft_core::plan::{Selection, TaskRef};
 use updraft_store::{
     audit,
     query::{
@@ -92,10 +92,8 @@ impl FromBody for ClearTaskInstancesBody {
 impl ClearTaskInstancesBody {
     fn selection(&self) -> Selection {
         Selection {
-            // An index other than that of an unmapped task selects nothing in a DAG without mapped tasks.
-            task_ids: self.task_ids.as_ref().map(|ids| {
-                let unmapped = ids.iter().filter(|(_, index)| index.is_none_or(|index| index < 0));
-                unmapped.map(|(id, _)| id.clone()).collect()
+            tasks: self.task_ids.as_ref().map(|ids| {
+                ids.iter().map(|(id, map_index)| TaskRef { task_id: id.clone(), map_index: *map_index }).collect()
             }),
             include_upstream: self.include_upstream,
             include_downstream: self.include_downstream,
@@ -308,9 +306,8 @@ impl Clear<'_> {
             // Deleted since it was looked up: nothing to clear.
             Mutated::NoRun => Ok(Vec::new()),
             Mutated::Done(outcome) => {
-                let tasks: Vec<String> = outcome.tasks.iter().map(ToString::to_string).collect();
+                let rows = task_instances::of_instances(transaction, key, &outcome.instances).await?;
                 self.outcomes.push(outcome);
-                let rows = task_instances::of_tasks(transaction, key, &tasks).await?;
                 // A folder's runs follow the latest version anyway; those of a commit stay there.
                 if self.run_on_latest_version && rows.iter().any(|row| row.version_bundle_version.is_some()) {
                     let text = "run_on_latest_version is not supported for runs that are pinned to a bundle version";

@@ -33,7 +33,7 @@ pub(crate) struct MappedTryPath {
 }
 
 /// `map_index`, -1 when it is not given.
-pub(crate) struct MapIndexQuery(pub(super) i32);
+pub(crate) struct MapIndexQuery(pub(crate) i32);
 
 impl FromQuery for MapIndexQuery {
     fn read(query: &mut Query) -> Self {

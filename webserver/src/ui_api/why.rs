@@ -13,8 +13,9 @@ use crate::{
     App,
     api::{
         dag_runs::{RunPath, run_not_found},
-        params::PathParams,
+        params::{PathParams, QueryParams},
         task_instances::{TaskPath, ti_not_found},
+        tries::MapIndexQuery,
     },
     error::ApiError,
 };
@@ -30,22 +31,24 @@ pub(crate) struct WhyResponse {
 }
 
 /// Why a task does not run, computed now.
-#[utoipa::path(get, path = "/ui/why/{dag_id}/{dag_run_id}/{task_id}", tag = "Updraft", params(TaskPath),
+#[utoipa::path(get, path = "/ui/why/{dag_id}/{dag_run_id}/{task_id}", tag = "Updraft", params(TaskPath, ("map_index" = Option<i32>, Query)),
     responses((status = 200, body = WhyResponse), (status = 404)))]
 pub(crate) async fn get_why(
     State(app): State<App>,
     PathParams(path): PathParams<TaskPath>,
+    QueryParams(MapIndexQuery(map_index)): QueryParams<MapIndexQuery>,
 ) -> Result<Json<WhyResponse>, ApiError> {
     let TaskPath { dag_id, dag_run_id, task_id } = &path;
     let parallelism = app.config.parallelism;
-    let reasons = match explain::why(&app.store, &app.dags, parallelism, dag_id, dag_run_id, task_id).await? {
+    let reasons = match explain::why(&app.store, &app.dags, parallelism, dag_id, dag_run_id, task_id, map_index).await?
+    {
         Why::Reasons(reasons) => reasons,
-        Why::NoTask => return Err(ti_not_found(path.key(-1))),
+        Why::NoTask => return Err(ti_not_found(path.key(map_index))),
         Why::NoRun => {
             return Err(run_not_found(&RunPath { dag_id: path.dag_id, dag_run_id: path.dag_run_id }));
         }
     };
-    let row = task_instances::get(&mut *app.connection().await?, path.key(-1)).await?;
+    let row = task_instances::get(&mut *app.connection().await?, path.key(map_index)).await?;
     let reasons = reasons.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(ApiError::internal)?;
     let state = row.map(|row| row.state).filter(|state| state != "none");
     Ok(Json(WhyResponse { dag_id: path.dag_id, dag_run_id: path.dag_run_id, task_id: path.task_id, state, reasons }))

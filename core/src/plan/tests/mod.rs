@@ -1,4 +1,11 @@
-//! Claims about `plan`, on small DAGs.
+//! Claims about `plan`, on small DAGs; the tables of Airflow's semantics one file each.
+
+mod branch;
+mod mapping;
+mod past;
+mod run;
+mod sensor;
+mod setup;
 
 use std::time::Duration;
 
@@ -8,7 +15,11 @@ use super::{
     testing::{Sim, finished, start, task},
     *,
 };
-use crate::{dag::TriggerRule, state::TaskInstanceState as S};
+use crate::{
+    dag::TriggerRule,
+    spec::{FailureClass, Outcome},
+    state::TaskInstanceState as S,
+};
 
 fn empty(id: &str, upstream: &[&str]) -> crate::dag::Task {
     crate::dag::Task { operator: crate::operator::OperatorKind::Empty, ..task(id, upstream) }
@@ -89,9 +100,9 @@ fn a_retry_waits_its_delay_and_is_a_new_attempt_with_the_old_try_archived() {
     assert_eq!(sim.state_of("a"), S::UpForRetry);
     assert_eq!(wake_at, Some(start() + Duration::from_secs(60)));
     assert!(sim.wait(59).is_empty());
-    assert_eq!(sim.wait(1).archive, [0]);
+    assert_eq!(sim.wait(1).archive, [Key::unmapped(0)]);
     assert_eq!(sim.state_of("a"), S::Scheduled);
-    assert_eq!(sim.last.forget_xcoms, [0]);
+    assert_eq!(sim.last.forget_xcoms, [Key::unmapped(0)]);
     assert_ne!(sim.attempt("a"), first);
     assert_eq!(sim.ti("a").try_number, 2);
     sim.fail("a");
@@ -107,7 +118,7 @@ fn a_retry_without_delay_is_planned_after_the_failed_try_was_written() {
     sim.begin();
     let wake_at = sim.fail("a").wake_at;
     assert_eq!((sim.state_of("a"), wake_at), (S::UpForRetry, Some(start())));
-    assert_eq!(sim.wait(0).archive, [0]);
+    assert_eq!(sim.wait(0).archive, [Key::unmapped(0)]);
     assert_eq!(sim.state_of("a"), S::Scheduled);
 }
 
@@ -221,9 +232,8 @@ fn a_rule_that_nothing_can_meet_is_a_deadlock() {
     let mut b = task("b", &["a"]);
     b.trigger_rule = TriggerRule::AllSkipped;
     let mut sim = Sim::new(vec![task("a", &[]), b]);
-    if let Some(ti) = &mut sim.state.tis[0] {
-        ti.state = S::Removed;
-    }
+    let removed = Ti { state: S::Removed, ..sim.ti("a").clone() };
+    sim.state.put(Key::unmapped(0), removed);
     sim.begin();
     assert_eq!((sim.state_of("b"), sim.run_state()), (S::None, DagRunState::Failed));
 }
@@ -246,9 +256,9 @@ fn clearing_grants_the_tries_anew_and_requeues_the_run() {
     let Event::Finished(mut end) = change.event.clone() else { unreachable!() };
     end.no_retry = true;
     sim.step(Scope::Changed, &[Change { event: Event::Finished(end), ..change }]);
-    let selection = Selection { task_ids: Some(vec!["b".into()]), only_failed: true, ..Selection::default() };
+    let selection = Selection { tasks: Some(vec!["b".into()]), only_failed: true, ..Selection::default() };
     let cleared = clear_all(&mut sim, &selection);
-    assert_eq!((cleared.tasks, cleared.plan.archive), (vec![1], vec![1]));
+    assert_eq!((cleared.instances, cleared.plan.archive), (vec![Key::unmapped(1)], vec![Key::unmapped(1)]));
     // b failed at try 1 with retries 2: cleared, it is try 1 of 3, and runs as try 2 (semantics §11.2).
     assert_eq!((sim.ti("b").try_number, sim.ti("b").max_tries), (1, 3));
     assert_eq!((sim.run_state(), sim.state.run.start_date), (DagRunState::Queued, None));
@@ -262,19 +272,22 @@ fn clearing_grants_the_tries_anew_and_requeues_the_run() {
 fn a_cleared_running_task_starts_anew_only_after_its_stop() {
     let mut sim = chain();
     let old = sim.attempt("a");
-    clear_all(&mut sim, &Selection { task_ids: Some(vec!["a".into()]), ..Selection::default() });
+    clear_all(&mut sim, &Selection { tasks: Some(vec!["a".into()]), ..Selection::default() });
     assert_eq!(sim.state_of("a"), S::Restarting);
     assert!(sim.last.cancels[0].wanted);
     sim.begin();
     assert_eq!(sim.state_of("a"), S::Restarting);
-    sim.step(Scope::Changed, &[Change { task_id: "a".into(), attempt: old, event: Event::Stopped }]);
+    sim.step(
+        Scope::Changed,
+        &[Change { task_id: "a".into(), map_index: UNMAPPED, attempt: old, event: Event::Stopped }],
+    );
     assert_eq!((sim.state_of("a"), sim.ti("a").try_number), (S::Scheduled, 2));
 }
 
 #[test]
 fn a_stop_that_is_never_confirmed_ends_with_its_deadline() {
     let mut sim = chain();
-    clear_all(&mut sim, &Selection { task_ids: Some(vec!["a".into()]), ..Selection::default() });
+    clear_all(&mut sim, &Selection { tasks: Some(vec!["a".into()]), ..Selection::default() });
     let wake_at = sim.begin().wake_at.expect("the deadline wakes the run");
     sim.wait((wake_at - start()).num_seconds());
     assert_eq!(sim.state_of("a"), S::Scheduled);
@@ -284,20 +297,20 @@ fn a_stop_that_is_never_confirmed_ends_with_its_deadline() {
 fn clearing_nothing_changes_nothing() {
     let mut sim = chain();
     let cleared = clear_all(&mut sim, &Selection { only_failed: true, ..Selection::default() });
-    assert!(cleared.tasks.is_empty() && cleared.plan.is_empty());
+    assert!(cleared.instances.is_empty() && cleared.plan.is_empty());
 }
 
 #[test]
 fn a_selection_follows_the_graph() {
     let sim = Sim::new(vec![task("a", &[]), task("b", &["a"]), task("c", &["b"]), task("d", &[])]);
     let with = |up, down| Selection {
-        task_ids: Some(vec!["b".into()]),
+        tasks: Some(vec!["b".into()]),
         include_upstream: up,
         include_downstream: down,
         ..Selection::default()
     };
-    assert_eq!(select(&sim.state, &with(false, true)), [1, 2]);
-    assert_eq!(select(&sim.state, &with(true, false)), [0, 1]);
+    assert_eq!(select(&sim.state, &with(false, true)), [1, 2].map(Key::unmapped));
+    assert_eq!(select(&sim.state, &with(true, false)), [0, 1].map(Key::unmapped));
 }
 
 #[test]
@@ -346,7 +359,7 @@ proptest! {
                 sim.wait(400);
                 continue;
             };
-            let id = sim.state.dag.tasks[index].task_id.to_string();
+            let id = sim.state.dag.tasks[index.task].task_id.to_string();
             match what {
                 0 | 1 => { sim.succeed(&id); }
                 2 => { sim.fail(&id); }
@@ -357,7 +370,7 @@ proptest! {
                     sim.step(Scope::Changed, &[lost]);
                 }
                 5 => {
-                    let selection = Selection { task_ids: Some(vec![id]), include_downstream: true, ..Selection::default() };
+                    let selection = Selection { tasks: Some(vec![id.as_str().into()]), include_downstream: true, ..Selection::default() };
                     clear_all(&mut sim, &selection);
                     if sim.run_state() == DagRunState::Queued {
                         sim.state.run.state = DagRunState::Running;
@@ -371,7 +384,7 @@ proptest! {
         for _ in 0..200 {
             if sim.run_state().is_finished() { break }
             match sim.live.first() {
-                Some(&(index, _)) => { let id = sim.state.dag.tasks[index].task_id.to_string(); sim.succeed(&id); }
+                Some(&(index, _)) => { let id = sim.state.dag.tasks[index.task].task_id.to_string(); sim.succeed(&id); }
                 None => { sim.wait(400); }
             }
         }

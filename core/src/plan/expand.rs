@@ -1,0 +1,228 @@
+//! Mapped tasks: from one instance to one per element (semantics §13), and `when`, which like a `foreach` template is
+//! evaluated here, by the function that renders on the nodes.
+
+use serde_json::Value;
+
+use super::{Key, Need, RunState, Ti, UNMAPPED, Work, decide, trigger_rule::Verdict};
+use crate::{
+    dag::{MapInput, Mapping, MappingKind},
+    ids::MapIndex,
+    spec::{CodeRef, FailureClass, Launch, TaskSpec},
+    state::{TaskInstanceState, TiEvent},
+    template::{self, RenderError},
+};
+
+/// Airflow's `[core] max_map_length`.
+const MAX_MAP_LENGTH: usize = 1024;
+
+/// How many instances there are.
+enum Length {
+    Known(usize),
+    /// Nothing was pushed, or what was pushed is neither a list nor a mapping.
+    Unknown,
+    /// It is asked for.
+    Asked,
+    Failed(String),
+}
+
+impl Work<'_> {
+    /// The one instance of a mapped task before its length is known.
+    pub(super) fn evaluate_unexpanded(&mut self, key: Key) {
+        let verdict = match self.may_expand(key) {
+            Verdict::Run => self.mapped_upstreams(key),
+            decided => decided,
+        };
+        if verdict != Verdict::Run {
+            return self.write_verdict(key, verdict);
+        }
+        match self.length(key) {
+            Length::Asked => {}
+            Length::Unknown => self.write_verdict(key, Verdict::UpstreamFailed),
+            Length::Known(0) => self.write_verdict(key, Verdict::Skip),
+            Length::Known(length) if length > MAX_MAP_LENGTH => {
+                let reason = format!("{length} instances; the limit is {MAX_MAP_LENGTH} (`max_map_length`)");
+                self.fail_undecided(key, FailureClass::InvalidArguments, reason);
+            }
+            Length::Failed(reason) => self.fail_undecided(key, FailureClass::TemplateError, reason),
+            Length::Known(length) => self.expand(key, length),
+        }
+    }
+
+    /// The tasks whose results are mapped over: all finished, and none badly (semantics §13.4).
+    fn mapped_upstreams(&self, key: Key) -> Verdict {
+        let mut verdict = Verdict::Run;
+        for source in sources(self.state, key) {
+            let mut unfinished = false;
+            self.each(source, |map_index, ti| match ti.state {
+                state if !state.is_finished() => unfinished = true,
+                // Of an expanded task, the results there are are mapped over.
+                _ if map_index != UNMAPPED => {}
+                state if state.is_failure_like() => verdict = Verdict::UpstreamFailed,
+                TaskInstanceState::Skipped if verdict == Verdict::Run => verdict = Verdict::Skip,
+                _ => {}
+            });
+            if unfinished && verdict == Verdict::Run {
+                verdict = Verdict::Wait;
+            }
+        }
+        verdict
+    }
+
+    fn expand(&mut self, key: Key, length: usize) {
+        let retries = self.state.dag.tasks[key.task].retries;
+        self.plan.tis.remove(&key);
+        self.plan.unexpanded.push(key);
+        for map_index in 0..length as i32 {
+            let attempt = (self.ids)();
+            self.create(Key { task: key.task, map_index }, Ti::new(attempt, retries));
+        }
+        self.revised.insert(key.task);
+        self.look(key.task);
+        self.look_downstream(key.task);
+    }
+
+    fn create(&mut self, key: Key, ti: Ti) {
+        self.plan.created.insert(key);
+        self.plan.tis.insert(key, ti);
+    }
+
+    /// Before an instance that was cleared begins again: its task may have more elements by now, or fewer. Whether the instance
+    /// itself may begin.
+    pub(super) fn revise(&mut self, key: Key) -> bool {
+        let again = key.map_index >= 0
+            && self.ti(key).is_some_and(|ti| ti.try_number > 0 && ti.state == TaskInstanceState::None);
+        if !again || self.revised.contains(&key.task) || sources(self.state, key).is_empty() {
+            return true;
+        }
+        let length = match self.length(key) {
+            Length::Known(length) if length <= MAX_MAP_LENGTH => length as i32,
+            Length::Asked => return false,
+            // The instances that there are run as they were.
+            Length::Known(_) | Length::Unknown | Length::Failed(_) => return true,
+        };
+        self.revised.insert(key.task);
+        let now = self.now;
+        let gone = |map_index, ti: &Ti| map_index >= length && !ti.state.has_attempt() && !ti.state.is_finished();
+        for gone in self.keys(key.task, gone) {
+            self.step(gone, TiEvent::TaskRemoved, |ti| decide(ti, now));
+        }
+        let retries = self.state.dag.tasks[key.task].retries;
+        for map_index in 0..length {
+            let new = Key { task: key.task, map_index };
+            if self.ti(new).is_none() {
+                let attempt = (self.ids)();
+                self.create(new, Ti::new(attempt, retries));
+                self.look(key.task);
+            }
+        }
+        self.ti(key).is_some_and(|ti| !ti.state.is_finished())
+    }
+
+    /// How many instances a mapped task has, as far as it is known.
+    fn length(&mut self, key: Key) -> Length {
+        let Some(mapping) = self.state.dag.mapping(key.task) else { return Length::Unknown };
+        let mut lengths = Vec::with_capacity(mapping.inputs.len());
+        let mut asked = false;
+        for (name, input) in &mapping.inputs {
+            match input {
+                MapInput::Literal(value) => match elements(value) {
+                    Some(length) => lengths.push(length),
+                    None => return Length::Unknown,
+                },
+                MapInput::XCom { task_id, key } => match self.facts.lengths.get(&(task_id.clone(), key.clone())) {
+                    Some(Some(length)) => lengths.push(*length),
+                    Some(None) => return Length::Unknown,
+                    None => {
+                        self.plan.needs.insert(Need::Length { task_id: task_id.clone(), key: key.clone() });
+                        asked = true;
+                    }
+                },
+                MapInput::Template(text) => match self.render(key, name, text) {
+                    Some(Ok(value)) => match elements(&value) {
+                        Some(length) => lengths.push(length),
+                        None => {
+                            return Length::Failed(format!(
+                                "`{name}` must render to a list or a mapping; it gave {value}"
+                            ));
+                        }
+                    },
+                    Some(Err(reason)) => return Length::Failed(reason),
+                    None => asked = true,
+                },
+            }
+        }
+        if asked { Length::Asked } else { Length::Known(total(mapping, &lengths)) }
+    }
+
+    /// Whether the task's `when` lets it begin; `None`: values are asked for.
+    pub(super) fn when(&mut self, key: Key) -> Option<Result<bool, String>> {
+        let Some(text) = self.state.dag.tasks[key.task].when.clone() else { return Some(Ok(true)) };
+        Some(self.render(key, "when", &text)?.map(|value| is_truthy(&value)))
+    }
+
+    /// Renders a template of the scheduler's to a value; what it needs and is not there is asked for.
+    fn render(&mut self, key: Key, field: &str, text: &str) -> Option<Result<Value, String>> {
+        let Some(context) = self.facts.context.clone() else {
+            self.plan.needs.insert(Need::Context);
+            return None;
+        };
+        let ti = self.ti(key)?;
+        let launch = Launch {
+            attempt_id: ti.attempt,
+            map_index: MapIndex(key.map_index),
+            try_number: ti.try_number + 1,
+            max_tries: ti.max_tries,
+        };
+        let dag = &self.state.dag;
+        let spec = TaskSpec::new(launch, dag, &dag.tasks[key.task], &context, CodeRef::default());
+        match template::render_value(text, field, &spec, &self.facts.values) {
+            Ok(value) => Some(Ok(value)),
+            Err(RenderError::Missing(refs)) => {
+                self.plan.needs.extend(refs.into_iter().map(Need::Value));
+                None
+            }
+            Err(RenderError::Failed(failure)) => Some(Err(failure.to_string())),
+        }
+    }
+}
+
+/// The tasks whose results the mapping of a task goes through.
+fn sources(state: &RunState, key: Key) -> Vec<crate::dag::TaskIndex> {
+    let inputs = state.dag.mapping(key.task).into_iter().flat_map(|mapping| mapping.inputs.values());
+    inputs
+        .filter_map(|input| match input {
+            MapInput::XCom { task_id, .. } => state.dag.index_of(task_id.as_str()),
+            MapInput::Literal(_) | MapInput::Template(_) => None,
+        })
+        .collect()
+}
+
+/// The number of elements of a list, or of entries of a mapping.
+fn elements(value: &Value) -> Option<usize> {
+    match value {
+        Value::Array(items) => Some(items.len()),
+        Value::Object(entries) => Some(entries.len()),
+        _ => None,
+    }
+}
+
+fn total(mapping: &Mapping, lengths: &[usize]) -> usize {
+    match mapping.kind {
+        MappingKind::Expand | MappingKind::Matrix => lengths.iter().copied().fold(1, usize::saturating_mul),
+        MappingKind::ExpandKwargs | MappingKind::Foreach => lengths.first().copied().unwrap_or(0),
+    }
+}
+
+/// What counts as false for `when`: false, nothing, zero, and their words.
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => {
+            !matches!(text.trim().to_ascii_lowercase().as_str(), "" | "false" | "0" | "no" | "none" | "null" | "off")
+        }
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(entries) => !entries.is_empty(),
+    }
+}
