@@ -174,6 +174,8 @@ pub(crate) struct DatabaseFlags {
 pub(crate) enum DagsCommand {
     /// Checks DAG files; needs no server. Exit code 1 on errors
     Validate(ValidateFlags),
+    /// Prints the JSON Schema of DAG files, for editors; needs no server
+    Schema,
     /// One run in the foreground, without server and database; logs as they come. Exit code 1 when it fails
     Test(TestFlags),
     /// All DAGs
@@ -448,7 +450,9 @@ impl Arguments {
                 | RunsCommand::Logs { client, .. },
             )
             | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
-            Command::Dags(DagsCommand::Validate(_) | DagsCommand::Test(_)) | Command::Config(_) | Command::Version => {}
+            Command::Dags(DagsCommand::Validate(_) | DagsCommand::Schema | DagsCommand::Test(_))
+            | Command::Config(_)
+            | Command::Version => {}
         }
         flags
     }

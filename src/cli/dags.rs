@@ -10,13 +10,14 @@ use super::{
     App,
     args::{DagsCommand, TriggerFlags},
     client::Client,
-    output::{instant, list, one, text},
+    output::{instant, list, one, say, text},
     runs,
 };
 
 pub(super) async fn run(app: &App, command: DagsCommand) -> Result<ExitCode> {
     match command {
         DagsCommand::Validate(flags) => return super::validate::run(app, &flags),
+        DagsCommand::Schema => say(format_args!("{}", serde_json::to_string_pretty(&updraft_core::yaml::schema())?))?,
         DagsCommand::Test(flags) => return super::test::run(app, flags).await,
         DagsCommand::List { output, .. } => {
             let client = Client::connect(app).await?;

@@ -126,6 +126,15 @@ async fn dags_test_runs_a_dag_without_server_and_says_how_it_ended() {
 }
 
 #[tokio::test]
+async fn schema_prints_a_json_schema_and_needs_nothing() {
+    let home = open_folder();
+    let outcome = run(home.path(), &["dags", "schema"]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let schema: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(schema["definitions"]["dag"]["additionalProperties"], false);
+}
+
+#[tokio::test]
 async fn validate_succeeds_on_the_examples_and_strict_counts_warnings() {
     let home = open_folder();
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/dags");

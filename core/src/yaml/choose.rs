@@ -8,11 +8,11 @@ use super::{
     callbacks::callback_of,
     findings::related,
     groups::Declared,
+    keys,
     node::{Content, Entry, Mapping, Mark, Node, Style},
     object::object,
     operators::{self, Found, Operator},
     suggest::nearest,
-    task::TASK_KEYS,
 };
 
 /// The operator of a task, and how it was named.
@@ -85,7 +85,7 @@ impl Context<'_> {
                 decorated: false,
             });
         }
-        let known = |key: &str| is_base(key) || TASK_KEYS.contains(&key) || callback_of(key).is_some();
+        let known = |key: &str| is_base(key) || keys::has(keys::TASK, key) || callback_of(key).is_some();
         let misspelt = entries.keys().filter(|key| !known(key)).find_map(|key| nearest(key, operators::aliases()));
         let help = if let Some(alias) = misspelt {
             format!("did you mean `{alias}:`?")

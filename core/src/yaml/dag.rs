@@ -7,6 +7,7 @@ use super::{
     base::is_base,
     callbacks::callback_of,
     groups::bad_character,
+    keys,
     layout::Source,
     node::{Entry, Mapping, Node},
     params::Params,
@@ -14,60 +15,6 @@ use super::{
     values::{Date, Zone, duration_json},
 };
 use crate::dag::{Dag, Schedule};
-
-/// Every key of a DAG, old ones left out.
-pub(super) const KEYS: &[&str] = &[
-    "tasks",
-    "task_groups",
-    "default_args",
-    "schedule",
-    "start_date",
-    "end_date",
-    "timezone",
-    "catchup",
-    "description",
-    "dag_display_name",
-    "doc_md",
-    "doc_md_file_path",
-    "doc_md_python_callable_name",
-    "doc_md_python_callable_file",
-    "doc_md_python_arguments",
-    "tags",
-    "params",
-    "max_active_runs",
-    "max_active_tasks",
-    "dagrun_timeout",
-    "is_paused_upon_creation",
-    "render_template_as_native_obj",
-    "template_searchpath",
-    "user_defined_macros",
-    "on_success_callback",
-    "on_failure_callback",
-    "on_execute_callback",
-    "sla_miss_callback",
-    "access_control",
-    "default_view",
-    "orientation",
-    "fail_fast",
-    "max_consecutive_failed_dag_runs",
-    "owner_links",
-    "auto_register",
-    "template_undefined",
-    "jinja_environment_kwargs",
-    "user_defined_filters",
-    "deadline",
-    "dag_id",
-    "inputs",
-    "env",
-    "secrets",
-    "flow",
-    "sequential",
-    "include",
-    "on_failure",
-    "on_success",
-    "worker_selector",
-    "rerun_with_latest_version",
-];
 
 /// Keys that Airflow has, dag-factory drops, and that have no effect here.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -152,12 +99,12 @@ impl Context<'_> {
                 }
                 continue;
             }
-            let known = KEYS.contains(&key) || matches!(key, "vars" | "default") || key.starts_with("x-");
-            if !known && !callback_of(key).is_some_and(|callback| KEYS.contains(&callback)) {
+            let known = keys::has(keys::DAG, key) || matches!(key, "vars" | "default") || key.starts_with("x-");
+            if !known && !callback_of(key).is_some_and(|callback| keys::has(keys::DAG, callback)) {
                 let help = if is_base(key) {
                     Some(format!("`{key}` is an argument of tasks; write it in `default_args`"))
                 } else {
-                    did_you_mean(key, KEYS.iter().copied())
+                    did_you_mean(key, keys::names(keys::DAG))
                 };
                 self.findings.warning_help(
                     "unknown_key",

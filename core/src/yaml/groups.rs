@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     Context,
     findings::related,
+    keys,
     node::{Mapping, Mark, Node},
     suggest::did_you_mean,
 };
@@ -48,28 +49,6 @@ pub(super) struct Members {
     pub(super) sequences: Vec<Vec<usize>>,
 }
 
-const KEYS: &[&str] = &[
-    "tooltip",
-    "dependencies",
-    "depends_on",
-    "parent_group_name",
-    "prefix_group_id",
-    "default_args",
-    "group_display_name",
-    "ui_color",
-    "ui_fgcolor",
-    "doc_md",
-    "add_suffix_on_collision",
-    "tasks",
-    "task_groups",
-    "group_name",
-    "group_id",
-    "expand",
-    "expand_kwargs",
-    "foreach",
-    "matrix",
-];
-
 impl Context<'_> {
     /// Reads `tasks` and `task_groups` of a DAG's mapping.
     pub(super) fn members(&self, dag: &Mapping) -> Members {
@@ -110,8 +89,8 @@ impl Context<'_> {
                 continue;
             }
             for (key, entry) in node.as_mapping().into_iter().flatten() {
-                if !KEYS.contains(&&**key) && !key.starts_with("x-") {
-                    let help = did_you_mean(key, KEYS.iter().copied());
+                if !keys::has(keys::GROUP, key) && !key.starts_with("x-") {
+                    let help = did_you_mean(key, keys::names(keys::GROUP));
                     self.findings.error_help("unknown_argument", entry.key, format!("a group takes no `{key}`"), help);
                 }
                 if matches!(&**key, "ui_color" | "ui_fgcolor" | "add_suffix_on_collision" | "doc_md") {

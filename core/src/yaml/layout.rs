@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Context, LoadedDag, defaults, env,
+    Context, LoadedDag, defaults, env, keys,
     node::{Mark, Node},
     parse,
     suggest::did_you_mean,
@@ -98,10 +98,10 @@ impl Context<'_> {
                 continue;
             }
             if entry.value.as_mapping().is_none() && !entry.value.is_null() {
-                let help = if super::dag::KEYS.contains(&&**key) {
+                let help = if keys::has(keys::DAG, key) {
                     Some("a file with one DAG has `tasks` at the top level".to_owned())
                 } else {
-                    did_you_mean(key, super::dag::KEYS.iter().copied())
+                    did_you_mean(key, keys::names(keys::DAG))
                         .or_else(|| Some("each value of a file of several DAGs is a mapping of DAG keys".to_owned()))
                 };
                 self.wrong_type_help(key, &entry.value, "a DAG (a mapping)", help);

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Old DAG key → new one.
-const DAG_KEYS: &[(&str, &str)] = &[
+pub(super) const DAG_KEYS: &[(&str, &str)] = &[
     ("schedule_interval", "schedule"),
     ("timetable", "schedule"),
     ("concurrency", "max_active_tasks"),
@@ -17,7 +17,7 @@ const DAG_KEYS: &[(&str, &str)] = &[
 ];
 
 /// Old key of tasks and `default_args` → new one.
-const TASK_KEYS: &[(&str, &str)] = &[
+pub(super) const TASK_KEYS: &[(&str, &str)] = &[
     ("retry_delay_sec", "retry_delay"),
     ("retry_delay_secs", "retry_delay"),
     ("max_retry_delay_sec", "max_retry_delay"),

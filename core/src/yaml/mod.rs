@@ -38,6 +38,7 @@ mod findings;
 mod flow;
 mod graph;
 mod groups;
+mod keys;
 mod layout;
 mod legacy;
 mod legacy_assets;
@@ -50,6 +51,7 @@ mod params;
 mod parse;
 mod scalar;
 mod schedule;
+mod schema;
 mod sensor;
 mod setup;
 mod special;
@@ -61,6 +63,7 @@ mod values;
 mod yaml_errors;
 
 pub use describe::describe;
+pub use schema::schema;
 
 /// What reading depends on beside the files.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Keys of a schedule written as a mapping.
-const KEYS: &[&str] = &["cron", "timezone", "data_interval", "every", "assets", "any", "all"];
+pub(super) const KEYS: &[&str] = &["cron", "timezone", "data_interval", "every", "assets", "any", "all"];
 
 impl Context<'_> {
     /// The schedule of a DAG in `zone`; `None` after an error.

@@ -15,6 +15,7 @@ use super::{
     callbacks::{callback_of, is_notification},
     choose::Chosen,
     groups::{Declared, Dependency, Members},
+    keys,
     mapped::Mapped,
     node::{Content, Entry, Mapping, Mark, Node},
     object::{Family, object},
@@ -69,33 +70,6 @@ impl<'n> Lookup<'n> {
         self.own.get(name).filter(set).or_else(|| self.defaults.iter().find_map(|args| args.get(name).filter(set)))
     }
 }
-
-/// Keys of a task that belong to no operator.
-pub(super) const TASK_KEYS: &[&str] = &[
-    "task_id",
-    "id",
-    "operator",
-    "decorator",
-    "dependencies",
-    "depends_on",
-    "task_group_name",
-    "expand",
-    "expand_kwargs",
-    "partial",
-    "foreach",
-    "matrix",
-    "setup",
-    "teardown",
-    "on_failure_fail_dagrun",
-    "when",
-    "output",
-    "env",
-    "secrets",
-    "worker_selector",
-    "variables_as_arguments",
-    "provide_context",
-    "python_callable",
-];
 
 impl Context<'_> {
     /// Reads a task; `None` if it has no operator to speak of.
@@ -221,7 +195,7 @@ impl Context<'_> {
                 let value = self.reference_or_json(entry, true, shared, implied);
                 kwargs.extend(value.map(|value| (key.to_string(), value)));
             } else {
-                let known = operator.args().map(|arg| arg.name).chain(base_names()).chain(TASK_KEYS.iter().copied());
+                let known = operator.args().map(|arg| arg.name).chain(base_names()).chain(keys::names(keys::TASK));
                 let help = did_you_mean(key, known).or_else(|| {
                     operators::by_alias(key).map(|_| "a task has one operator; make another task of it".to_owned())
                 });
@@ -310,7 +284,7 @@ impl Context<'_> {
 
 /// Keys of a task that are no argument of its operator.
 fn is_task_key(key: &str) -> bool {
-    (TASK_KEYS.contains(&key) && key != "python_callable")
+    (keys::has(keys::TASK, key) && key != "python_callable")
         || is_base(key)
         || is_notification(key)
         || callback_of(key).is_some()

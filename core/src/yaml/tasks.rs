@@ -9,9 +9,9 @@ use super::{
     Context,
     base::{base_names, is_base},
     callbacks::{OF_RUNS, callback_of, is_notification},
-    dag::KEYS,
     graph::Said,
     groups::{Dependency, Members},
+    keys,
     mapped::{FORMS, Mapped},
     node::Mapping,
     suggest::did_you_mean,
@@ -182,7 +182,7 @@ impl Context<'_> {
                 || key.starts_with("x-")
                 || &**key == "timezone";
             if !known && !used.contains(&**key) {
-                let help = if KEYS.contains(&&**key) {
+                let help = if keys::has(keys::DAG, key) {
                     Some(format!("`{key}` is a key of the DAG; write it beside `default_args`"))
                 } else {
                     did_you_mean(key, base_names())

@@ -178,6 +178,11 @@ pub(super) fn decorated(path: &str) -> Option<&'static Operator> {
     all().find(|operator| operator.class == *class)
 }
 
+/// Whether the class is one that TaskFlow makes, and that takes the function's arguments beside its own.
+pub(super) fn is_decorated(operator: &Operator) -> bool {
+    DECORATORS.iter().any(|(_, class)| *class == operator.class)
+}
+
 /// The paths of TaskFlow decorators.
 pub(super) fn decorators() -> impl Iterator<Item = &'static str> {
     DECORATORS.iter().map(|(path, _)| *path)
