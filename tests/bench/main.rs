@@ -9,6 +9,7 @@
 
 mod floors;
 mod instance;
+mod loader;
 mod workload;
 
 use std::time::Duration;
@@ -28,6 +29,16 @@ async fn main() {
     let only: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
     rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
 
+    let only_loader = only.len() == 1 && only[0] == "loader";
+    if only.is_empty() || only_loader {
+        eprintln!("running loader");
+        for (name, value) in loader::measure(quick) {
+            println!("{name:60} {value}");
+        }
+        if only_loader {
+            return;
+        }
+    }
     let instance = Instance::start().await;
     println!("first start on an empty data folder: {:.2} s", instance.start_seconds);
     let instance = instance.restart().await;
