@@ -8,8 +8,8 @@
 //! * [`dag`]: the compiled DAG, what everything else speaks about; [`yaml`]: how a file becomes one, or diagnostics;
 //! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what;
 //!   [`explain`]: why something does not run;
-//! * [`timetable`]: when runs are due; [`asset`]: and what for; [`template`]: how a task's fields are rendered (on the node).
-//!   [`triggerer`]: operators that need only the database.
+//! * [`timetable`]: when runs are due; [`asset`]: and what for; [`mapping`]: the instances of a mapped task;
+//!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database.
 
 pub mod asset;
 pub mod backfill;

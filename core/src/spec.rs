@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    dag::{Dag, Task, seconds},
+    dag::{AssetRef, Dag, Mapping, Output, Task, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
+    mapping::{self, MAX_MAP_LENGTH},
     operator::OperatorKind,
     state::DagRunType,
 };
@@ -32,6 +33,56 @@ pub struct RunContext {
     pub dag_tags: Vec<String>,
     pub dag_description: Option<String>,
     pub render_template_as_native_obj: bool,
+    /// Extra names in templates, with their values.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub user_defined_macros: Map<String, Value>,
+    /// Folders of template files, relative to the bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub template_searchpath: Vec<String>,
+    /// The latest successful run with an earlier logical date; looked up when a template of the task names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_success: Option<PreviousRun>,
+    /// What `triggering_asset_events` is: asset URI → the events that made the run. `null` when the run was not made by assets.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub triggering_asset_events: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_key: Option<String>,
+}
+
+/// The dates of an earlier run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PreviousRun {
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub start_date: Option<DateTime<Utc>>,
+    pub end_date: Option<DateTime<Utc>>,
+}
+
+impl RunContext {
+    /// What a run takes from its DAG; what it has of its own is the caller's to fill in.
+    pub fn of_dag(dag: &Dag, run_id: RunId, run_type: DagRunType, run_after: DateTime<Utc>, conf: Value) -> Self {
+        Self {
+            dag_id: dag.dag_id.clone(),
+            run_id,
+            run_type,
+            logical_date: None,
+            data_interval_start: None,
+            data_interval_end: None,
+            run_after,
+            start_date: None,
+            params: params(dag, &Map::new(), &conf),
+            conf,
+            dag_owner: owners(dag),
+            dag_tags: dag.tags.clone(),
+            dag_description: dag.description.clone(),
+            render_template_as_native_obj: dag.render_template_as_native_obj,
+            user_defined_macros: dag.user_defined_macros.clone(),
+            template_searchpath: dag.template_searchpath.clone(),
+            previous_success: None,
+            triggering_asset_events: Value::Null,
+            partition_key: None,
+        }
+    }
 }
 
 /// One attempt, complete: everything but the values its templates fetch.
@@ -56,7 +107,39 @@ pub struct TaskSpec {
     /// The hash of the code bundle the task's files come from, and the DAG file's path in it.
     pub bundle_hash: Option<String>,
     pub relative_fileloc: String,
+    /// What makes this one of several instances: the task's own mapping, or its group's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Mapping>,
+    /// [`Self::mapping`] is that of the group around the task: its inputs are names in templates.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mapped_by_group: bool,
+    /// Upstream tasks in the same mapped group: of them, the instance of the same index is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_index: Vec<TaskId>,
+    /// Names the instance for people; a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_index_template: Option<String>,
+    /// Another task maps over this one's result, which therefore has to be a list or mapping of at most so many elements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_map_length: Option<u32>,
+    #[serde(default)]
+    pub output: Output,
+    /// Environment variables that the node fills in and masks, by source; see [`Task::secrets`].
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inlets: Vec<AssetRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlets: Vec<AssetRef>,
+    /// How often a sensor's condition was found not to hold in this try.
+    #[serde(default)]
+    pub reschedule_count: u32,
     pub run: Arc<RunContext>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Which launch of a task instance a spec is for.
@@ -85,6 +168,8 @@ impl TaskSpec {
             context.params = params(dag, &task.params, &context.conf);
             Arc::new(context)
         };
+        let group = mapping::mapped_group(dag, task).map(|(id, _)| id);
+        let (mapping, mapped_by_group) = mapping::of_task(dag, task).unzip();
         Self {
             attempt_id: launch.attempt_id,
             task_id: task.task_id.clone(),
@@ -101,9 +186,43 @@ impl TaskSpec {
             owner: task.owner.clone(),
             bundle_hash: code.bundle_hash,
             relative_fileloc: code.relative_fileloc,
+            mapping: mapping.cloned(),
+            mapped_by_group: mapped_by_group.unwrap_or_default(),
+            same_index: group.map(|group| same_index(dag, task, group)).unwrap_or_default(),
+            map_index_template: task.map_index_template.clone(),
+            max_map_length: is_mapped_over(dag, task).then_some(MAX_MAP_LENGTH as u32),
+            output: task.output,
+            secrets: task.secrets.clone(),
+            inlets: task.inlets.clone(),
+            outlets: task.outlets.clone(),
+            reschedule_count: 0,
             run,
         }
     }
+
+    /// One of several instances of its task.
+    pub fn is_mapped(&self) -> bool {
+        self.map_index != MapIndex::UNMAPPED
+    }
+}
+
+/// The direct upstreams of a task that are in the same mapped group.
+fn same_index(dag: &Dag, task: &Task, group: &str) -> Vec<TaskId> {
+    let is_inside = |id: &&TaskId| {
+        let upstream = dag.task(id.as_str());
+        upstream.and_then(|upstream| mapping::mapped_group(dag, upstream)).is_some_and(|(other, _)| other == group)
+    };
+    task.upstream.iter().filter(is_inside).cloned().collect()
+}
+
+/// Whether a downstream, or the mapped group it is in, goes through the task's result. A mapping makes the edge, so the direct
+/// downstreams are enough.
+fn is_mapped_over(dag: &Dag, task: &Task) -> bool {
+    let Some(index) = dag.index_of(task.task_id.as_str()) else { return false };
+    dag.downstream(index).any(|downstream| {
+        mapping::of_task(dag, &dag.tasks[downstream])
+            .is_some_and(|(mapping, _)| mapping::reads_result(mapping, &task.task_id))
+    })
 }
 
 /// DAG params, overridden by the task's, overridden by conf, which may also add keys (Airflow: `dag_run_conf_overrides_params`).
@@ -169,6 +288,8 @@ pub enum FailureClass {
     TemplateError,
     /// The rendered arguments do not fit the operator.
     InvalidArguments,
+    /// What the task left as its result is not what it has to be: a list to map over, the ids of tasks, JSON.
+    InvalidResult,
     /// The task's code bundle could not be fetched.
     BundleUnavailable,
     /// The operator class cannot run here.
@@ -203,6 +324,7 @@ impl FailureClass {
         Self::ContainerError,
         Self::TemplateError,
         Self::InvalidArguments,
+        Self::InvalidResult,
         Self::BundleUnavailable,
         Self::UnsupportedOperator,
         Self::NodeLost,
@@ -228,6 +350,7 @@ impl FailureClass {
             Self::ContainerError => "container_error",
             Self::TemplateError => "template_error",
             Self::InvalidArguments => "invalid_arguments",
+            Self::InvalidResult => "invalid_result",
             Self::BundleUnavailable => "bundle_unavailable",
             Self::UnsupportedOperator => "unsupported_operator",
             Self::NodeLost => "node_lost",

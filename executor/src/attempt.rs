@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use updraft_core::{
-    operator::{BashArgs, OperatorKind, PythonArgs},
+    operator::{BashArgs, BashSensorArgs, ExitCodes, OperatorKind, PythonArgs},
     spec::{Failure, FailureClass, Outcome, TaskSpec},
 };
 use updraft_protocol::{FinishedReport, StartAttempt};
@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     journal::{Owed, Recorded},
     node::{Node, Stop, StopSignal},
+    outcome,
     render::{self, Rendered},
     report::Body,
     runner::{
@@ -103,8 +104,13 @@ async fn execute(job: &Job, life: Life) -> (End, Option<Value>) {
         Err(failure) => return (failed(job, failure), None),
     };
     job.log.set_mask(Arc::clone(&rendered.mask));
+    job.set_resolved(rendered.resolved.clone());
+    match &rendered.label {
+        Ok(label) => job.set_label(label.clone()),
+        Err(wrong) => job.log.say("warning", &format!("The instance shows its map index: {wrong}")),
+    }
     let end = match dispatch(job, &rendered).await {
-        Ok(end) => end,
+        Ok(end) => outcome::settle(job, end),
         Err(failure) => failed(job, failure),
     };
     (end, rendered.fields)
@@ -119,14 +125,16 @@ async fn adopt(job: &Job, watch: Value, created: Moment) -> (End, Option<Value>)
         }
     };
     job.log.set_mask(Arc::new(watch.mask.clone()));
+    job.set_label(watch.label.clone());
     let fields = watch.fields.clone();
     match docker::adopt(job, watch, created).await {
-        Ok(end) => (end, fields),
+        Ok(end) => (outcome::settle(job, end), fields),
         Err(failure) => (failed(job, failure), fields),
     }
 }
 
-fn failed(job: &Job, failure: Failure) -> End {
+/// An end without a result.
+pub(crate) fn failed(job: &Job, failure: Failure) -> End {
     job.log.say("error", &failure.reason);
     End::Finished(Finished::failed(failure))
 }
@@ -143,7 +151,22 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
                 None => runner::bash::run(job, args, rendered, make_folder(job)?, bundle.as_deref()).await,
             }
         }
-        OperatorKind::Python => {
+        OperatorKind::BashSensor => {
+            let args: BashSensorArgs = arguments(&rendered.args)?;
+            let bundle = bundle(job).await?;
+            let BashSensorArgs { bash_command, env, retry_exit_code: _, image: named } = args;
+            let skip_on_exit_code = ExitCodes::None;
+            let args = BashArgs { bash_command, env, append_env: false, cwd: None, skip_on_exit_code, image: None };
+            match image(named) {
+                Some(image) => docker::run(job, Plan::bash(job, args, image, rendered, bundle.as_deref())).await,
+                None => runner::bash::run(job, args, rendered, make_folder(job)?, bundle.as_deref()).await,
+            }
+        }
+        OperatorKind::FileSensor => runner::file::look(job, arguments(&rendered.args)?).await,
+        OperatorKind::Python
+        | OperatorKind::BranchPython
+        | OperatorKind::ShortCircuitPython
+        | OperatorKind::PythonSensor => {
             let mut args: PythonArgs = arguments(&rendered.args)?;
             let bundle = bundle(job).await?;
             let folder = make_folder(job)?;
@@ -273,8 +296,9 @@ async fn put_xcom(job: &Job, key: &str, value: &Value) {
 }
 
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
-    let (duration, started) =
-        job.and_then(|job| job.progress.since_launch()).unwrap_or_else(|| (std::time::Duration::ZERO, node.started()));
+    let (duration, started) = job
+        .and_then(|job| job.progress.since_launch())
+        .unwrap_or_else(|| (std::time::Duration::ZERO, job.map_or_else(|| node.started(), Job::started)));
     let Finished {
         outcome,
         exit_code,
@@ -287,7 +311,10 @@ fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&J
         xcoms: _,
     } = finished;
     let (failure_class, failure_reason) = match failure {
-        Some(Failure { class, reason }) => (Some(class.as_str().to_owned()), Some(reason)),
+        Some(Failure { class, reason }) => {
+            let reason = job.map_or_else(|| reason.clone(), |job| job.log.masked(&reason));
+            (Some(class.as_str().to_owned()), Some(reason))
+        }
         None => (None, None),
     };
     FinishedReport {

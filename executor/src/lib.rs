@@ -21,6 +21,7 @@ mod journal;
 mod logs;
 mod mask;
 mod node;
+mod outcome;
 mod registration;
 mod render;
 mod report;

@@ -8,6 +8,8 @@ use updraft_protocol::{Ref, ResolvedRef};
 
 /// Shorter texts are not masked: they would blot out innocent words.
 const SHORTEST: usize = 5;
+/// What a task declares as its secrets is masked also when it is this short.
+const SHORTEST_DECLARED: usize = 3;
 
 /// Words in a name that make its value a secret (Airflow: `DEFAULT_SENSITIVE_FIELDS`).
 const SENSITIVE: &[&str] = &[
@@ -46,7 +48,25 @@ impl Mask {
                 Ref::XCom { .. } => {}
             }
         }
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self::sorted(secrets)
+    }
+
+    /// Texts that are secrets whatever they are called, such as a task's `secrets`.
+    pub(crate) fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut secrets = Vec::new();
+        for text in texts.into_iter().filter(|text| text.len() >= SHORTEST_DECLARED) {
+            secrets.extend(forms(text));
+        }
+        Self::sorted(secrets)
+    }
+
+    /// Both.
+    pub(crate) fn with(&self, more: &Self) -> Self {
+        Self::sorted(self.secrets.iter().chain(&more.secrets).cloned().collect())
+    }
+
+    fn sorted(mut secrets: Vec<String>) -> Self {
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
         Self { secrets }
     }
@@ -90,6 +110,18 @@ fn sensitive(name: &str) -> bool {
     SENSITIVE.iter().any(|word| name.contains(word))
 }
 
+/// How a secret may appear in a text: as it is, line by line (a log has lines), inside JSON or a Python literal, as part of a
+/// connection's URI.
+fn forms(text: &str) -> Vec<String> {
+    let mut forms = vec![text.to_owned(), percent_encoded(text)];
+    let quoted = Value::from(text).to_string();
+    forms.push(quoted[1..quoted.len() - 1].to_owned());
+    if text.contains('\n') {
+        forms.extend(text.lines().map(str::trim).filter(|line| line.len() >= SHORTEST).map(str::to_owned));
+    }
+    forms
+}
+
 fn percent_encoded(text: &str) -> String {
     use std::fmt::Write;
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
@@ -110,9 +142,7 @@ fn collect(value: &Value, secret: bool, secrets: &mut Vec<String>) {
                 collect(&inner, secret, secrets);
             }
             if secret && text.len() >= SHORTEST {
-                secrets.push(text.clone());
-                // As part of a connection's URI.
-                secrets.push(percent_encoded(text));
+                secrets.extend(forms(text));
             }
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, secret, secrets)),
@@ -137,6 +167,14 @@ mod tests {
             },
             ResolvedRef { reference: Ref::Variable { key: "slack_token".to_owned() }, value: Some(json!("xoxb-1")) },
         ])
+    }
+
+    #[test]
+    fn declared_secrets_are_hidden_in_every_form_they_take() {
+        let mask = Mask::of_texts(["abc", "a\"b c", "-----BEGIN KEY-----\nline-two-of-it", "no", ""]);
+        assert_eq!(mask.apply("abc a\"b c a%22b%20c a\\\"b c line-two-of-it no"), "*** *** *** *** *** no");
+        let both = mask.with(&Mask::of_texts(["abcdef"]));
+        assert_eq!(both.apply("abcdef abc"), "*** ***", "the longer one first");
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl Node {
     }
 
     pub(crate) fn started(&self) -> StartedReport {
-        StartedReport { hostname: self.config.name.clone(), pid: None, container_id: None }
+        StartedReport { hostname: self.config.name.clone(), ..StartedReport::default() }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<Option<Stop>>>> {

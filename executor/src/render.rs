@@ -1,14 +1,17 @@
 //! A task's fields become values: templates are rendered here, on the node, by `core`'s pure function.
 
+mod secrets;
+
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use updraft_core::{
+    secret_source::SecretSource,
     spec::{Failure, FailureClass, TaskSpec},
     template::{self, RenderError, Resolved},
 };
-use updraft_protocol::{Ref, ResolvedRef, StartAttempt};
+use updraft_protocol::{Part, Ref, ResolvedRef, StartAttempt};
 
 use crate::{
     client::{Backoff, CallError},
@@ -28,23 +31,40 @@ const FIELD_LIMIT: usize = 4096;
 /// A task ready to run.
 pub(crate) struct Rendered {
     pub(crate) args: Map<String, Value>,
+    /// The task's own variables, its secrets among them.
     pub(crate) env: IndexMap<String, String>,
     /// `AIRFLOW_CTX_*`.
     pub(crate) context_env: Vec<(String, String)>,
     /// The template fields as rendered, secrets masked; `None` when the operator has none.
     pub(crate) fields: Option<Value>,
+    /// What people see instead of the map index, or why they see the index.
+    pub(crate) label: Result<Option<String>, String>,
+    /// What the instance's mapping names.
+    pub(crate) names: Map<String, Value>,
+    /// Everything that was fetched.
+    pub(crate) resolved: Resolved,
     pub(crate) mask: Arc<Mask>,
 }
 
 /// Renders what the task's templates name, fetching what the hand-out did not bring.
 pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -> Result<Rendered, Failure> {
+    let sources = secrets::sources(spec)?;
     let mut values = start.refs.clone();
+    let mut wanted: Vec<Ref> =
+        sources.values().filter_map(SecretSource::reference).map(|found| to_protocol(&found)).collect();
+    wanted.retain(|reference| !values.iter().any(|known| known.reference == *reference));
+    if !wanted.is_empty() {
+        wanted.sort();
+        wanted.dedup();
+        values.extend(fetch(node, start, wanted).await?);
+    }
     for _ in 0..ROUNDS {
         let resolved: Resolved = values.iter().map(|known| (to_core(&known.reference), known.value.clone())).collect();
-        let rendered = template::render_fields(spec, &resolved)
-            .and_then(|args| Ok((args, template::render_env(spec, &resolved)?)));
-        let missing = match rendered {
-            Ok((args, env)) => return Ok(finish(spec, args, env, &values)),
+        let missing = match whole(spec, &resolved) {
+            Ok(whole) => {
+                let secrets = secrets::fill(node, &sources, &resolved)?;
+                return Ok(finish(spec, whole, secrets, &values, resolved));
+            }
             Err(RenderError::Missing(missing)) => missing,
             Err(RenderError::Failed(wrong)) => {
                 let reason = Mask::of(&values).apply(&wrong.to_string()).into_owned();
@@ -57,17 +77,43 @@ pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -
     Err(failure(FailureClass::TemplateError, reason))
 }
 
+/// Everything of the task that is a template.
+struct Whole {
+    args: Map<String, Value>,
+    env: IndexMap<String, String>,
+    label: Result<Option<String>, String>,
+    names: Map<String, Value>,
+}
+
+fn whole(spec: &TaskSpec, resolved: &Resolved) -> Result<Whole, RenderError> {
+    let args = template::render_fields(spec, resolved)?;
+    let env = template::render_env(spec, resolved)?;
+    // A label that does not render is no reason not to run, as in Airflow.
+    let label = match template::render_map_index(spec, resolved) {
+        Ok(label) => Ok(label),
+        Err(RenderError::Failed(wrong)) => Err(wrong.to_string()),
+        Err(missing @ RenderError::Missing(_)) => return Err(missing),
+    };
+    Ok(Whole { args, env, label, names: template::mapped_names(spec, resolved)? })
+}
+
 fn finish(
     spec: &TaskSpec,
-    mut args: Map<String, Value>,
-    env: IndexMap<String, String>,
+    whole: Whole,
+    secrets: Vec<(String, String)>,
     values: &[ResolvedRef],
+    resolved: Resolved,
 ) -> Rendered {
-    let mask = Mask::of(values);
-    let names = spec.operator.template_fields();
+    let Whole { mut args, mut env, label, names } = whole;
+    let mask = Mask::of(values).with(&Mask::of_texts(secrets.iter().map(|(_, secret)| secret.as_str())));
+    env.extend(secrets);
+    let label = label
+        .map(|label| label.map(|label| mask.apply(&label).into_owned()))
+        .map_err(|wrong| mask.apply(&wrong).into_owned());
+    let fields = spec.operator.template_fields();
     let shown: Map<String, Value> =
-        names.iter().filter_map(|name| Some(((*name).to_owned(), args.get(*name)?.clone()))).collect();
-    let fields = (!names.is_empty()).then(|| {
+        fields.iter().filter_map(|name| Some(((*name).to_owned(), args.get(*name)?.clone()))).collect();
+    let fields = (!fields.is_empty()).then(|| {
         let mut fields = Value::Object(shown);
         mask.apply_json(&mut fields);
         shorten(&mut fields);
@@ -75,7 +121,7 @@ fn finish(
     });
     as_text(&mut args);
     let context_env = template::airflow_ctx_env(spec);
-    Rendered { args, env, context_env, fields, mask: Arc::new(mask) }
+    Rendered { args, env, context_env, fields, label, names, resolved, mask: Arc::new(mask) }
 }
 
 /// Cuts long fields: they are shown to people and travel in every report.
@@ -93,7 +139,7 @@ fn shorten(fields: &mut Value) {
     }
 }
 
-async fn fetch(node: &Node, start: &StartAttempt, refs: Vec<Ref>) -> Result<Vec<ResolvedRef>, Failure> {
+pub(crate) async fn fetch(node: &Node, start: &StartAttempt, refs: Vec<Ref>) -> Result<Vec<ResolvedRef>, Failure> {
     let mut backoff = Backoff::new();
     let mut tried = 0;
     loop {
@@ -151,7 +197,13 @@ fn scalar_text(value: &mut Value) {
 
 fn to_core(reference: &Ref) -> template::Ref {
     match reference.clone() {
-        Ref::XCom { task_id, key, map_index } => template::Ref::XCom { task_id, key, map_index },
+        Ref::XCom { task_id, key, map_index, part } => {
+            let part = part.map(|part| match part {
+                Part::Length => template::Part::Length,
+                Part::Item(position) => template::Part::Item(position),
+            });
+            template::Ref::XCom { task_id, key, map_index, part }
+        }
         Ref::Variable { key } => template::Ref::Variable { key },
         Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
     }
@@ -159,7 +211,13 @@ fn to_core(reference: &Ref) -> template::Ref {
 
 fn to_protocol(reference: &template::Ref) -> Ref {
     match reference.clone() {
-        template::Ref::XCom { task_id, key, map_index } => Ref::XCom { task_id, key, map_index },
+        template::Ref::XCom { task_id, key, map_index, part } => {
+            let part = part.map(|part| match part {
+                template::Part::Length => Part::Length,
+                template::Part::Item(position) => Part::Item(position),
+            });
+            Ref::XCom { task_id, key, map_index, part }
+        }
         template::Ref::Variable { key } => Ref::Variable { key },
         template::Ref::Connection { conn_id } => Ref::Connection { conn_id },
     }

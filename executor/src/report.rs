@@ -239,7 +239,8 @@ fn too_large(report: &mut FinishedReport, size: usize) {
     ));
 }
 
-fn json_len(value: &serde_json::Value) -> usize {
+/// The length of a value as JSON. Bytes.
+pub(crate) fn json_len(value: &serde_json::Value) -> usize {
     /// Counts instead of keeping.
     struct Count(usize);
     impl std::io::Write for Count {

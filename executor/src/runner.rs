@@ -1,7 +1,9 @@
 //! The runners: what an operator becomes on this machine.
 
 pub(crate) mod bash;
+pub(crate) mod channel;
 pub(crate) mod docker;
+pub(crate) mod file;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod sweep;
@@ -15,7 +17,10 @@ use std::{
 
 use serde_json::Value;
 use tokio::sync::Notify;
-use updraft_core::spec::{Decision, Failure, FailureClass, Outcome, TaskSpec};
+use updraft_core::{
+    spec::{Decision, Failure, FailureClass, Outcome, TaskSpec},
+    template::Resolved,
+};
 use updraft_protocol::{NodeAttemptState, StartAttempt, StartedReport};
 use uuid::Uuid;
 
@@ -38,6 +43,10 @@ pub(crate) struct Job {
     pub(crate) log: AttemptLog,
     pub(crate) stop: StopSignal,
     pub(crate) progress: Arc<Progress>,
+    /// What people see instead of the map index.
+    label: Mutex<Option<String>>,
+    /// The values its templates named.
+    resolved: Mutex<Resolved>,
     /// The container to remove once the result is in the journal.
     leftover: Mutex<Option<Leftover>>,
 }
@@ -86,6 +95,11 @@ impl Finished {
 
     pub(crate) fn skipped() -> Self {
         Self { outcome: Outcome::Skipped, ..Self::success(None) }
+    }
+
+    /// A sensor's condition does not hold yet.
+    pub(crate) fn rescheduled() -> Self {
+        Self { outcome: Outcome::Rescheduled, ..Self::success(None) }
     }
 
     pub(crate) fn failed(failure: Failure) -> Self {
@@ -159,8 +173,33 @@ impl Job {
             log,
             stop,
             progress: Arc::default(),
+            label: Mutex::default(),
+            resolved: Mutex::default(),
             leftover: Mutex::default(),
         }
+    }
+
+    /// What people see instead of the map index.
+    pub(crate) fn label(&self) -> Option<String> {
+        self.label.lock().expect("no code panics while it holds this").clone()
+    }
+
+    pub(crate) fn set_label(&self, label: Option<String>) {
+        *self.label.lock().expect("no code panics while it holds this") = label;
+    }
+
+    /// The values its templates named; none after the node was restarted.
+    pub(crate) fn resolved(&self) -> Resolved {
+        self.resolved.lock().expect("no code panics while it holds this").clone()
+    }
+
+    pub(crate) fn set_resolved(&self, resolved: Resolved) {
+        *self.resolved.lock().expect("no code panics while it holds this") = resolved;
+    }
+
+    /// Where the attempt runs, before it is known in which process or container.
+    pub(crate) fn started(&self) -> StartedReport {
+        StartedReport { rendered_map_index: self.label(), ..self.node.started() }
     }
 
     /// The attempt's own folder, whether or not it was made.

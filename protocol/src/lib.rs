@@ -196,6 +196,9 @@ pub struct StartedReport {
     pub hostname: String,
     pub pid: Option<i32>,
     pub container_id: Option<String>,
+    /// What people see instead of the map index of a mapped instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered_map_index: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -254,6 +257,9 @@ pub enum Ref {
         task_id: String,
         key: String,
         map_index: Option<i32>,
+        /// Not the whole value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Part>,
     },
     Variable {
         key: String,
@@ -261,6 +267,17 @@ pub enum Ref {
     Connection {
         conn_id: String,
     },
+}
+
+/// What of an XCom is wanted: `"length"` or `{"item": 3}`. A list's parts are its items, a mapping's its entries; other values
+/// have none. Of a mapped task (`map_index` absent) the list of its values is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// How many there are, a number.
+    Length,
+    /// The one at this position, in a list or mapping of its own (`[item]`, `{key: value}`).
+    Item(u32),
 }
 
 /// A reference and its value; `None` when it does not exist.

@@ -66,8 +66,9 @@ pub(crate) async fn answers(
     let (mut keys, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for (run, reference) in &wanted {
         match reference {
-            Ref::XCom { task_id, key, map_index } => {
-                let reference = XComRef { task_id: task_id.clone(), key: key.clone(), map_index: *map_index };
+            Ref::XCom { task_id, key, map_index, part } => {
+                let reference =
+                    XComRef { task_id: task_id.clone(), key: key.clone(), map_index: *map_index, part: *part };
                 xcoms.insert((*run, reference));
             }
             Ref::Variable { key } => {
@@ -83,8 +84,9 @@ pub(crate) async fn answers(
     secrets.extend(load_connections(connection, sources, ids).await?);
     let answer = |(run, reference): (i64, Ref)| {
         let answer = match &reference {
-            Ref::XCom { task_id, key, map_index } => {
-                let reference = XComRef { task_id: task_id.clone(), key: key.clone(), map_index: *map_index };
+            Ref::XCom { task_id, key, map_index, part } => {
+                let reference =
+                    XComRef { task_id: task_id.clone(), key: key.clone(), map_index: *map_index, part: *part };
                 match xcoms.remove(&(run, reference)) {
                     Some(loaded) => Answer::Known { bytes: loaded.bytes, value: loaded.value },
                     None => Answer::TooLarge,

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use sqlx::PgConnection;
+use updraft_core::template::Part;
 
 use crate::StoreError;
 
@@ -64,6 +65,8 @@ pub(crate) struct XComRef {
     pub(crate) key: String,
     /// Absent: the value of an unmapped task, or the list of a mapped task's values.
     pub(crate) map_index: Option<i32>,
+    /// Not the whole value.
+    pub(crate) part: Option<Part>,
 }
 
 /// A value as loaded: how many bytes it has as text, and the value.
@@ -75,7 +78,8 @@ pub(crate) struct LoadedValue {
 /// Values by run and reference. A reference that was asked for and is absent here was larger than the limit.
 pub(crate) type Loaded = HashMap<(i64, XComRef), LoadedValue>;
 
-/// Loads values by reference; one whose text is larger than `limit` bytes is left out, unread. Served by `xcom_pkey`.
+/// Loads values by reference, or the parts of them that are asked for; one whose text is larger than `limit` bytes is left out,
+/// unread. A mapping's entries are taken in the order jsonb keeps them in. Served by `xcom_pkey`.
 pub(crate) async fn load(
     connection: &mut PgConnection,
     refs: HashSet<(i64, XComRef)>,
@@ -85,33 +89,67 @@ pub(crate) async fn load(
     let mut tasks = Vec::with_capacity(refs.len());
     let mut keys = Vec::with_capacity(refs.len());
     let mut indexes = Vec::with_capacity(refs.len());
+    let mut lengths = Vec::with_capacity(refs.len());
+    let mut items = Vec::with_capacity(refs.len());
     let refs: Vec<(i64, XComRef)> = refs.into_iter().collect();
     for (run, reference) in &refs {
         runs.push(*run);
         tasks.push(reference.task_id.clone());
         keys.push(reference.key.clone());
         indexes.push(reference.map_index);
+        lengths.push(reference.part == Some(Part::Length));
+        items.push(match reference.part {
+            Some(Part::Item(position)) => Some(i64::from(position)),
+            Some(Part::Length) | None => None,
+        });
     }
+    // `listed`: the whole is the list of a mapped task's values, one a row; its parts are rows.
     let rows = sqlx::query!(
-        r#"select w.n as "n!", x.map_index as "map_index!", octet_length(x.value::text) as "bytes!",
-                  case when octet_length(x.value::text) <= $5 then x.value end as "value?"
-           from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[]) with ordinality as w (run, task_id, key, map_index, n)
-           join xcom x on x.dag_run_id = w.run and x.task_id = w.task_id and x.key = w.key
-                      and (w.map_index is null or x.map_index = w.map_index)
-           order by w.n, x.map_index"#,
+        r#"with found as (
+               select w.n, w.is_length, w.item, x.map_index, x.value, w.map_index is null and x.map_index >= 0 as listed,
+                      row_number() over (partition by w.n order by x.map_index) - 1 as position,
+                      count(*) over (partition by w.n) as count
+               from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $6::boolean[], $7::bigint[]) with ordinality
+                    as w (run, task_id, key, map_index, is_length, item, n)
+               join xcom x on x.dag_run_id = w.run and x.task_id = w.task_id and x.key = w.key
+                          and (w.map_index is null or x.map_index = w.map_index)
+           ), wanted as (
+               select n, map_index, listed and item is null and not is_length as many,
+                      case
+                          when item is null and not is_length then value
+                          when listed and is_length then to_jsonb(count)
+                          when listed then jsonb_build_array(value)
+                          when is_length then to_jsonb(case jsonb_typeof(value)
+                              when 'array' then jsonb_array_length(value)::bigint
+                              when 'object' then (select count(*) from jsonb_object_keys(value))
+                          end)
+                          when jsonb_typeof(value) = 'array' and item < jsonb_array_length(value)
+                              then jsonb_build_array(value -> item::integer)
+                          when jsonb_typeof(value) = 'object'
+                              then (select jsonb_build_object(e.key, e.value)
+                                    from jsonb_each(value) with ordinality as e (key, value, n) where e.n = item + 1)
+                      end as value
+               from found
+               where not listed or (item is null and not is_length) or (is_length and position = 0) or position = item
+           )
+           select n as "n!", many as "many!", coalesce(octet_length(value::text), 0) as "bytes!",
+                  case when octet_length(value::text) <= $5 then value end as "value?"
+           from wanted order by n, map_index"#,
         &runs,
         &tasks,
         &keys,
         &indexes as &[Option<i32>],
-        i32::try_from(limit).unwrap_or(i32::MAX)
+        i32::try_from(limit).unwrap_or(i32::MAX),
+        &lengths,
+        &items as &[Option<i64>]
     )
     .fetch_all(connection)
     .await?;
-    let mut found: HashMap<usize, Vec<(i32, usize, Option<Value>)>> = HashMap::new();
+    let mut found: HashMap<usize, Vec<(bool, usize, Option<Value>)>> = HashMap::new();
     for row in rows {
         let position = usize::try_from(row.n - 1).expect("ordinality counts from 1");
         let bytes = usize::try_from(row.bytes).unwrap_or_default();
-        found.entry(position).or_default().push((row.map_index, bytes, row.value));
+        found.entry(position).or_default().push((row.many, bytes, row.value));
     }
     let mut loaded = Loaded::with_capacity(refs.len());
     for (position, reference) in refs.into_iter().enumerate() {
@@ -120,7 +158,7 @@ pub(crate) async fn load(
         if bytes > limit {
             continue;
         }
-        let is_list = reference.1.map_index.is_none() && rows.iter().any(|(map_index, ..)| *map_index >= 0);
+        let is_list = rows.iter().any(|(many, ..)| *many);
         let mut values = rows.into_iter().filter_map(|(_, _, value)| value);
         let value = if is_list { Some(Value::Array(values.collect())) } else { values.next() };
         loaded.insert(reference, LoadedValue { bytes, value });

@@ -125,7 +125,7 @@ async fn references_are_resolved_with_the_environment_first() {
         [("AIRFLOW_VAR_REGION", "eu"), ("AIRFLOW_CONN_ENV", "http://h")].map(|(n, v)| (n.into(), v.into())),
     );
     let store = fixture.store.clone().with_sources(sources);
-    let mapped = Ref::XCom { task_id: "m".into(), key: "return_value".into(), map_index: None };
+    let mapped = Ref::XCom { task_id: "m".into(), key: "return_value".into(), map_index: None, part: None };
     let refs = [
         variable("api"),
         variable("region"),

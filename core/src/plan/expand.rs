@@ -9,11 +9,14 @@ use crate::{
     ids::MapIndex,
     spec::{CodeRef, FailureClass, Launch, TaskSpec},
     state::{TaskInstanceState, TiEvent},
-    template::{self, RenderError},
+    template::{self, RenderError, Resolved},
 };
 
 /// Airflow's `[core] max_map_length`.
 const MAX_MAP_LENGTH: usize = 1024;
+
+/// A way to render a text to a value.
+type Render = fn(&str, &str, &TaskSpec, &Resolved) -> Result<Value, RenderError>;
 
 /// How many instances there are.
 enum Length {
@@ -137,7 +140,7 @@ impl Work<'_> {
                         asked = true;
                     }
                 },
-                MapInput::Template(text) => match self.render(key, name, text) {
+                MapInput::Template(text) => match self.render(key, name, text, template::render_map_input) {
                     Some(Ok(value)) => match elements(&value) {
                         Some(length) => lengths.push(length),
                         None => {
@@ -157,11 +160,11 @@ impl Work<'_> {
     /// Whether the task's `when` lets it begin; `None`: values are asked for.
     pub(super) fn when(&mut self, key: Key) -> Option<Result<bool, String>> {
         let Some(text) = self.state.dag.tasks[key.task].when.clone() else { return Some(Ok(true)) };
-        Some(self.render(key, "when", &text)?.map(|value| is_truthy(&value)))
+        Some(self.render(key, "when", &text, template::render_value)?.map(|value| is_truthy(&value)))
     }
 
     /// Renders a template of the scheduler's to a value; what it needs and is not there is asked for.
-    fn render(&mut self, key: Key, field: &str, text: &str) -> Option<Result<Value, String>> {
+    fn render(&mut self, key: Key, field: &str, text: &str, how: Render) -> Option<Result<Value, String>> {
         let Some(context) = self.facts.context.clone() else {
             self.plan.needs.insert(Need::Context);
             return None;
@@ -175,7 +178,7 @@ impl Work<'_> {
         };
         let dag = &self.state.dag;
         let spec = TaskSpec::new(launch, dag, &dag.tasks[key.task], &context, CodeRef::default());
-        match template::render_value(text, field, &spec, &self.facts.values) {
+        match how(text, field, &spec, &self.facts.values) {
             Ok(value) => Some(Ok(value)),
             Err(RenderError::Missing(refs)) => {
                 self.plan.needs.extend(refs.into_iter().map(Need::Value));

@@ -9,25 +9,27 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
+use chrono::{DateTime, Utc};
 use minijinja::{
     Error, State, Value,
     value::{Kwargs, Object, from_args},
 };
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::{
     Ref,
     engine::{check_defined, invalid},
     filters::{ds, ds_nodash, ts, ts_nodash, ts_nodash_with_tz},
-    json::{empty_list, from_json},
+    json::from_json,
     macros::Macros,
     moment::Moment,
     python,
     record::{Record, connection},
 };
 use crate::{
+    dag::AssetRef,
     ids::{AttemptId, TaskId},
-    spec::{RunContext, TaskSpec},
+    spec::{PreviousRun, RunContext, TaskSpec},
 };
 
 /// Defined only when the run has a logical date.
@@ -45,17 +47,10 @@ const DATED: [&str; 10] = [
 ];
 
 /// In Airflow's context, but known to the server only.
-const UNAVAILABLE: [&str; 9] = [
-    "prev_data_interval_start_success",
-    "prev_data_interval_end_success",
-    "prev_start_date_success",
-    "prev_end_date_success",
-    "inlet_events",
-    "outlet_events",
-    "triggering_asset_events",
-    "task_state_store",
-    "asset_state_store",
-];
+const UNAVAILABLE: [&str; 4] = ["inlet_events", "outlet_events", "task_state_store", "asset_state_store"];
+
+/// Names that a mapping makes.
+const MAPPED: [(&str, &str); 2] = [("item", "foreach"), ("matrix", "matrix")];
 
 /// What was in Airflow 2's context, and what to write now.
 const REMOVED: [(&str, &str); 14] = [
@@ -90,6 +85,12 @@ struct Inner {
     operator_class: String,
     owner: String,
     relative_fileloc: String,
+    map_index_template: Option<String>,
+    reschedule_count: u32,
+    inlets: Vec<AssetRef>,
+    outlets: Vec<AssetRef>,
+    /// What the instance's mapping names: `item`, `matrix`, a mapped group's inputs.
+    names: Map<String, Json>,
     resolved: Arc<HashMap<Ref, Option<Json>>>,
     /// References that were needed and are not fetched yet.
     missing: Mutex<Vec<Ref>>,
@@ -100,7 +101,7 @@ struct Inner {
 }
 
 impl Context {
-    pub(super) fn new(spec: &TaskSpec, resolved: &Arc<HashMap<Ref, Option<Json>>>) -> Self {
+    pub(super) fn new(spec: &TaskSpec, resolved: &Arc<HashMap<Ref, Option<Json>>>, names: &Map<String, Json>) -> Self {
         Self(Arc::new(Inner {
             run: Arc::clone(&spec.run),
             attempt_id: spec.attempt_id,
@@ -111,6 +112,11 @@ impl Context {
             operator_class: spec.operator_class.clone(),
             owner: spec.owner.clone(),
             relative_fileloc: spec.relative_fileloc.clone(),
+            map_index_template: spec.map_index_template.clone(),
+            reschedule_count: spec.reschedule_count,
+            inlets: spec.inlets.clone(),
+            outlets: spec.outlets.clone(),
+            names: names.clone(),
             resolved: Arc::clone(resolved),
             missing: Mutex::default(),
             failed: Mutex::default(),
@@ -142,6 +148,9 @@ impl Context {
         if UNAVAILABLE.contains(&name) {
             return Some(format!("`{name}` is not available in templates"));
         }
+        if let Some((_, word)) = MAPPED.iter().find(|(mapped, _)| *mapped == name) {
+            return Some(format!("`{name}` is there only in the templates of a task with `{word}`"));
+        }
         REMOVED
             .iter()
             .find(|(old, _)| *old == name)
@@ -164,9 +173,15 @@ impl Context {
 
     fn lookup(&self, name: &str) -> Option<Value> {
         let inner = &*self.0;
+        if let Some(value) = inner.names.get(name) {
+            return Some(from_json(value));
+        }
         let run = &*inner.run;
         let text = |value: &str| Value::from(value);
         let moment = |at| Value::from_object(Moment::utc(at));
+        let previous = |date: fn(&PreviousRun) -> Option<DateTime<Utc>>| {
+            run.previous_success.as_ref().and_then(date).map_or(Value::from(()), moment)
+        };
         let dated = |format: fn(&Moment) -> String| run.logical_date.map(|at| Value::from(format(&Moment::utc(at))));
         Some(match name {
             "logical_date" => moment(run.logical_date?),
@@ -177,6 +192,16 @@ impl Context {
             "ts_nodash_with_tz" => dated(ts_nodash_with_tz)?,
             "data_interval_start" => run.logical_date.and(run.data_interval_start).map(moment)?,
             "data_interval_end" => run.logical_date.and(run.data_interval_end).map(moment)?,
+            "prev_data_interval_start_success" => {
+                run.logical_date?;
+                previous(|run| run.data_interval_start)
+            }
+            "prev_data_interval_end_success" => {
+                run.logical_date?;
+                previous(|run| run.data_interval_end)
+            }
+            "prev_start_date_success" => previous(|run| run.start_date),
+            "prev_end_date_success" => previous(|run| run.end_date),
             "run_id" => text(run.run_id.as_str()),
             "dag_run" => self.dag_run(),
             "dag" => self.dag(),
@@ -192,7 +217,8 @@ impl Context {
             ),
             "conn" => Value::from_object(Connections(self.clone())),
             "macros" => Value::from_object(Macros::All),
-            "inlets" | "outlets" => empty_list(),
+            "inlets" => asset_list(&inner.inlets),
+            "outlets" => asset_list(&inner.outlets),
             "task_instance_key_str" => {
                 let last = match run.logical_date {
                     Some(at) => ds_nodash(&Moment::utc(at)),
@@ -200,9 +226,17 @@ impl Context {
                 };
                 format!("{}__{}__{last}", run.dag_id, inner.task_id).into()
             }
-            "task_reschedule_count" => Value::from(0),
-            "map_index_template" | "partition_key" | "partition_date" => Value::from(()),
-            _ => return None,
+            "task_reschedule_count" => inner.reschedule_count.into(),
+            "triggering_asset_events" => match &run.triggering_asset_events {
+                Json::Null => Value::from_pairs(std::iter::empty::<(Value, Value)>()),
+                events => from_json(events),
+            },
+            "map_index" => inner.map_index.into(),
+            "map_index_template" => inner.map_index_template.as_deref().map_or(Value::from(()), Value::from),
+            "partition_key" => run.partition_key.as_deref().map_or(Value::from(()), Value::from),
+            "partition_date" => Value::from(()),
+            // Jinja's globals: weaker than the context.
+            _ => return run.user_defined_macros.get(name).map(from_json),
         })
     }
 
@@ -315,7 +349,7 @@ impl Context {
     }
 
     fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>, default: &Value) -> Result<Value, Error> {
-        let reference = Ref::XCom { task_id: task_id.to_owned(), key: key.to_owned(), map_index };
+        let reference = Ref::XCom { task_id: task_id.to_owned(), key: key.to_owned(), map_index, part: None };
         Ok(self.fetch(reference)?.map_or_else(|| default.clone(), from_json))
     }
 
@@ -342,6 +376,32 @@ impl Context {
             }
         }
     }
+}
+
+/// Assets as Airflow shows them to templates: `name`, `uri`, `extra`; aliases have a name only.
+fn asset_list(assets: &[AssetRef]) -> Value {
+    let shown = assets.iter().map(|asset| match asset {
+        AssetRef::Asset { name, uri, group, extra } => Record::value(
+            "Asset",
+            vec![
+                ("name", name.as_str().into()),
+                ("uri", uri.as_str().into()),
+                ("group", group.as_str().into()),
+                ("extra", from_json(&Json::Object(extra.clone()))),
+            ],
+        ),
+        AssetRef::Ref { name, uri } => Record::value(
+            "AssetRef",
+            vec![
+                ("name", name.as_deref().map_or(Value::from(()), Value::from)),
+                ("uri", uri.as_deref().map_or(Value::from(()), Value::from)),
+            ],
+        ),
+        AssetRef::Alias { name, group } => {
+            Record::value("AssetAlias", vec![("name", name.as_str().into()), ("group", group.as_str().into())])
+        }
+    });
+    Value::from(shown.collect::<Vec<_>>())
 }
 
 /// A list of them all; every one is asked for before the first gap stops the render.

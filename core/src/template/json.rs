@@ -124,8 +124,3 @@ fn write_string(text: &mut String, content: &str) {
     }
     text.push('"');
 }
-
-/// The empty list that `inlets` and `outlets` are.
-pub(super) fn empty_list() -> Value {
-    Value::from(Vec::<Value>::new())
-}

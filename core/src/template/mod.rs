@@ -9,8 +9,11 @@ mod context;
 mod delta;
 mod engine;
 mod filters;
+mod instance;
 mod json;
 mod macros;
+#[cfg(test)]
+mod mapped_tests;
 mod moment;
 mod native;
 mod python;
@@ -20,7 +23,7 @@ mod strftime;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use indexmap::IndexMap;
 use minijinja::{Error, ErrorKind};
@@ -30,8 +33,9 @@ use serde_json::{Map, Value};
 use self::{
     context::Context,
     engine::{Compiled, is_template},
+    instance::Instance,
 };
-use crate::{spec::TaskSpec, timetable::isoformat};
+use crate::{mapping, operator::XComArg, secret_source::SecretSource, spec::TaskSpec, timetable::isoformat};
 
 /// Something a template names that the node has to ask the server for. The JSON is that of the executor protocol's `Ref`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,11 +43,38 @@ use crate::{spec::TaskSpec, timetable::isoformat};
 pub enum Ref {
     /// The value of `key` of one task instance of the same run; `map_index` absent: all of a mapped task, as a list.
     #[serde(rename = "xcom")]
-    XCom { task_id: String, key: String, map_index: Option<i32> },
+    XCom {
+        task_id: String,
+        key: String,
+        map_index: Option<i32>,
+        /// Not the whole value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Part>,
+    },
     /// The value is the variable's text.
     Variable { key: String },
     /// The value is an object with `conn_type`, `host`, `schema`, `login`, `password`, `port`, `extra`.
     Connection { conn_id: String },
+}
+
+/// What of an XCom is wanted. A list's parts are its items, a mapping's its entries; other values have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// How many there are, a number.
+    Length,
+    /// The one at this position, in a list or mapping of its own (`[item]`, `{key: value}`).
+    Item(u32),
+}
+
+impl Part {
+    /// This part of a value; `None` when it has no such part.
+    pub fn of(self, value: &Value) -> Option<Value> {
+        match self {
+            Self::Length => mapping::length(value).map(Value::from),
+            Self::Item(position) => mapping::element(value, position as usize).map(Value::from),
+        }
+    }
 }
 
 /// Values fetched so far. Cheap to clone.
@@ -131,21 +162,31 @@ pub struct SyntaxProblem {
 }
 
 /// Renders the operator's template fields, recursively through lists and mappings (values, not keys); the rest of the
-/// arguments is left alone. With `render_template_as_native_obj` a text may become any value.
+/// arguments is left alone. With `render_template_as_native_obj` a text may become any value. Of a mapped task, the arguments
+/// are those of this instance. What another task returned is data and never read as a template.
 pub fn render_fields(spec: &TaskSpec, resolved: &Resolved) -> Result<Map<String, Value>, RenderError> {
-    let mut renderer = Renderer::new(spec, resolved, spec.run.render_template_as_native_obj);
+    let Instance { written, given, names } = instance::instance(spec, resolved)?;
+    let mut renderer = Renderer::new(spec, resolved, spec.run.render_template_as_native_obj, names);
     let fields = spec.operator.template_fields();
-    let mut args = Map::with_capacity(spec.args.len());
-    for (name, value) in &spec.args {
-        let rendered = if fields.contains(&name.as_str()) { renderer.value(name, value)? } else { value.clone() };
-        args.insert(name.clone(), rendered);
+    let mut written_args = Cow::Borrowed(&spec.args);
+    if !written.is_empty() {
+        overlay(spec, written_args.to_mut(), written);
     }
+    let mut args = Map::with_capacity(written_args.len() + given.len());
+    for (name, value) in &*written_args {
+        let is_template = fields.contains(&name.as_str());
+        args.insert(name.clone(), renderer.value(name, value, is_template)?);
+    }
+    overlay(spec, &mut args, given);
     renderer.finish(args)
 }
 
 /// Renders the values of the task's environment; always to text.
 pub fn render_env(spec: &TaskSpec, resolved: &Resolved) -> Result<IndexMap<String, String>, RenderError> {
-    let mut renderer = Renderer::new(spec, resolved, false);
+    if spec.env.is_empty() {
+        return Ok(IndexMap::new());
+    }
+    let mut renderer = Renderer::of_instance(spec, resolved)?;
     let mut env = IndexMap::with_capacity(spec.env.len());
     for (name, text) in &spec.env {
         env.insert(name.clone(), renderer.text(&format!("env.{name}"), text)?);
@@ -155,28 +196,57 @@ pub fn render_env(spec: &TaskSpec, resolved: &Resolved) -> Result<IndexMap<Strin
 
 /// Renders one text; `field` is for messages.
 pub fn render_text(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<String, RenderError> {
-    let mut renderer = Renderer::new(spec, resolved, false);
+    let mut renderer = Renderer::of_instance(spec, resolved)?;
     let rendered = renderer.text(field, text)?;
     renderer.finish(rendered)
 }
 
 /// Renders one text to the value it stands for, as with `render_template_as_native_obj`: what the scheduler itself evaluates
-/// (`when`, `foreach`).
+/// (`when`).
 pub fn render_value(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<Value, RenderError> {
-    let mut renderer = Renderer::new(spec, resolved, true);
-    let rendered = renderer.value(field, &Value::String(text.to_owned()))?;
+    let mut renderer = Renderer::of_instance(spec, resolved)?;
+    renderer.native = true;
+    let rendered = renderer.value(field, &Value::String(text.to_owned()), true)?;
     renderer.finish(rendered)
 }
 
-/// The XComs, variables and connections that arguments and environment name literally, each once, in the order found.
-/// Every argument is looked at, since which of them are rendered is the operator's affair: one too many does no harm.
-pub fn refs(args: &Map<String, Value>, env: &IndexMap<String, String>) -> Vec<Ref> {
+/// Renders what a mapping goes through when it is a template: a list or mapping, or text that is one as JSON or as a Python
+/// literal. The map index of the spec does not matter.
+pub fn render_map_input(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<Value, RenderError> {
+    let mut renderer = Renderer::new(spec, resolved, true, Map::new());
+    let rendered = renderer.map_input(field, text)?;
+    renderer.finish(rendered)
+}
+
+/// What people see instead of the instance's map index (`rendered_map_index`); `None` for a task that is not mapped or whose
+/// instances have no names.
+pub fn render_map_index(spec: &TaskSpec, resolved: &Resolved) -> Result<Option<String>, RenderError> {
+    instance::label(spec, resolved)
+}
+
+/// What the instance's mapping names: `item`, `matrix`, a mapped group's inputs.
+pub fn mapped_names(spec: &TaskSpec, resolved: &Resolved) -> Result<Map<String, Value>, RenderError> {
+    Ok(instance::instance(spec, resolved)?.names)
+}
+
+/// The XComs, variables and connections that a task's arguments, environment and mapping name literally, each once, in the order
+/// found. Every argument is looked at, since which of them are rendered is the operator's affair: one too many does no harm.
+pub fn refs(spec: &TaskSpec) -> Vec<Ref> {
     let mut found = Vec::new();
-    for value in args.values() {
+    instance::refs(spec, &mut found);
+    for value in spec.args.values() {
         scan_value(value, &mut found);
+        scan_results(spec, value, &mut found);
     }
-    for text in env.values() {
+    for text in spec.env.values().chain(&spec.map_index_template) {
         scan::scan(text, None, &mut found);
+    }
+    for source in spec.secrets.values() {
+        // The compiler let only sources through.
+        let reference = source.parse::<SecretSource>().ok().and_then(|source| source.reference());
+        if let Some(reference) = reference.filter(|reference| !found.contains(reference)) {
+            found.push(reference);
+        }
     }
     found
 }
@@ -187,6 +257,40 @@ fn scan_value(value: &Value, found: &mut Vec<Ref>) {
         Value::Array(items) => items.iter().for_each(|item| scan_value(item, found)),
         Value::Object(fields) => fields.values().for_each(|field| scan_value(field, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn scan_results(spec: &TaskSpec, value: &Value, found: &mut Vec<Ref>) {
+    match XComArg::read(value).map(|argument| result_of(spec, argument)) {
+        Some(reference) if !found.contains(&reference) => found.push(reference),
+        Some(_) => {}
+        None => match value {
+            Value::Array(items) => items.iter().for_each(|item| scan_results(spec, item, found)),
+            Value::Object(fields) => fields.values().for_each(|field| scan_results(spec, field, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        },
+    }
+}
+
+/// Another task's result; in a mapped group, that of the instance with the same index.
+fn result_of(spec: &TaskSpec, argument: XComArg) -> Ref {
+    let map_index = spec.same_index.contains(&argument.task_id).then_some(spec.map_index.0);
+    Ref::XCom { task_id: argument.task_id.to_string(), key: argument.key, map_index, part: None }
+}
+
+/// Puts an instance's arguments over the task's. Those of a decorated function are the function's own.
+fn overlay(spec: &TaskSpec, args: &mut Map<String, Value>, over: Map<String, Value>) {
+    if over.is_empty() {
+        return;
+    }
+    if !spec.operator_class.contains(".decorators.") {
+        return args.extend(over);
+    }
+    match args.get_mut("op_kwargs") {
+        Some(Value::Object(kwargs)) => kwargs.extend(over),
+        _ => {
+            args.insert("op_kwargs".to_owned(), Value::Object(over));
+        }
     }
 }
 
@@ -241,37 +345,88 @@ struct Renderer<'a> {
     spec: &'a TaskSpec,
     resolved: &'a Resolved,
     native: bool,
+    /// What the instance's mapping names.
+    names: Map<String, Value>,
     /// Made when the first template is met: most texts are none.
     context: Option<Context>,
     missing: Vec<Ref>,
 }
 
 impl<'a> Renderer<'a> {
-    fn new(spec: &'a TaskSpec, resolved: &'a Resolved, native: bool) -> Self {
-        Self { spec, resolved, native, context: None, missing: Vec::new() }
+    fn new(spec: &'a TaskSpec, resolved: &'a Resolved, native: bool, names: Map<String, Value>) -> Self {
+        Self { spec, resolved, native, names, context: None, missing: Vec::new() }
     }
 
-    fn value(&mut self, field: &str, value: &Value) -> Result<Value, TemplateFailure> {
+    /// Renders texts with the names of the instance's mapping.
+    fn of_instance(spec: &'a TaskSpec, resolved: &'a Resolved) -> Result<Self, RenderError> {
+        Ok(Self::new(spec, resolved, false, instance::instance(spec, resolved)?.names))
+    }
+
+    /// A value of the arguments: results of other tasks are put in their places; texts are rendered when they are `templates`.
+    fn value(&mut self, field: &str, value: &Value, templates: bool) -> Result<Value, TemplateFailure> {
+        if let Some(argument) = XComArg::read(value) {
+            return self.result(field, result_of(self.spec, argument));
+        }
         Ok(match value {
-            Value::String(text) if !is_template(text) => value.clone(),
+            Value::String(text) if !templates || !is_template(text) => value.clone(),
             Value::String(text) if self.native => self.native(field, text)?,
             Value::String(text) => Value::String(self.text(field, text)?),
             Value::Array(items) => {
                 let mut rendered = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
-                    rendered.push(self.value(&format!("{field}[{index}]"), item)?);
+                    rendered.push(self.value(&format!("{field}[{index}]"), item, templates)?);
                 }
                 Value::Array(rendered)
             }
             Value::Object(fields) => {
                 let mut rendered = Map::with_capacity(fields.len());
                 for (name, item) in fields {
-                    rendered.insert(name.clone(), self.value(&format!("{field}.{name}"), item)?);
+                    rendered.insert(name.clone(), self.value(&format!("{field}.{name}"), item, templates)?);
                 }
                 Value::Object(rendered)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         })
+    }
+
+    /// Another task's result. One that does not exist is None; a key that was not pushed is a mistake, as in Airflow.
+    fn result(&mut self, field: &str, reference: Ref) -> Result<Value, TemplateFailure> {
+        let Some(value) = self.fetch(reference.clone()) else { return Ok(Value::Null) };
+        match (value, reference) {
+            (None, Ref::XCom { task_id, key, .. }) if key != "return_value" => Err(TemplateFailure {
+                field: field.to_owned(),
+                line: None,
+                name: None,
+                message: format!("task `{task_id}` pushed no XCom `{key}` in this run"),
+            }),
+            (value, _) => Ok(value.unwrap_or_default()),
+        }
+    }
+
+    /// A fetched value, existing or not; `None`, and noted as missing, while it is yet to be asked for.
+    fn fetch(&mut self, reference: Ref) -> Option<Option<Value>> {
+        if let Some(value) = self.resolved.0.get(&reference) {
+            return Some(value.clone());
+        }
+        if !self.missing.contains(&reference) {
+            self.missing.push(reference);
+        }
+        None
+    }
+
+    /// What a mapping goes through; null stands in while something is missing.
+    fn map_input(&mut self, field: &str, text: &str) -> Result<Value, TemplateFailure> {
+        let rendered = self.native(field, text)?;
+        let rendered = match rendered {
+            Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            other => other,
+        };
+        if mapping::length(&rendered).is_some() || !self.missing.is_empty() {
+            return Ok(rendered);
+        }
+        let found = mapping::python_type(&rendered);
+        let message = format!("renders to a value of type {found}; a mapping goes through a list or a mapping");
+        Err(TemplateFailure { field: field.to_owned(), line: None, name: None, message })
     }
 
     /// An empty text stands in while something is missing; [`Self::finish`] keeps it from getting out.
@@ -318,7 +473,12 @@ impl<'a> Renderer<'a> {
     }
 
     fn context(&mut self) -> Context {
-        self.context.get_or_insert_with(|| Context::new(self.spec, &self.resolved.0)).clone()
+        self.context.get_or_insert_with(|| Context::new(self.spec, &self.resolved.0, &self.names)).clone()
+    }
+
+    /// Fails when something is missing by now.
+    fn check(&mut self) -> Result<(), RenderError> {
+        if self.missing.is_empty() { Ok(()) } else { Err(RenderError::Missing(std::mem::take(&mut self.missing))) }
     }
 
     fn finish<T>(self, rendered: T) -> Result<T, RenderError> {

@@ -121,7 +121,7 @@ fn xcom_pull(rest: &[Token<'_>], own_task_id: Option<&str>, found: &mut Vec<Ref>
         task_ids.extend(own_task_id.map(str::to_owned));
     }
     for task_id in task_ids {
-        add(found, Ref::XCom { task_id, key: key.clone(), map_index });
+        add(found, Ref::XCom { task_id, key: key.clone(), map_index, part: None });
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn spec() -> TaskSpec {
+pub(super) fn spec() -> TaskSpec {
     let spec = json!({
         "attempt_id": "00000000-0000-0000-0000-000000000001", "task_id": "load", "map_index": -1, "try_number": 2, "max_tries": 3,
         "operator": "bash", "operator_class": "airflow.providers.standard.operators.bash.BashOperator", "args": {}, "env": {},
@@ -28,7 +28,7 @@ fn without_logical_date() -> TaskSpec {
 }
 
 fn xcom(task_id: &str) -> Ref {
-    Ref::XCom { task_id: task_id.into(), key: "return_value".into(), map_index: None }
+    Ref::XCom { task_id: task_id.into(), key: "return_value".into(), map_index: None, part: None }
 }
 
 fn variable(key: &str) -> Ref {
@@ -41,7 +41,7 @@ fn values() -> Resolved {
     [
         (xcom("count"), Some(json!({"total": 12, "rows": ["a", "b"]}))),
         (xcom("none"), None),
-        (Ref::XCom { task_id: "count".into(), key: "k".into(), map_index: Some(1) }, Some(json!("one"))),
+        (Ref::XCom { task_id: "count".into(), key: "k".into(), map_index: Some(1), part: None }, Some(json!("one"))),
         (variable("bucket"), Some(json!("s3://b"))),
         (variable("settings"), Some(json!("{\"depth\": 3}"))),
         (variable("gone"), None),
@@ -354,9 +354,15 @@ fn references_are_found_without_rendering() {
         "e": "{{ ti.xcom_pull(task_ids='x', key=k) }} {{ ti.xcom_pull(task_ids='o', dag_id='other') }} {{ broken",
     });
     let env = IndexMap::from([("E".to_owned(), "{{ var.value.env }}".to_owned())]);
-    let x = |task_id: &str, key: &str, map_index| Ref::XCom { task_id: task_id.into(), key: key.into(), map_index };
+    let x = |task_id: &str, key: &str, map_index| Ref::XCom {
+        task_id: task_id.into(),
+        key: key.into(),
+        map_index,
+        part: None,
+    };
+    let Value::Object(args) = args else { panic!() };
     assert_eq!(
-        refs(args.as_object().unwrap(), &env),
+        refs(&TaskSpec { args, env, ..spec() }),
         [
             x("x", "return_value", None),
             x("y", "k", None),
@@ -438,6 +444,6 @@ proptest::proptest! {
     fn rendering_any_text_ends(text in r#"(\{\{|\}\}|\{%|%\}|ds|ti|\.|\(|\)|'|"|\||[-+*/~\[\], ]|x|1|if |for |in |\n|é){0,24}"#) {
         let _ = render(&text);
         let _ = check_syntax(&text);
-        let _ = refs(&Map::from_iter([("a".to_owned(), Value::String(text))]), &IndexMap::new());
+        let _ = refs(&TaskSpec { args: Map::from_iter([("a".to_owned(), Value::String(text))]), ..spec() });
     }
 }

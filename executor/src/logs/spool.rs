@@ -107,6 +107,13 @@ impl AttemptLog {
         self.spool.lock().mask = mask;
     }
 
+    /// More secrets to hide from here on.
+    pub(crate) fn hide(&self, more: &Mask) {
+        let mut inner = self.spool.lock();
+        let mask = inner.mask.with(more);
+        inner.mask = Arc::new(mask);
+    }
+
     /// A line of the task's own output.
     pub(crate) fn output(&self, stream: Stream, line: &[u8]) {
         self.output_at(stream, line, clock::timestamp());

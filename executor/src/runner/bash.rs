@@ -7,13 +7,15 @@ use std::{
 
 use serde_json::Value;
 use updraft_core::{
+    dag::Output,
     operator::{BashArgs, ExitCodes},
     spec::{Failure, FailureClass},
 };
+use updraft_protocol::XCOM_LIMIT;
 
 use super::{
     End, Finished, Job, failure,
-    process::{self, Exit, Launch},
+    process::{self, Ended, Exit, Launch},
 };
 use crate::render::Rendered;
 
@@ -29,16 +31,41 @@ pub(crate) async fn run(
         "info",
         &format!("Running command: {:?}", [&*job.node.config.shell.to_string_lossy(), "-c", &args.bash_command]),
     );
+    let capture = job.spec.do_xcom_push && job.spec.output == Output::Json;
     let launch = Launch {
+        capture: capture.then_some(XCOM_LIMIT),
         program: job.node.config.shell.clone(),
         env: environment(job, &args, rendered, bundle),
         cwd: args.cwd.as_ref().map_or(folder, PathBuf::from),
         args: vec!["-c".into(), args.bash_command.into()],
     };
-    let exit = process::run(job, launch).await?;
-    Ok(conclude(job, &exit, &args.skip_on_exit_code, || {
-        job.spec.do_xcom_push.then(|| job.log.last_stdout().unwrap_or_default().into())
+    let Ended { exit, stdout } = process::run(job, launch).await?;
+    Ok(conclude(job, &exit, &args.skip_on_exit_code, || match (job.spec.do_xcom_push, job.spec.output) {
+        (false, _) | (true, Output::None) => Ok(None),
+        (true, Output::Text) => Ok(Some(job.log.last_stdout().unwrap_or_default().into())),
+        (true, Output::Json) => json_result(&stdout.ok_or_else(output_too_large)?),
     }))
+}
+
+/// `output: json`: the whole of standard output is the result; nothing is none.
+pub(crate) fn json_result(stdout: &[u8]) -> Result<Option<Value>, Failure> {
+    if stdout.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(stdout).map(Some).map_err(|error| {
+        failure(
+            FailureClass::InvalidResult,
+            format!("The task has `output: json`, but its standard output is not JSON: {error}. Write everything else to standard error."),
+        )
+    })
+}
+
+pub(crate) fn output_too_large() -> Failure {
+    let reason = format!(
+        "The task has `output: json`, but its standard output is larger than a result may be ({} MiB).",
+        XCOM_LIMIT >> 20
+    );
+    failure(FailureClass::InvalidResult, reason)
 }
 
 /// BashOperator's rules: without `env` the node's environment, with it only that, with `append_env` both; always with
@@ -55,12 +82,24 @@ fn environment(job: &Job, args: &BashArgs, rendered: &Rendered, bundle: Option<&
 }
 
 /// What an exit means for a task whose exit code decides.
-pub(crate) fn conclude(job: &Job, exit: &Exit, skip: &ExitCodes, value: impl FnOnce() -> Option<Value>) -> End {
+pub(crate) fn conclude(
+    job: &Job,
+    exit: &Exit,
+    skip: &ExitCodes,
+    value: impl FnOnce() -> Result<Option<Value>, Failure>,
+) -> End {
     let finished = match exit {
         Exit::Stopped(stop) => return End::Stopped(stop.clone()),
         Exit::Code(0) => {
             job.log.say("info", "Command exited with return code 0");
-            Finished::success(value()).with_exit_code(0)
+            let finished = value().map_or_else(
+                |failure| {
+                    job.log.say("error", &failure.reason);
+                    Finished::failed(failure)
+                },
+                Finished::success,
+            );
+            finished.with_exit_code(0)
         }
         Exit::Code(code) if skip.contains(*code) => {
             job.log.say("info", &format!("Command exited with return code {code}: skipped"));

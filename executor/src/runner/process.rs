@@ -40,6 +40,15 @@ pub(crate) struct Launch {
     /// The whole environment.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
+    /// Keep standard output, up to so many bytes.
+    pub(crate) capture: Option<usize>,
+}
+
+/// What is left of a process.
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    /// What [`Launch::capture`] asked for; `None` when it was more than that.
+    pub(crate) stdout: Option<Vec<u8>>,
 }
 
 /// How a process ended.
@@ -58,7 +67,7 @@ enum Ending {
 }
 
 /// Runs a process to its end.
-pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
+pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Ended, Failure> {
     let program = job.node.programs.find(&launch.program).ok_or_else(|| not_found(&launch.program))?;
     let (begun, at) = (std::time::Instant::now(), Moment::now());
     let mut child = Command::new(&program)
@@ -73,7 +82,7 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
         .spawn()
         .map_err(|error| spawn_failure(&launch.program, &launch.cwd, &error))?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child not yet waited for has a pid");
-    job.progress.launched_at(begun, at, StartedReport { pid: Some(pid), ..job.node.started() });
+    job.progress.launched_at(begun, at, StartedReport { pid: Some(pid), ..job.started() });
     if let Some(start_ticks) = sweep::start_ticks(pid)
         && let Err(error) = job.node.journal.process(job.id, ProcessGroup { pgid: pid, start_ticks })
     {
@@ -82,6 +91,7 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
     updraft_core::failpoint!("executor.after_spawn");
 
     let mut stdout = Pipe::new(child.stdout.take().expect("piped"), Stream::Stdout);
+    stdout.capture = launch.capture.map(|limit| (limit, Some(Vec::new())));
     let mut stderr = Pipe::new(child.stderr.take().expect("piped"), Stream::Stderr);
     let far = Instant::now() + Duration::from_hours(24 * 365);
     // One timer, three meanings: the execution timeout, the end of the grace, the end of draining.
@@ -145,7 +155,7 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
         kill_escaped(job).await;
     }
     let status = exit.expect("the loop ends after the process");
-    Ok(match ending {
+    let exit = match ending {
         Some(Ending::Timeout) => Exit::TimedOut,
         Some(Ending::Told(stop)) => Exit::Stopped(stop),
         None => match (status.code(), status.signal().and_then(|number| Signal::try_from(number).ok())) {
@@ -153,7 +163,8 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Exit, Failure> {
             (None, Some(signal)) => Exit::Signal(signal),
             (None, None) => Exit::Code(i64::from(status.into_raw())),
         },
-    })
+    };
+    Ok(Ended { exit, stdout: stdout.capture.and_then(|(_, bytes)| bytes) })
 }
 
 /// Processes that left the group (`setsid`) still carry the attempt's id. Returns when none is left, or when they do not die.
@@ -236,12 +247,21 @@ struct Pipe<R> {
     stream: Stream,
     buffer: Vec<u8>,
     lines: LineSplitter,
+    /// How much to keep of what is read, and that, as long as it is no more.
+    capture: Option<(usize, Option<Vec<u8>>)>,
     open: bool,
 }
 
 impl<R: AsyncRead + Unpin> Pipe<R> {
     fn new(reader: R, stream: Stream) -> Self {
-        Self { reader, stream, buffer: Vec::with_capacity(8 * 1024), lines: LineSplitter::default(), open: true }
+        Self {
+            reader,
+            stream,
+            buffer: Vec::with_capacity(8 * 1024),
+            lines: LineSplitter::default(),
+            capture: None,
+            open: true,
+        }
     }
 
     /// Reads once. Dropping the future loses nothing.
@@ -249,7 +269,15 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
         self.buffer.clear();
         match self.reader.read_buf(&mut self.buffer).await {
             Ok(0) => self.open = false,
-            Ok(_) => self.lines.feed(&self.buffer, |line| job.log.output(self.stream, line)),
+            Ok(_) => {
+                if let Some((limit, kept)) = &mut self.capture {
+                    *kept = kept.take().filter(|bytes| bytes.len() + self.buffer.len() <= *limit);
+                    if let Some(kept) = kept {
+                        kept.extend_from_slice(&self.buffer);
+                    }
+                }
+                self.lines.feed(&self.buffer, |line| job.log.output(self.stream, line));
+            }
             Err(error) => {
                 job.log.say("warning", &format!("The task's output cannot be read any further: {error}."));
                 self.open = false;

@@ -4,18 +4,22 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use updraft_core::{
     ids::{MapIndex, TaskId},
-    operator::{ExitCodes, PythonArgs},
-    spec::{Failure, FailureClass, RunContext},
+    operator::{ExitCodes, OperatorKind, PythonArgs},
+    spec::{Decision, Failure, FailureClass, RunContext},
+    template,
 };
 
 use super::{
     End, Finished, Job, bash,
+    channel::{Channel, SOCKET_FILE},
     docker::{self, BUNDLE_TARGET, Plan, ResultFrom},
     failure,
     process::{self, Exit, Launch},
@@ -34,6 +38,12 @@ const REASON: usize = 1000;
 /// What the shim reads.
 #[derive(Serialize)]
 struct ShimJob<'a> {
+    /// `sensor`: the result says whether to wait on.
+    kind: &'static str,
+    /// Where the node answers, as the task sees it.
+    socket: &'a str,
+    /// What the instance's mapping names.
+    names: &'a Map<String, Value>,
     python_callable: &'a str,
     python_callable_file: Option<&'a str>,
     python_callable_name: &'a str,
@@ -56,12 +66,23 @@ struct ShimResult {
     state: String,
     #[serde(default)]
     value: Value,
+    /// Python's own opinion of the result.
+    #[serde(default)]
+    truthy: bool,
     #[serde(default)]
     reason: String,
     #[serde(default)]
     no_retry: bool,
+    /// Seconds.
+    #[serde(default)]
+    retry_delay: Option<f64>,
+    #[serde(default)]
+    outlet_events: Option<Value>,
     #[serde(default)]
     xcoms: Map<String, Value>,
+    /// What the task added to its context.
+    #[serde(default)]
+    added: Map<String, Value>,
 }
 
 /// Writes the shim where every interpreter of the node, and containers by a mount, find it. By content, so that two versions of
@@ -87,7 +108,8 @@ pub(crate) async fn run(
     bundle: Option<&Path>,
 ) -> Result<End, Failure> {
     let bundle_text = bundle.map(|path| path.to_string_lossy());
-    write_job(job, &args, &folder, bundle_text.as_deref())?;
+    let _channel = Channel::open(job, &folder)?;
+    write_job(job, &args, rendered, &folder, &folder.join(SOCKET_FILE).to_string_lossy(), bundle_text.as_deref())?;
     let mut env = job.node.base_env.clone();
     if let Some(bundle) = bundle {
         let known = env.iter().find(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value.clone());
@@ -100,6 +122,7 @@ pub(crate) async fn run(
     }
     env.extend(job.process_env(rendered, bundle));
     let launch = Launch {
+        capture: None,
         program: args.interpreter.map_or_else(|| job.node.config.python.clone(), OsString::from),
         args: vec![
             "-u".into(),
@@ -110,9 +133,9 @@ pub(crate) async fn run(
         env,
         cwd: folder,
     };
-    Ok(match process::run(job, launch).await? {
+    Ok(match process::run(job, launch).await?.exit {
         Exit::Code(code) => End::Finished(conclude(job, code, false).with_exit_code(code)),
-        exit => bash::conclude(job, &exit, &ExitCodes::None, || None),
+        exit => bash::conclude(job, &exit, &ExitCodes::None, || Ok(None)),
     })
 }
 
@@ -125,8 +148,10 @@ pub(crate) async fn run_in_container(
     folder: PathBuf,
     bundle: Option<&Path>,
 ) -> Result<End, Failure> {
-    write_job(job, &args, &folder, bundle.map(|_| BUNDLE_TARGET))?;
+    let socket = format!("{FOLDER_TARGET}/{SOCKET_FILE}");
+    write_job(job, &args, rendered, &folder, &socket, bundle.map(|_| BUNDLE_TARGET))?;
     open_to_all(&folder)?;
+    let _channel = Channel::open(job, &folder)?;
     let mut plan = Plan::new(job, image, rendered);
     plan.body.entrypoint = Some(vec![args.interpreter.unwrap_or_else(|| "python3".to_owned()), "-u".to_owned()]);
     plan.body.cmd = Some(
@@ -158,31 +183,88 @@ pub(crate) fn conclude(job: &Job, code: i64, oom: bool) -> Finished {
         return Finished::failed(failure);
     };
     let reason: String = job.log.masked(&result.reason).chars().take(REASON).collect();
-    let mut xcoms: Vec<(String, Value)> = result.xcoms.into_iter().collect();
-    match result.state.as_str() {
+    relabel(job, &result.added);
+    let xcoms: Vec<(String, Value)> = result.xcoms.into_iter().collect();
+    let finished = match result.state.as_str() {
         "success" => {
             job.log.say("info", "Done.");
-            let value = (job.spec.do_xcom_push && !result.value.is_null()).then_some(result.value);
-            if let (true, Some(Value::Object(fields))) = (job.spec.multiple_outputs, &value) {
-                xcoms.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
-            }
-            Finished { xcoms, ..Finished::success(value) }
+            success(job, result.value, result.truthy)
         }
-        "skipped" => Finished { xcoms, ..Finished::skipped() },
+        "skipped" => Finished::skipped(),
+        "rescheduled" => Finished::rescheduled(),
         _ => {
+            let delay = result.retry_delay.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             let failed = Finished::failed(failure(FailureClass::ExitCode, reason));
-            Finished { xcoms, no_retry: result.no_retry, ..failed }
+            Finished { no_retry: result.no_retry, retry_delay: delay, ..failed }
         }
+    };
+    Finished { xcoms, outlet_events: result.outlet_events, ..finished }
+}
+
+/// What a result means to the operator (semantics §12.2, §12.4).
+fn success(job: &Job, value: Value, truthy: bool) -> Finished {
+    let pushed = job.spec.do_xcom_push && !value.is_null();
+    match job.spec.operator {
+        OperatorKind::BranchPython => match followed(&value) {
+            Ok(followed) => {
+                job.log.say("info", &format!("Following {followed:?}"));
+                Finished { decision: Some(Decision::Follow(followed)), ..Finished::success(pushed.then_some(value)) }
+            }
+            Err(reason) => {
+                job.log.say("error", &reason);
+                Finished::failed(failure(FailureClass::InvalidResult, reason))
+            }
+        },
+        OperatorKind::ShortCircuitPython if !truthy => {
+            job.log.say("info", "Skipping downstream tasks: the condition result is False");
+            Finished { decision: Some(Decision::Stop), ..Finished::success(None) }
+        }
+        OperatorKind::PythonSensor if !truthy => Finished::rescheduled(),
+        _ => Finished::success(pushed.then_some(value)),
     }
 }
 
-fn write_job(job: &Job, args: &PythonArgs, folder: &Path, bundle: Option<&str>) -> Result<(), Failure> {
+/// The tasks a branch follows: one id, several, or none. Airflow's words for anything else.
+fn followed(value: &Value) -> Result<Vec<String>, String> {
+    let wrong = || "'branch_task_ids' must be either None, a task ID, or an Iterable of IDs".to_owned();
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::String(id) => Ok(vec![id.clone()]),
+        Value::Array(ids) => ids.iter().map(|id| id.as_str().map(str::to_owned).ok_or_else(wrong)).collect(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => Err(wrong()),
+    }
+}
+
+/// A `map_index_template` may name what the task puts into its context, so it is rendered again with that.
+fn relabel(job: &Job, added: &Map<String, Value>) {
+    if added.is_empty() || job.spec.map_index_template.is_none() {
+        return;
+    }
+    let mut spec = job.spec.clone();
+    let run = Arc::make_mut(&mut spec.run);
+    run.user_defined_macros.extend(added.clone());
+    if let Ok(label) = template::render_map_index(&spec, &job.resolved()) {
+        job.set_label(label.map(|label| job.log.masked(&label)));
+    }
+}
+
+fn write_job(
+    job: &Job,
+    args: &PythonArgs,
+    rendered: &Rendered,
+    folder: &Path,
+    socket: &str,
+    bundle: Option<&str>,
+) -> Result<(), Failure> {
     let spec = &job.spec;
     if args.python_callable.is_none() && (args.python_callable_file.is_none() || args.python_callable_name.is_none()) {
         let reason = "The task needs `python_callable`, or `python_callable_file` and `python_callable_name`.";
         return Err(failure(FailureClass::InvalidArguments, reason));
     }
     let shim = ShimJob {
+        kind: if spec.operator == OperatorKind::PythonSensor { "sensor" } else { "task" },
+        socket,
+        names: &rendered.names,
         python_callable: args.python_callable.as_deref().unwrap_or_default(),
         python_callable_file: args.python_callable_file.as_deref(),
         python_callable_name: args.python_callable_name.as_deref().unwrap_or_default(),

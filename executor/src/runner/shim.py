@@ -1,7 +1,8 @@
 """Runs one Python task of an Updraft node: `python shim.py JOB.json RESULT.json`.
 
 CPython 3.9 or newer, standard library only. The job names a callable (import path, file and name, or code) and its arguments;
-the result file says how it ended. Everything else is the task's own output.
+the result file says how it ended. What the task asks for while it runs (XComs, variables, connections) goes through a socket
+of the node, which alone can ask the server. Everything else is the task's own output.
 """
 
 import importlib
@@ -10,10 +11,145 @@ import inspect
 import json
 import linecache
 import os
+import random
+import socket
 import sys
+import time
 import traceback
 import types
-from datetime import date, datetime, timezone
+import urllib.parse
+import uuid
+from datetime import date, datetime, timedelta, timezone
+
+_MISSING = object()
+_job = {}
+_pushed = {}
+_context = {}
+_offered = set()
+
+
+# --- What the node is asked for ---------------------------------------------------------------------------------------------
+
+
+def _ask(refs):
+    """The values of references, in order; None where there is nothing. The node may be restarting: it is waited for."""
+    if not _job.get("socket"):
+        raise RuntimeError("this task has no connection to its node; pass the value in as a template instead")
+    question = json.dumps({"refs": refs}).encode() + b"\n"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            answer = _exchange(question)
+            break
+        except (ConnectionError, FileNotFoundError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+    if "error" in answer:
+        raise RuntimeError(answer["error"])
+    return answer["values"]
+
+
+def _exchange(question):
+    folder, name = os.path.split(_job["socket"])
+    handle = os.open(folder, os.O_RDONLY)  # a path of any length fits into a socket's address this way
+    try:
+        with socket.socket(socket.AF_UNIX) as node:
+            node.connect(f"/proc/self/fd/{handle}/{name}")
+            node.sendall(question)
+            with node.makefile("rb") as answer:
+                line = answer.readline()
+    finally:
+        os.close(handle)
+    if not line:
+        raise ConnectionResetError("the node closed the connection")
+    return json.loads(line)
+
+
+class Variable:
+    """`airflow.models.Variable` and `airflow.sdk.Variable`, for reading."""
+
+    @classmethod
+    def get(cls, key, default=_MISSING, deserialize_json=False, default_var=_MISSING):
+        default = default_var if default is _MISSING else default
+        value = _ask([{"kind": "variable", "key": key}])[0]
+        if value is None:
+            if default is _MISSING:
+                raise KeyError(f"Variable {key} does not exist")
+            return default
+        text = value if isinstance(value, str) else json.dumps(value)
+        return json.loads(text) if deserialize_json else text
+
+    @classmethod
+    def set(cls, *_args, **_kwargs):
+        raise NotImplementedError("a task cannot write variables on an Updraft node; use the REST API")
+
+    update = delete = set
+
+
+class Connection:
+    """`airflow.models.Connection`, `airflow.sdk.Connection`: what the server knows under a conn_id."""
+
+    def __init__(self, conn_id, conn_type=None, description=None, host=None, login=None, password=None, schema=None,
+                 port=None, extra=None):
+        self.conn_id, self.conn_type, self.description = conn_id, conn_type, description
+        self.host, self.login, self.password, self.schema, self.port = host, login, password, schema, port
+        self.extra = extra if extra is None or isinstance(extra, str) else json.dumps(extra)
+
+    @classmethod
+    def get(cls, conn_id):
+        known = _ask([{"kind": "connection", "conn_id": conn_id}])[0]
+        if known is None:
+            raise _exceptions["AirflowNotFoundException"](f"The conn_id `{conn_id}` isn't defined")
+        names = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
+        return cls(conn_id, **{name: known.get(name) for name in names})
+
+    @property
+    def extra_dejson(self):
+        try:
+            extra = json.loads(self.extra or "{}")
+        except ValueError:
+            return {}
+        return extra if isinstance(extra, dict) else {}
+
+    def get_uri(self):
+        quote = lambda text: urllib.parse.quote(str(text), safe="")
+        uri = f"{(self.conn_type or '').lower().replace('_', '-')}://"
+        if self.login is not None or self.password is not None:
+            uri += quote(self.login or "") + (f":{quote(self.password)}" if self.password is not None else "") + "@"
+        uri += quote(self.host or "") + (f":{self.port}" if self.port else "")
+        uri += f"/{quote(self.schema)}" if self.schema else ""
+        if self.extra_dejson:
+            uri += ("" if self.schema else "/") + "?" + urllib.parse.urlencode({"__extra__": self.extra})
+        return uri
+
+    def __repr__(self):
+        return f"Connection(conn_id={self.conn_id!r}, conn_type={self.conn_type!r}, host={self.host!r})"
+
+
+class BaseHook:
+    """The part of `airflow.hooks.base.BaseHook` that needs no provider."""
+
+    @classmethod
+    def get_connection(cls, conn_id):
+        return Connection.get(conn_id)
+
+
+class PokeReturnValue:
+    """`airflow.sensors.base.PokeReturnValue`."""
+
+    def __init__(self, is_done, xcom_value=None):
+        self.is_done, self.xcom_value = is_done, xcom_value
+
+    def __bool__(self):
+        return bool(self.is_done)
+
+
+def get_current_context():
+    return _context
+
+
+# --- The context ------------------------------------------------------------------------------------------------------------
 
 
 class _Names(types.SimpleNamespace):
@@ -27,19 +163,80 @@ class _TaskInstance(_Names):
     def xcom_push(self, key, value):
         _pushed[key] = json.loads(_dumps(value, f"the XCom {key!r}"))
 
-    def xcom_pull(self, *args, **kwargs):
-        raise NotImplementedError(
-            "xcom_pull cannot be called from the function; pass the value in instead: "
-            "op_kwargs: {value: \"{{ ti.xcom_pull(task_ids='upstream') }}\"}"
-        )
+    def xcom_pull(self, task_ids=None, dag_id=None, key="return_value", include_prior_dates=False, session=None, *,
+                  map_indexes=_MISSING, default=None, run_id=None):
+        if dag_id not in (None, self.dag_id) or run_id not in (None, self.run_id):
+            raise NotImplementedError("xcom_pull reads XComs of the same run only")
+        if include_prior_dates:
+            raise NotImplementedError("xcom_pull(include_prior_dates=True) is not supported: XComs of earlier runs are not read")
+        single = task_ids is None or isinstance(task_ids, str)
+        tasks = [self.task_id if task_ids is None else task_ids] if single else list(task_ids)
+        if map_indexes is _MISSING or map_indexes is None:
+            indexes = [None]
+        else:
+            single = single and isinstance(map_indexes, int)
+            indexes = [map_indexes] if isinstance(map_indexes, int) else list(map_indexes)
+        wanted = [(task, index) for task in tasks for index in indexes]
+        values = [default if value is None else value for value in self._pull(wanted, key)]
+        return values[0] if single else values
+
+    def _pull(self, wanted, key):
+        own = lambda task, index: task == self.task_id and index in (None, self.map_index) and key in _pushed
+        refs = [{"kind": "xcom", "task_id": task, "key": key, "map_index": index} for task, index in wanted
+                if not own(task, index)]
+        asked = iter(_ask(refs) if refs else [])
+        return [_pushed[key] if own(task, index) else next(asked) for task, index in wanted]
 
 
-_pushed = {}
+class _Lookup:
+    """`var.value`, `var.json`, `conn`: attributes that are asked for when they are used."""
+
+    def __init__(self, find):
+        self._find = find
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._find(name)
+
+    def get(self, name, default_var=None):
+        try:
+            return self._find(name)
+        except (KeyError, _exceptions["AirflowNotFoundException"]):
+            return default_var
+
+
+class _OutletEvents(dict):
+    """`outlet_events[asset]`: extra data and aliases' assets for the events of this task."""
+
+    def __missing__(self, asset):
+        self[asset] = event = types.SimpleNamespace(extra={}, asset_events=[])
+        event.add = lambda asset, extra=None: event.asset_events.append((asset, extra))
+        return event
+
+    def report(self):
+        events = []
+        for key, event in self.items():
+            if event.extra:
+                events.append({**_asset(key), "extra": event.extra})
+            for asset, extra in event.asset_events:
+                events.append({"alias": _asset(key).get("name"), **_asset(asset), "extra": extra or {}})
+        return json.loads(_dumps(events, "outlet_events")) if events else None
+
+
+def _asset(key):
+    """A name or URI, or an asset by its attributes."""
+    if isinstance(key, str):
+        return {"uri": key} if "://" in key else {"name": key}
+    known = {name: getattr(key, name, None) for name in ("name", "uri")}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _plain(value):
     if isinstance(value, (datetime, date)):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
     if isinstance(value, bytes):
@@ -60,26 +257,45 @@ def _dumps(value, what):
 
 
 def _time(text):
-    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    return None if text is None else datetime.fromisoformat(_micros(text.replace("Z", "+00:00"))).astimezone(timezone.utc)
 
 
-def _context(job):
-    context = {}
+def _micros(text):
+    """Python before 3.11 reads fractions of exactly three or six digits."""
+    head, dot, tail = text.partition(".")
+    digits = len(tail) - len(tail.lstrip("0123456789"))
+    return head + dot + (tail[:digits] + "000000")[:6] + tail[digits:] if dot else text
+
+
+def _ds_add(ds, days):
+    return (datetime.strptime(str(ds), "%Y-%m-%d") + timedelta(days=days)).strftime("%Y-%m-%d")
+
+
+def _ds_format(ds, input_format, output_format):
+    return datetime.strptime(str(ds), input_format).strftime(output_format)
+
+
+def _make_context(job):
     run = dict(job["run"])
     for name in ("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date"):
         run[name] = _time(run.get(name))
     dag = _Names(dag_id=run["dag_id"], owner=run["dag_owner"], tags=run["dag_tags"], description=run["dag_description"])
     task = _Names(task_id=job["task_id"], owner=job["owner"], dag=dag)
+    own = ("dag_owner", "dag_tags", "dag_description", "user_defined_macros", "template_searchpath", "previous_success")
+    dag_run = _Names(**{name: run[name] for name in run if name not in own})
     instance = _TaskInstance(
         task_id=job["task_id"], dag_id=run["dag_id"], run_id=run["run_id"], try_number=job["try_number"],
-        max_tries=job["max_tries"], map_index=job["map_index"], task=task,
+        max_tries=job["max_tries"], map_index=job["map_index"], task=task, dag_run=dag_run,
     )
-    context.update(
+    var = _Names(value=_Lookup(Variable.get), json=_Lookup(lambda key: Variable.get(key, deserialize_json=True)))
+    macros = _Names(datetime=datetime, timedelta=timedelta, time=time, uuid=uuid, random=random.random, json=json,
+                    ds_add=_ds_add, ds_format=_ds_format)
+    context = dict(
         dag=dag, task=task, ti=instance, task_instance=instance, run_id=run["run_id"], params=run["params"],
-        dag_run=_Names(**{name: run[name] for name in run if not name.startswith("dag_") or name == "dag_id"}),
-        templates_dict=job["templates_dict"], map_index=job["map_index"],
+        dag_run=dag_run, templates_dict=job["templates_dict"], map_index=job["map_index"], var=var,
+        conn=_Lookup(Connection.get), macros=macros, outlet_events=_OutletEvents(),
+        triggering_asset_events=run.get("triggering_asset_events") or {}, **job["names"],
     )
-    context["dag_run"].logical_date = run["logical_date"]
     moment = run["logical_date"]
     if moment is not None:  # Airflow 3: absent, not None, without a logical date
         context.update(
@@ -90,19 +306,48 @@ def _context(job):
     return context
 
 
-def _offer_exceptions():
-    """Functions written for Airflow import its exceptions; without Airflow they get these, which mean the same here."""
+# --- Names of Airflow, where Airflow is not installed ---------------------------------------------------------------------------
+
+
+class _AirflowException(Exception):
+    pass
+
+
+class _AirflowRescheduleException(_AirflowException):
+    def __init__(self, reschedule_date):
+        super().__init__(f"again at {reschedule_date}")
+        self.reschedule_date = reschedule_date
+
+
+_exceptions = {"AirflowException": _AirflowException, "AirflowRescheduleException": _AirflowRescheduleException}
+for _name in ("AirflowSkipException", "AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout",
+              "AirflowNotFoundException"):
+    _exceptions[_name] = type(_name, (_AirflowException,), {})
+
+
+def _offer_airflow():
+    """Functions written for Airflow import these; without Airflow they get ours, which mean the same here."""
     if importlib.util.find_spec("airflow") is not None:
         return
-    base = type("AirflowException", (Exception,), {})
-    names = {"AirflowException": base}
-    for name in ("AirflowSkipException", "AirflowFailException"):
-        names[name] = type(name, (base,), {})
-    for path in ("airflow", "airflow.sdk", "airflow.sdk.exceptions", "airflow.exceptions"):
+    sdk = {"Variable": Variable, "Connection": Connection, "BaseHook": BaseHook, "Context": dict,
+           "get_current_context": get_current_context, "PokeReturnValue": PokeReturnValue}
+    offered = {
+        "airflow": {}, "airflow.sdk": sdk, "airflow.sdk.exceptions": _exceptions, "airflow.exceptions": _exceptions,
+        "airflow.sdk.bases": {}, "airflow.sdk.bases.hook": sdk, "airflow.sdk.bases.sensor": sdk,
+        "airflow.models": sdk, "airflow.models.variable": sdk, "airflow.models.connection": sdk,
+        "airflow.hooks": {}, "airflow.hooks.base": sdk, "airflow.sensors": {}, "airflow.sensors.base": sdk,
+        "airflow.operators": {}, "airflow.operators.python": sdk,
+    }
+    for path, names in offered.items():
         module = sys.modules[path] = types.ModuleType(path)
         module.__path__ = []
-        if path.endswith("exceptions"):
-            vars(module).update(names)
+        vars(module).update(names)
+        parent, _, name = path.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], name, module)
+
+
+# --- The call -------------------------------------------------------------------------------------------------------------------
 
 
 def _by_path(path):
@@ -169,22 +414,52 @@ def _code(text, kwargs, context):
     return names.get("result")
 
 
-def _run(job):
-    bundle = job["bundle"]
+def _run():
+    bundle = _job["bundle"]
     folders = []
     if bundle:
         sys.path.insert(0, bundle)
-        folders = [os.path.join(bundle, os.path.dirname(job["relative_fileloc"])), bundle]
-    _offer_exceptions()
-    context = _context(job)
-    args, kwargs = job["op_args"], job["op_kwargs"]
-    if job["python_callable_file"]:
-        function = _by_file(job["python_callable_file"], job["python_callable_name"], folders)
-    elif "\n" in job["python_callable"]:
-        return _code(job["python_callable"], kwargs, context)
+        folders = [os.path.join(bundle, os.path.dirname(_job["relative_fileloc"])), bundle]
+    _offer_airflow()
+    _context.update(_make_context(_job))
+    _offered.update(_context)
+    args, kwargs = _job["op_args"], _job["op_kwargs"]
+    if _job["python_callable_file"]:
+        function = _by_file(_job["python_callable_file"], _job["python_callable_name"], folders)
+    elif "\n" in _job["python_callable"]:
+        return _code(_job["python_callable"], kwargs, _context)
     else:
-        function = _by_path(job["python_callable"])
-    return _call(function, args, kwargs, context)
+        function = _by_path(_job["python_callable"])
+    return _call(function, args, kwargs, _context)
+
+
+def _success(value):
+    result = {"state": "success", "truthy": bool(value)}
+    if _job["kind"] == "sensor":  # only what it says about being done matters, and what it hands on
+        value = getattr(value, "xcom_value", None)
+    result["value"] = json.loads(_dumps(value, "the return value"))
+    return result
+
+
+def _failure(error):
+    names = {kind.__name__ for kind in type(error).__mro__}
+    reason = "".join(traceback.format_exception_only(type(error), error)).strip()
+    if "AirflowSkipException" in names:
+        print(f"Skipped: {error}", flush=True)
+        return {"state": "skipped", "reason": reason}
+    if "AirflowRescheduleException" in names:
+        print(f"To be tried again: {error}", flush=True)
+        return {"state": "rescheduled", "reason": reason}
+    print(_describe(error), end="", file=sys.stderr)
+    final = bool(names & {"AirflowFailException", "AirflowSensorTimeout"})
+    return {"state": "failed", "reason": reason, "no_retry": final, "retry_delay": _seconds(error)}
+
+
+def _seconds(error):
+    """An exception may say how long to wait before the next try: `error.retry_delay`, a timedelta or seconds."""
+    delay = getattr(error, "retry_delay", None)
+    delay = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    return float(delay) if isinstance(delay, (int, float)) and not isinstance(delay, bool) and delay >= 0 else None
 
 
 def _describe(error):
@@ -196,32 +471,35 @@ def _describe(error):
     return "".join(lines + traceback.format_list(frames) + traceback.format_exception_only(type(error), error))
 
 
+def _added():
+    """Plain values that the task added to its context: `map_index_template` may name them."""
+    return {name: value for name, value in _context.items()
+            if name not in _offered and isinstance(value, (str, int, float, bool))}
+
+
 def main():
     job_path, result_path = sys.argv[1:3]
     with open(job_path, encoding="utf-8") as file:
-        job = json.load(file)
-    sys.argv = [job["task_id"]]
+        _job.update(json.load(file))
+    sys.argv = [_job["task_id"]]
     sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
-    result = {"state": "success"}
     try:
-        result["value"] = json.loads(_dumps(_run(job), "the return value"))
+        result = _success(_run())
     except BaseException as error:  # SystemExit and KeyboardInterrupt end the task too, and must be told
-        names = {kind.__name__ for kind in type(error).__mro__}
-        reason = "".join(traceback.format_exception_only(type(error), error)).strip()
-        if "AirflowSkipException" in names:
-            print(f"Skipped: {error}", flush=True)
-            result = {"state": "skipped", "reason": reason}
-        else:
-            print(_describe(error), end="", file=sys.stderr)
-            result = {"state": "failed", "reason": reason, "no_retry": "AirflowFailException" in names}
-    result["xcoms"] = _pushed
+        result = _failure(error)
+    result["xcoms"], result["added"] = _pushed, _added()
+    try:
+        events = _context.get("outlet_events")
+        result["outlet_events"] = events.report() if isinstance(events, _OutletEvents) else None
+    except TypeError as error:
+        result = _failure(error)
     with open(result_path + ".part", "w", encoding="utf-8") as file:
         json.dump(result, file)
     os.replace(result_path + ".part", result_path)
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads the task left behind must not keep it running.
-    os._exit(0 if result["state"] != "failed" else 1)
+    os._exit(1 if result["state"] == "failed" else 0)
 
 
 if __name__ == "__main__":

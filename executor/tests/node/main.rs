@@ -11,6 +11,7 @@ mod daemon;
 mod docker;
 mod fake;
 mod life;
+mod mapped;
 mod process;
 mod python;
 mod templates;

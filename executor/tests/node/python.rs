@@ -150,12 +150,21 @@ async fn several_outputs_are_pushed_each_under_its_key() {
     let fake = Fake::start().await;
     let dir = tempfile::tempdir().unwrap();
     let (node, hash) = node(&fake, dir.path());
-    let mut task = task(json!({"python_callable": "pkg.mod.add", "op_args": [1]}));
-    task["bundle_hash"] = json!(hash);
-    task["multiple_outputs"] = json!(true);
-    let id = fake.hand_out(task);
-    fake.finished(id).await;
-    assert_eq!(fake.seen().xcoms[&(id, "sum".to_owned())], json!(2));
+    let run = |code: &str| {
+        let mut task = task(json!({"python_callable": format!("\n{code}\n")}));
+        task["bundle_hash"] = json!(hash);
+        task["multiple_outputs"] = json!(true);
+        fake.hand_out(task)
+    };
+    let large = run("result = {'sum': 2, 'text': 'x' * 100_000}");
+    let report = fake.finished(large).await;
+    assert_eq!(report.return_value, None, "it is put on its own");
+    assert_eq!(fake.seen().xcoms[&(large, "sum".to_owned())], json!(2));
+    let small = run("result = {'sum': 2}");
+    assert_eq!(fake.finished(small).await.return_value, Some(json!({"sum": 2})), "the server pushes its keys");
+    let wrong = run("result = [2]");
+    let reason = fake.finished(wrong).await.failure_reason.unwrap();
+    assert_eq!(reason, "Returned output was type <class 'list'> expected dictionary for multiple_outputs");
     node.stop().await.unwrap();
 }
 

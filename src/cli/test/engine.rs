@@ -7,12 +7,12 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use updraft_core::{
     dag::Dag,
     ids::{AttemptId, MapIndex},
     plan::{Change, Event, Facts, Finished, Key, Need, Past, Plan, Run, RunState, Scope, Started, Ti, UNMAPPED, plan},
-    spec::{self, CodeRef, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
+    spec::{CodeRef, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::{DagRunState, DagRunType, TaskInstanceState},
     template,
 };
@@ -46,21 +46,13 @@ impl Engine {
             end_date: None,
             dag_is_paused: false,
         };
+        let run_id = format!("manual__{}", now.to_rfc3339()).into();
         let context = RunContext {
-            dag_id: dag.dag_id.clone(),
-            run_id: format!("manual__{}", now.to_rfc3339()).into(),
-            run_type: DagRunType::Manual,
             logical_date: Some(now),
             data_interval_start: Some(now),
             data_interval_end: Some(now),
-            run_after: now,
             start_date: Some(now),
-            params: spec::params(&dag, &Map::new(), &conf),
-            conf,
-            dag_owner: spec::owners(&dag),
-            dag_tags: dag.tags.clone(),
-            dag_description: dag.description.clone(),
-            render_template_as_native_obj: dag.render_template_as_native_obj,
+            ..RunContext::of_dag(&dag, run_id, DagRunType::Manual, now, conf)
         };
         let tis: Vec<(Key, Ti)> = dag
             .tasks
@@ -127,7 +119,9 @@ impl Engine {
                     }
                     Need::Value(reference) => {
                         let value = match reference {
-                            template::Ref::XCom { task_id, key, map_index } => self.xcom(task_id, key, *map_index),
+                            template::Ref::XCom { task_id, key, map_index, part } => {
+                                self.xcom(task_id, key, *map_index, *part)
+                            }
                             template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
                         };
                         facts.values.insert(reference.clone(), value);
@@ -190,7 +184,18 @@ impl Engine {
     }
 
     /// One value; without an index that of an unmapped task, or the list of a mapped task's values.
-    pub(super) fn xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<Value> {
+    pub(super) fn xcom(
+        &self,
+        task_id: &str,
+        key: &str,
+        map_index: Option<i32>,
+        part: Option<template::Part>,
+    ) -> Option<Value> {
+        let whole = self.whole_xcom(task_id, key, map_index)?;
+        part.map_or(Some(whole.clone()), |part| part.of(&whole))
+    }
+
+    fn whole_xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<Value> {
         let at = |map_index| (task_id.to_owned(), key.to_owned(), map_index);
         if let Some(map_index) = map_index {
             return self.xcoms.get(&at(map_index)).cloned();
@@ -292,6 +297,7 @@ fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
         class: class.unwrap_or(FailureClass::NodeError),
         reason: report.failure_reason.unwrap_or_else(|| "the node gave no reason".into()),
     });
+    let rendered_map_index = report.started.rendered_map_index.clone();
     Finished {
         started: started(report.started, at - Duration::from_millis(report.duration_ms)),
         at: Some(at),
@@ -302,7 +308,7 @@ fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
         retry_delay: report.retry_delay_ms.map(Duration::from_millis),
         decision: report.decision.and_then(|decision| serde_json::from_value(decision).ok()),
         rendered_fields: report.rendered_fields,
-        rendered_map_index: None,
+        rendered_map_index,
     }
 }
 

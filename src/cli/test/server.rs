@@ -18,8 +18,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
+use updraft_core::template;
 use updraft_protocol::{
-    LogLine, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, Ref, RegisterRequest,
+    LogLine, LogsResponse, Part, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, Ref, RegisterRequest,
     RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse, ResolvedRef, StartAttempt,
     VERSION,
 };
@@ -150,7 +151,13 @@ async fn resolve(State(shared): State<Arc<Shared>>, Json(request): Json<ResolveR
     let engine = shared.engine();
     let refs = request.refs.into_iter().map(|reference| {
         let value = match &reference {
-            Ref::XCom { task_id, key, map_index } => engine.xcom(task_id, key, *map_index),
+            Ref::XCom { task_id, key, map_index, part } => {
+                let part = part.map(|part| match part {
+                    Part::Length => template::Part::Length,
+                    Part::Item(position) => template::Part::Item(position),
+                });
+                engine.xcom(task_id, key, *map_index, part)
+            }
             // They live in a deployment's database.
             Ref::Variable { .. } | Ref::Connection { .. } => None,
         };

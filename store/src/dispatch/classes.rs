@@ -133,7 +133,12 @@ fn runner(task: &Task) -> &'static str {
     match task.operator {
         operator if operator.place() == Place::Triggerer => TRIGGERER,
         OperatorKind::Docker | OperatorKind::KubernetesPod => "docker",
-        OperatorKind::Bash | OperatorKind::Python | OperatorKind::BranchPython | OperatorKind::ShortCircuitPython
+        OperatorKind::Bash
+        | OperatorKind::Python
+        | OperatorKind::BranchPython
+        | OperatorKind::ShortCircuitPython
+        | OperatorKind::BashSensor
+        | OperatorKind::PythonSensor
             if task.args.get("image").is_some_and(|image| !image.is_null()) =>
         {
             "docker"

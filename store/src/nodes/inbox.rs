@@ -35,6 +35,8 @@ pub struct Started {
     pub pid: Option<i32>,
     pub container_id: Option<String>,
     pub started_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered_map_index: Option<String>,
 }
 
 /// The body of [`FINISHED`].
@@ -56,9 +58,9 @@ pub struct Finished {
     pub retry_delay_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    pub rendered_fields: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered_map_index: Option<String>,
-    pub rendered_fields: Option<Value>,
 }
 
 /// The body of [`LOST`].

@@ -45,6 +45,8 @@ pub struct Process {
     pub hostname: String,
     pub pid: Option<i32>,
     pub container_id: Option<String>,
+    /// What people see instead of the map index.
+    pub rendered_map_index: Option<String>,
 }
 
 /// How an attempt ended.
@@ -261,6 +263,7 @@ impl Writes {
                     pid: process.pid,
                     container_id: process.container_id.clone(),
                     started_at: at,
+                    rendered_map_index: process.rendered_map_index.clone(),
                 };
                 (inbox::STARTED, serde_json::to_value(body)?)
             }
@@ -422,8 +425,8 @@ fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Ut
         no_retry: ended.no_retry,
         retry_delay_ms: ended.retry_delay_ms,
         decision: ended.decision.clone(),
-        rendered_map_index: None,
         rendered_fields: ended.rendered_fields.clone(),
+        rendered_map_index: ended.process.rendered_map_index.clone(),
     };
     Ok(serde_json::to_value(body)?)
 }

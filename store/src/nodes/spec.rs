@@ -10,8 +10,7 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::{Dag, Task},
     ids::{AttemptId, MapIndex},
-    secret_source::SecretSource,
-    spec::{self, CodeRef, FailureClass, Launch, Outcome, RunContext, TaskSpec},
+    spec::{CodeRef, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::DagRunType,
     template::{self, Ref},
 };
@@ -90,8 +89,9 @@ pub async fn starts(
                 continue;
             }
         };
-        wanted.push((attempt.dag_run_id, literal_refs(task)));
-        starts.push(Start { spec: task_spec(attempt, run, dag, task), refs: Vec::new() });
+        let spec = task_spec(attempt, run, dag, task);
+        wanted.push((attempt.dag_run_id, template::refs(&spec)));
+        starts.push(Start { spec, refs: Vec::new() });
     }
     if !impossible.is_empty() {
         end_impossible(&mut connection, &impossible).await?;
@@ -125,19 +125,6 @@ fn fitting(run: i64, refs: Vec<Ref>, answers: &HashMap<(i64, Ref), Answer>, limi
         }
     }
     fit
-}
-
-/// What the task's fields name by literals, and where its secrets come from; each once.
-fn literal_refs(task: &Task) -> Vec<Ref> {
-    let mut refs = template::refs(&task.args, &task.env);
-    // The compiler let only sources through.
-    let sources = task.secrets.values().filter_map(|source| source.parse::<SecretSource>().ok());
-    for reference in sources.filter_map(|source| source.reference()) {
-        if !refs.contains(&reference) {
-            refs.push(reference);
-        }
-    }
-    refs
 }
 
 fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {
@@ -181,25 +168,19 @@ pub(crate) async fn run_facts(
             Err(error @ (StoreError::Data(_) | StoreError::Inconsistent(_))) => Err(error.to_string()),
             Err(error) => return Err(error),
         };
-        let facts = dag.as_ref().ok();
         let run_type: DagRunType =
             row.run_type.parse().map_err(|error| StoreError::Data(format!("run type: {error}")))?;
         let conf = row.conf.unwrap_or_else(|| Value::Object(Map::new()));
+        let context = match &dag {
+            Ok(dag) => RunContext::of_dag(dag, row.run_id.into(), run_type, row.run_after, conf),
+            Err(_) => RunContext::of_dag(&Dag::new(row.dag_id), row.run_id.into(), run_type, row.run_after, conf),
+        };
         let context = RunContext {
-            dag_id: row.dag_id.into(),
-            run_id: row.run_id.into(),
-            run_type,
             logical_date: row.logical_date,
             data_interval_start: row.data_interval_start,
             data_interval_end: row.data_interval_end,
-            run_after: row.run_after,
             start_date: row.start_date,
-            params: facts.map(|dag| spec::params(dag, &Map::new(), &conf)).unwrap_or_default(),
-            conf,
-            dag_owner: facts.map(|dag| spec::owners(dag)).unwrap_or_default(),
-            dag_tags: facts.map(|dag| dag.tags.clone()).unwrap_or_default(),
-            dag_description: facts.and_then(|dag| dag.description.clone()),
-            render_template_as_native_obj: facts.is_some_and(|dag| dag.render_template_as_native_obj),
+            ..context
         };
         let run = Run {
             context: Arc::new(context),
@@ -234,8 +215,8 @@ async fn end_impossible(connection: &mut PgConnection, attempts: &[(&Handed, Str
                 no_retry: true,
                 retry_delay_ms: None,
                 decision: None,
-                rendered_map_index: None,
                 rendered_fields: None,
+                rendered_map_index: None,
             })
         })
         .collect::<Result<_, _>>()?;

@@ -216,7 +216,7 @@ pub(crate) fn finished(attempt_id: Uuid, return_value: Option<Value>) -> Event {
 }
 
 fn process() -> Process {
-    Process { hostname: "n1".to_owned(), pid: Some(7), container_id: None }
+    Process { hostname: "n1".to_owned(), pid: Some(7), ..Process::default() }
 }
 
 /// A task with Airflow's defaults, and some fields of its own.

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use updraft_core::template::Ref;
+use updraft_core::template::{Part, Ref};
 use updraft_store::{
     nodes::{self, Put, TokenId},
     xcom,
@@ -8,7 +8,11 @@ use updraft_store::{
 use crate::seed::{Seed, finished};
 
 fn reference(task_id: &str, map_index: Option<i32>) -> Ref {
-    Ref::XCom { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index }
+    Ref::XCom { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index, part: None }
+}
+
+fn part(task_id: &str, map_index: Option<i32>, part: Part) -> Ref {
+    Ref::XCom { task_id: task_id.to_owned(), key: "return_value".to_owned(), map_index, part: Some(part) }
 }
 
 #[tokio::test]
@@ -34,6 +38,48 @@ async fn a_current_attempt_pushes_and_pulls_xcoms_of_its_run() {
     let values = nodes::resolve(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
     let values: Vec<Option<Value>> = values.into_iter().map(|resolved| resolved.value).collect();
     assert_eq!(values, [Some(json!("second")), Some(json!([0, 10])), Some(json!(10)), Some(json!("second")), None]);
+}
+
+#[tokio::test]
+async fn only_the_part_of_a_value_that_mapping_needs_is_read() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    let put = |attempt, key: &'static str, value| nodes::put_xcom(&seed.store, seed.token, attempt, key, value);
+    put(attempt, "return_value", json!(["a", null, {"x": 1}])).await.unwrap();
+    for index in [2, 0] {
+        let mapped = seed.placed(node, "t1", index).await;
+        put(mapped, "return_value", json!([index, "b"])).await.unwrap();
+    }
+    let entries = seed.placed(node, "t2", -1).await;
+    put(entries, "return_value", json!({"one": 1, "two": [2]})).await.unwrap();
+    let text = seed.placed(node, "t3", -1).await;
+    put(text, "return_value", json!("text")).await.unwrap();
+    let cases = [
+        (part("t0", None, Part::Length), Some(json!(3))),
+        (part("t0", None, Part::Item(0)), Some(json!(["a"]))),
+        (part("t0", None, Part::Item(1)), Some(json!([null]))),
+        (part("t0", None, Part::Item(2)), Some(json!([{"x": 1}]))),
+        (part("t0", None, Part::Item(3)), None),
+        (part("t1", None, Part::Length), Some(json!(2))),
+        (part("t1", None, Part::Item(0)), Some(json!([[0, "b"]]))),
+        (part("t1", None, Part::Item(1)), Some(json!([[2, "b"]]))),
+        (part("t1", None, Part::Item(2)), None),
+        (part("t1", Some(2), Part::Length), Some(json!(2))),
+        (part("t1", Some(2), Part::Item(1)), Some(json!(["b"]))),
+        (part("t2", None, Part::Length), Some(json!(2))),
+        (part("t2", None, Part::Item(0)), Some(json!({"one": 1}))),
+        (part("t2", None, Part::Item(1)), Some(json!({"two": [2]}))),
+        (part("t2", None, Part::Item(2)), None),
+        (part("t3", None, Part::Length), None),
+        (part("t3", None, Part::Item(0)), None),
+        (part("no", None, Part::Length), None),
+    ];
+    let refs: Vec<Ref> = cases.iter().map(|(reference, _)| reference.clone()).collect();
+    let values = nodes::resolve(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
+    for (value, (reference, expected)) in values.into_iter().zip(cases) {
+        assert_eq!(value.value, expected, "{reference:?}");
+    }
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ pub(super) async fn get_xcom(
 ) -> Result<Json<Value>, ApiError> {
     attempt_token::check(&api.inner.settings.attempt_secret, attempt_id, &headers)?;
     let missing = format!("task `{}` pushed no XCom `{key}` in this run", query.task_id);
-    let reference = template::Ref::XCom { task_id: query.task_id, key, map_index: query.map_index };
+    let reference = template::Ref::XCom { task_id: query.task_id, key, map_index: query.map_index, part: None };
     let values = load(&api, token, attempt_id, &[reference]).await?;
     let value = values.into_iter().next().and_then(|resolved| resolved.value);
     value.map(Json).ok_or_else(|| ApiError::not_found(missing))

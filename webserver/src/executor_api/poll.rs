@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use updraft_core::template;
-use updraft_protocol::{CancelAttempt, INLINE_LIMIT, PollRequest, PollResponse, Ref, ResolvedRef, StartAttempt};
+use updraft_protocol::{CancelAttempt, INLINE_LIMIT, Part, PollRequest, PollResponse, Ref, ResolvedRef, StartAttempt};
 use updraft_store::nodes::{self, Start, TokenId};
 
 use super::{ExecutorApi, attempt_token, auth::Node, error::ApiError, wire::Wire};
@@ -73,7 +73,13 @@ fn to_wire(api: &ExecutorApi, start: Start) -> Result<StartAttempt, ApiError> {
 /// A reference and its value as the protocol has them.
 pub(super) fn resolved(value: nodes::ResolvedRef) -> ResolvedRef {
     let reference = match value.reference {
-        template::Ref::XCom { task_id, key, map_index } => Ref::XCom { task_id, key, map_index },
+        template::Ref::XCom { task_id, key, map_index, part } => {
+            let part = part.map(|part| match part {
+                template::Part::Length => Part::Length,
+                template::Part::Item(position) => Part::Item(position),
+            });
+            Ref::XCom { task_id, key, map_index, part }
+        }
         template::Ref::Variable { key } => Ref::Variable { key },
         template::Ref::Connection { conn_id } => Ref::Connection { conn_id },
     };
@@ -83,7 +89,13 @@ pub(super) fn resolved(value: nodes::ResolvedRef) -> ResolvedRef {
 /// A reference as templates have it.
 pub(super) fn to_core(reference: Ref) -> template::Ref {
     match reference {
-        Ref::XCom { task_id, key, map_index } => template::Ref::XCom { task_id, key, map_index },
+        Ref::XCom { task_id, key, map_index, part } => {
+            let part = part.map(|part| match part {
+                Part::Length => template::Part::Length,
+                Part::Item(position) => template::Part::Item(position),
+            });
+            template::Ref::XCom { task_id, key, map_index, part }
+        }
         Ref::Variable { key } => template::Ref::Variable { key },
         Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
     }

@@ -86,7 +86,12 @@ fn event(report: ReportEvent) -> Option<Event> {
 }
 
 fn process(started: StartedReport) -> Process {
-    Process { hostname: started.hostname, pid: started.pid, container_id: started.container_id }
+    Process {
+        hostname: started.hostname,
+        pid: started.pid,
+        container_id: started.container_id,
+        rendered_map_index: started.rendered_map_index,
+    }
 }
 
 /// `None` when the outcome is no outcome.

@@ -55,7 +55,7 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
     let started = started.unwrap_or(created);
     let running_for = Duration::from_millis(started.age_ms());
     let instant = std::time::Instant::now().checked_sub(running_for).unwrap_or_else(std::time::Instant::now);
-    let report = StartedReport { container_id: inspected.id, ..job.node.started() };
+    let report = StartedReport { container_id: inspected.id, ..job.started() };
     job.progress.launched_at(instant, started, report);
     job.log.say("info", "The executor was restarted; it goes on watching the container.");
     let left = job.spec.execution_timeout.map(|timeout| timeout.saturating_sub(running_for));

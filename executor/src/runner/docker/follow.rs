@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture};
 use serde_json::Value;
 use tokio::time::Instant;
 use updraft_core::spec::{Failure, FailureClass};
+use updraft_protocol::XCOM_LIMIT;
 
 use super::{
     Watch,
@@ -195,6 +196,11 @@ async fn success(job: &Job, docker: &bollard::Docker, name: &str, watch: &Watch)
         ResultFrom::LastStdout => Ok(Some(job.log.last_stdout().unwrap_or_default().into())),
         ResultFrom::AllLines => all_lines(docker, name).await.map(Some).map_err(|error| error.to_string()),
         ResultFrom::PodFile => pod_file(docker, name).await,
+        ResultFrom::Json => match stdout(docker, name).await {
+            Ok(Some(bytes)) => return bash::json_result(&bytes).map_or_else(Finished::failed, Finished::success),
+            Ok(None) => return Finished::failed(bash::output_too_large()),
+            Err(error) => Err(error.to_string()),
+        },
     };
     match value {
         Ok(value) => Finished::success(value),
@@ -214,6 +220,20 @@ async fn all_lines(docker: &bollard::Docker, name: &str) -> Result<Value, Error>
         lines.push(Value::String(String::from_utf8_lossy(&message?.into_bytes()).trim().to_owned()));
     }
     Ok(Value::Array(lines))
+}
+
+/// The whole of standard output; `None` when it is too large for a result.
+async fn stdout(docker: &bollard::Docker, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    let options = LogsOptionsBuilder::default().stdout(true).build();
+    let mut logs = std::pin::pin!(docker.logs(name, Some(options)));
+    let mut bytes = Vec::new();
+    while let Some(message) = logs.next().await {
+        bytes.extend_from_slice(&message?.into_bytes());
+        if bytes.len() > XCOM_LIMIT {
+            return Ok(None);
+        }
+    }
+    Ok(Some(bytes))
 }
 
 /// The file a pod leaves its result in; none is no result.

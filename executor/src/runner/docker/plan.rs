@@ -6,6 +6,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_core::{
+    dag::Output,
     operator::{self, AutoRemove, BashArgs, Command, DockerArgs, ExitCodes, KubernetesPodArgs, OperatorKind},
     spec::{Failure, FailureClass, TaskSpec},
 };
@@ -43,6 +44,8 @@ pub(crate) enum ResultFrom {
     LastStdout,
     AllLines,
     PodFile,
+    /// The whole of standard output, as JSON.
+    Json,
     /// What the Python shim wrote into the attempt's folder.
     Shim,
 }
@@ -64,6 +67,8 @@ pub(crate) struct Watch {
     /// Whether its output goes to the task's log.
     pub(crate) show: bool,
     pub(crate) fields: Option<Value>,
+    #[serde(default)]
+    pub(crate) label: Option<String>,
     pub(crate) mask: Mask,
 }
 
@@ -71,7 +76,12 @@ pub(crate) struct Watch {
 pub(crate) fn in_container(spec: &TaskSpec, config: &Config) -> bool {
     match spec.operator {
         OperatorKind::Docker | OperatorKind::KubernetesPod => true,
-        OperatorKind::Bash | OperatorKind::Python => {
+        OperatorKind::Bash
+        | OperatorKind::Python
+        | OperatorKind::BranchPython
+        | OperatorKind::ShortCircuitPython
+        | OperatorKind::BashSensor
+        | OperatorKind::PythonSensor => {
             config.default_image.is_some() || spec.args.get("image").is_some_and(|image| !image.is_null())
         }
         _ => false,
@@ -102,10 +112,9 @@ impl Plan {
         host.mounts = Some(args.mounts.iter().map(mount).collect::<Result<_, _>>()?);
         plan.set_auto_remove(args.auto_remove);
         plan.watch.skip = args.skip_on_exit_code;
-        plan.watch.result = match (job.spec.do_xcom_push, args.xcom_all) {
-            (false, _) => ResultFrom::Nothing,
-            (true, false) => ResultFrom::LastLine,
-            (true, true) => ResultFrom::AllLines,
+        plan.watch.result = match (result_from(job, ResultFrom::LastLine), args.xcom_all) {
+            (ResultFrom::LastLine, true) => ResultFrom::AllLines,
+            (result, _) => result,
         };
         Ok(plan)
     }
@@ -153,7 +162,7 @@ impl Plan {
         plan.add_env(args.env.iter().flatten());
         plan.body.working_dir = args.cwd;
         plan.watch.skip = args.skip_on_exit_code;
-        plan.watch.result = if job.spec.do_xcom_push { ResultFrom::LastStdout } else { ResultFrom::Nothing };
+        plan.watch.result = result_from(job, ResultFrom::LastStdout);
         plan
     }
 
@@ -185,6 +194,7 @@ impl Plan {
                 result: ResultFrom::Nothing,
                 show: true,
                 fields: rendered.fields.clone(),
+                label: job.label(),
                 mask: (*rendered.mask).clone(),
             },
         };
@@ -229,6 +239,15 @@ impl Plan {
         };
         self.body.labels.get_or_insert_default().insert(AUTO_REMOVE_LABEL.to_owned(), word.to_owned());
         self.watch.auto_remove = auto_remove;
+    }
+}
+
+/// What a command's result is taken from; `text` when the task does not say.
+fn result_from(job: &Job, text: ResultFrom) -> ResultFrom {
+    match (job.spec.do_xcom_push, job.spec.output) {
+        (false, _) | (true, Output::None) => ResultFrom::Nothing,
+        (true, Output::Text) => text,
+        (true, Output::Json) => ResultFrom::Json,
     }
 }
 

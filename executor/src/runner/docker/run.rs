@@ -65,7 +65,7 @@ pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
         return Err(failure);
     }
     updraft_core::failpoint!("executor.after_start");
-    job.progress.launched(StartedReport { container_id: Some(id), ..job.node.started() });
+    job.progress.launched(StartedReport { container_id: Some(id), ..job.started() });
     watch_on(job, docker, watch, Resume::default(), job.spec.execution_timeout).await
 }
 
