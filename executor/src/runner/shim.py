@@ -309,20 +309,20 @@ def _make_context(job):
 # --- Names of Airflow, where Airflow is not installed ---------------------------------------------------------------------------
 
 
-class _AirflowException(Exception):
+class AirflowException(Exception):
     pass
 
 
-class _AirflowRescheduleException(_AirflowException):
+class AirflowRescheduleException(AirflowException):
     def __init__(self, reschedule_date):
         super().__init__(f"again at {reschedule_date}")
         self.reschedule_date = reschedule_date
 
 
-_exceptions = {"AirflowException": _AirflowException, "AirflowRescheduleException": _AirflowRescheduleException}
+_exceptions = {"AirflowException": AirflowException, "AirflowRescheduleException": AirflowRescheduleException}
 for _name in ("AirflowSkipException", "AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout",
               "AirflowNotFoundException"):
-    _exceptions[_name] = type(_name, (_AirflowException,), {})
+    _exceptions[_name] = type(_name, (AirflowException,), {})
 
 
 def _offer_airflow():

@@ -12,6 +12,7 @@ mod docker;
 mod fake;
 mod life;
 mod mapped;
+mod operators;
 mod process;
 mod python;
 mod templates;
