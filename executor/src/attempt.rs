@@ -296,9 +296,10 @@ async fn put_xcom(job: &Job, key: &str, value: &Value) {
 }
 
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
-    let (duration, started) = job
-        .and_then(|job| job.progress.since_launch())
-        .unwrap_or_else(|| (std::time::Duration::ZERO, job.map_or_else(|| node.started(), Job::started)));
+    let launched = job.and_then(|job| job.progress.since_launch());
+    let (duration, mut started) = launched.unwrap_or_else(|| (std::time::Duration::ZERO, node.started()));
+    // The task itself may have named it meanwhile.
+    started.rendered_map_index = job.and_then(Job::label);
     let Finished {
         outcome,
         exit_code,

@@ -40,6 +40,7 @@ pub use self::{
         Change, Event, Finished, Instances, Key, Past, PreviousRun, Run, RunState, SkipMixin, Started, Stopping, Ti,
         UNMAPPED,
     },
+    skip::is_skipping,
     transitions::{Transition, Transitions, transitions},
 };
 use crate::{

@@ -48,6 +48,11 @@ pub(super) fn decide(dag: &Dag, key: Key, decision: &Decision) -> Result<Skips, 
     Ok(Skips { tasks, record: Some(record) })
 }
 
+/// Whether a decision skips anything: then its task leaves no `return_value` (semantics §12.2). An invalid one skips nothing.
+pub fn is_skipping(dag: &Dag, task: TaskIndex, decision: &Decision) -> bool {
+    decide(dag, Key::unmapped(task), decision).is_ok_and(|skips| !skips.tasks.is_empty())
+}
+
 /// The chosen tasks; a group stands for its first ones.
 fn followed(dag: &Dag, branch: &TaskId, ids: &[String]) -> Result<BTreeSet<TaskIndex>, String> {
     let mut found = BTreeSet::new();

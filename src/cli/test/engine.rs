@@ -11,8 +11,11 @@ use serde_json::Value;
 use updraft_core::{
     dag::Dag,
     ids::{AttemptId, MapIndex},
-    plan::{Change, Event, Facts, Finished, Key, Need, Past, Plan, Run, RunState, Scope, Started, Ti, UNMAPPED, plan},
-    spec::{CodeRef, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
+    plan::{
+        Change, Event, Facts, Finished, Key, Need, Past, Plan, Run, RunState, Scope, Started, Ti, UNMAPPED,
+        is_skipping, plan,
+    },
+    spec::{CodeRef, Decision, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::{DagRunState, DagRunType, TaskInstanceState},
     template,
 };
@@ -134,7 +137,7 @@ impl Engine {
     /// How many elements a mapping over a result has.
     fn length(&self, task_id: &str, key: &str) -> Option<usize> {
         let is_mapped = self.state.dag.index_of(task_id).is_some_and(|task| self.state.dag.mapping(task).is_some());
-        match self.xcom(task_id, key, (!is_mapped).then_some(UNMAPPED))? {
+        match self.whole_xcom(task_id, key, (!is_mapped).then_some(UNMAPPED))? {
             Value::Array(items) => Some(items.len()),
             Value::Object(entries) => Some(entries.len()),
             _ => None,
@@ -238,10 +241,15 @@ impl Engine {
             }
             ReportBody::Started(report) => Event::Started(started(report, at)),
             ReportBody::Finished(report) => {
-                if current && let Some(value) = &report.return_value {
-                    self.push_return_value(key, event.attempt_id, value);
+                let value = report.return_value.clone().filter(|_| current);
+                let finished = finished(*report, at);
+                let skips = |decision: &Decision| is_skipping(&self.state.dag, key.task, decision);
+                if let Some(value) = value
+                    && !finished.decision.as_ref().is_some_and(skips)
+                {
+                    self.push_return_value(key, event.attempt_id, &value);
                 }
-                Event::Finished(Box::new(finished(*report, at)))
+                Event::Finished(Box::new(finished))
             }
             ReportBody::Stopped => Event::Stopped,
         };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,7 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
+    dag::Dag,
     failpoint,
+    plan::is_skipping,
     spec::{Decision, FailureClass, Outcome},
 };
 use uuid::Uuid;
@@ -199,6 +202,11 @@ async fn outputs(
 ) -> Result<Vec<(String, Value)>, StoreError> {
     let EventBody::Finished(ended) = body else { return Ok(Vec::new()) };
     let Some(value) = ended.return_value.clone().map(sanitised) else { return Ok(Vec::new()) };
+    if let Some(decision) = &ended.decision
+        && skips(connection, dags, attempt, decision).await?
+    {
+        return Ok(Vec::new());
+    }
     let mut outputs = Vec::new();
     if let Value::Object(map) = &value
         && pushes_each_key(connection, dags, attempt).await?
@@ -209,13 +217,34 @@ async fn outputs(
     Ok(outputs)
 }
 
-/// Whether the task has `multiple_outputs`. A DAG version that cannot be read is no reason to lose the result.
+/// Whether a branch skips something: then it leaves no result.
+async fn skips(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    attempt: &Live,
+    decision: &Decision,
+) -> Result<bool, StoreError> {
+    let Some(dag) = readable(connection, dags, attempt).await? else { return Ok(false) };
+    Ok(dag.index_of(&attempt.task_id).is_some_and(|task| is_skipping(&dag, task, decision)))
+}
+
+/// Whether the task has `multiple_outputs`.
 async fn pushes_each_key(connection: &mut PgConnection, dags: &DagCache, attempt: &Live) -> Result<bool, StoreError> {
+    let dag = readable(connection, dags, attempt).await?;
+    Ok(dag.is_some_and(|dag| dag.task(&attempt.task_id).is_some_and(|task| task.multiple_outputs)))
+}
+
+/// The attempt's DAG version. One that cannot be read is no reason to lose the result.
+async fn readable(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    attempt: &Live,
+) -> Result<Option<Arc<Dag>>, StoreError> {
     match dags.get(connection, attempt.dag_version_id).await {
-        Ok(dag) => Ok(dag.task(&attempt.task_id).is_some_and(|task| task.multiple_outputs)),
+        Ok(dag) => Ok(Some(dag)),
         Err(error @ (StoreError::Data(_) | StoreError::Inconsistent(_))) => {
-            tracing::warn!(%error, task_id = attempt.task_id, "only return_value of a result is kept");
-            Ok(false)
+            tracing::warn!(%error, task_id = attempt.task_id, "of a result, only return_value is kept");
+            Ok(None)
         }
         Err(error) => Err(error),
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 use super::{super::*, Sim, start, task};
 use crate::{
-    dag::{Sensor, Task},
+    dag::{Dag, Sensor, Task},
     spec::{Outcome, RunContext},
     state::{DagRunType, TaskInstanceState as S},
 };
@@ -62,20 +62,10 @@ fn a_deferred_task_keeps_its_attempt_and_resumes() {
 
 fn context() -> Arc<RunContext> {
     Arc::new(RunContext {
-        dag_id: "d".into(),
-        run_id: "r".into(),
-        run_type: DagRunType::Manual,
         logical_date: Some(start()),
-        data_interval_start: None,
-        data_interval_end: None,
-        run_after: start(),
         start_date: Some(start()),
-        conf: json!({}),
         params: Map::from_iter([("go".to_owned(), json!(0))]),
-        dag_owner: String::new(),
-        dag_tags: Vec::new(),
-        dag_description: None,
-        render_template_as_native_obj: false,
+        ..RunContext::of_dag(&Dag::new("d"), "r".into(), DagRunType::Manual, start(), json!({}))
     })
 }
 
