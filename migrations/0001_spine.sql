@@ -115,6 +115,11 @@ create table dag_run (
     dag_version_id           bigint      not null,
     bundle_version           text,
     clear_number             integer     not null default 0,
+    -- The backfill it belongs to, and its place in that (1 is first); no foreign key, as between all per-run tables.
+    backfill_id              bigint,
+    backfill_ordinal         integer,
+    -- It failed, and max_consecutive_failed_dag_runs has not been looked at since.
+    failure_unseen           boolean     not null default false,
     -- Why the scheduler gave up planning it; a quarantined run is shown, never silently stuck.
     quarantine_reason        text,
     plan_failures            integer     not null default 0,
@@ -125,6 +130,9 @@ create table dag_run (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 create index dag_run_wake_at_idx on dag_run (wake_at) where wake_at is not null;
 create index dag_run_active_idx on dag_run (dag_fk, state) where state in ('queued', 'running');
+create index dag_run_queued_idx on dag_run (run_after) where state = 'queued';
+create index dag_run_backfill_idx on dag_run (backfill_id) where backfill_id is not null and state in ('queued', 'running');
+create index dag_run_failure_unseen_idx on dag_run (dag_fk) where failure_unseen;
 create index dag_run_by_dag_idx on dag_run (dag_fk, id desc);
 
 create table dag_run_conf (

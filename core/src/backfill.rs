@@ -149,7 +149,7 @@ pub enum Treatment {
 pub enum SkipReason {
     InFlight,
     AlreadyExists,
-    /// The id that the run would have belongs to a run of another date.
+    /// The id that the run would have belongs to a run of another date, or the run was deleted at that moment.
     Unknown,
 }
 

@@ -54,7 +54,7 @@ pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> R
     let stop = shutdown.child_token();
 
     tasks.spawn(heartbeat::run(store.clone(), id, config.hostname.clone(), live, stop.clone()));
-    tasks.spawn(timetables::run(store.clone(), stop.clone()));
+    tasks.spawn(timetables::run(store.clone(), dags.clone(), stop.clone()));
     tasks.spawn(janitor::run(store.clone(), config.lease, stop.clone()));
     let reactor = reactor::Reactor::new(store.clone(), dags, &config, prefer::Preference::new(id, live_schedulers));
     tasks.spawn(reactor.run(stop.clone()));

@@ -1,12 +1,15 @@
-//! Creates the runs that timetables ask for, and starts queued runs within `max_active_runs`.
+//! Creates the runs that timetables and backfills ask for, starts queued runs within `max_active_runs`, and pauses DAGs that keep
+//! failing.
 
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use updraft_store::{
-    Store, StoreError,
+    Store, StoreError, backfill,
+    dispatch::Classes,
     runs::{self, Blueprints},
+    versions::DagCache,
     wake::Signal,
 };
 
@@ -17,11 +20,19 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// Wait after a database error, before the next look.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-pub(crate) async fn run(store: Store, stop: CancellationToken) -> Result<(), SchedulerError> {
-    let blueprints = Blueprints::default();
+/// What the loop keeps between its passes; all of it can be lost.
+struct Timetables {
+    store: Store,
+    blueprints: Blueprints,
+    dags: DagCache,
+    classes: Classes,
+}
+
+pub(crate) async fn run(store: Store, dags: DagCache, stop: CancellationToken) -> Result<(), SchedulerError> {
     let mut bell = store.wake().subscribe();
+    let timetables = Timetables { store, blueprints: Blueprints::default(), dags, classes: Classes::default() };
     loop {
-        let wait = match pass(&store, &blueprints).await {
+        let wait = match timetables.pass().await {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::warn!(%error, "due runs could not be created");
@@ -44,20 +55,36 @@ pub(crate) async fn run(store: Store, stop: CancellationToken) -> Result<(), Sch
     }
 }
 
-/// Does all there is to do now and says when to look again.
-async fn pass(store: &Store, blueprints: &Blueprints) -> Result<Duration, StoreError> {
-    while runs::create_due(store, blueprints).await? > 0 {
-        start(store).await?;
+impl Timetables {
+    /// Does all there is to do now and says when to look again.
+    async fn pass(&self) -> Result<Duration, StoreError> {
+        let store = &self.store;
+        for dag_id in runs::pause_failing(store).await? {
+            tracing::warn!(
+                dag_id,
+                "the DAG is paused: its latest runs have all failed (max_consecutive_failed_dag_runs)"
+            );
+        }
+        while runs::create_due(store, &self.blueprints).await? > 0 {
+            self.start().await?;
+        }
+        self.start().await?;
+        // After what is due on time: a large backfill must not hold that up.
+        if backfill::proceed(store, &self.classes, &self.dags).await?
+            || backfill::fail_cancelled(store, &self.classes, &self.dags).await?
+        {
+            return Ok(Duration::ZERO);
+        }
+        backfill::complete(store).await?;
+        runs::prepare(store, &self.blueprints).await?;
+        let due = runs::next_due(store).await?;
+        let starts = runs::next_start(store).await?;
+        let next = due.into_iter().chain(starts).min().map_or(SWEEP, Duration::from_millis);
+        Ok(next.min(SWEEP).max(Duration::from_millis(1)))
     }
-    start(store).await?;
-    runs::prepare(store, blueprints).await?;
-    let due = runs::next_due(store).await?;
-    let starts = runs::next_start(store).await?;
-    let next = due.into_iter().chain(starts).min().map_or(SWEEP, Duration::from_millis);
-    Ok(next.min(SWEEP).max(Duration::from_millis(1)))
-}
 
-async fn start(store: &Store) -> Result<(), StoreError> {
-    while !runs::start_queued(store).await?.is_empty() {}
-    Ok(())
+    async fn start(&self) -> Result<(), StoreError> {
+        while !runs::start_queued(&self.store).await?.is_empty() {}
+        Ok(())
+    }
 }

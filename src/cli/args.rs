@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::backfill::BackfillCommand;
 use crate::config::Flags;
 
 /// An Airflow-compatible DAG scheduler.
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     /// DAG runs and their tasks
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Runs for past dates
+    #[command(subcommand)]
+    Backfill(BackfillCommand),
     /// The nodes that run tasks
     #[command(subcommand)]
     Executors(ExecutorsCommand),
@@ -450,6 +454,7 @@ impl Arguments {
                 | RunsCommand::Logs { client, .. },
             )
             | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
+            Command::Backfill(command) => command.client().set(&mut flags),
             Command::Dags(DagsCommand::Validate(_) | DagsCommand::Schema | DagsCommand::Test(_))
             | Command::Config(_)
             | Command::Version => {}

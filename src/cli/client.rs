@@ -97,6 +97,11 @@ impl Client {
         parse(self.send(self.request(Method::PATCH, path).json(body)).await?).await
     }
 
+    /// A request without a body.
+    pub(crate) async fn send_empty(&self, method: Method, path: &[&str]) -> Result<Value> {
+        parse(self.send(self.request(method, path)).await?).await
+    }
+
     /// All pages of a list: the envelope's `key` of each.
     pub(crate) async fn list(
         &self,

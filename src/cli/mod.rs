@@ -1,6 +1,7 @@
 //! What each command does. Roles and `db` reach into the crates; `dags`, `runs` and `executors` speak REST.
 
 pub(crate) mod args;
+mod backfill;
 mod client;
 mod config;
 mod dags;
@@ -50,6 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         },
         Command::Dags(dags) => dags::run(&app, dags).await,
         Command::Runs(runs) => runs::run(&app, runs).await,
+        Command::Backfill(backfill) => backfill::run(&app, backfill).await,
         Command::Executors(executors) => executors::run(&app, executors).await,
         Command::Db(db) => db::run(&app, db).await,
         Command::Config(config) => config::run(&app, &config),

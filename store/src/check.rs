@@ -56,7 +56,13 @@ const INVARIANTS: &[(&str, &str)] = &[
         "no DAG runs more than max_active_runs at once",
         "select format('dag %s: %s running runs of %s', d.dag_id, count(*), d.max_active_runs)
          from dag_run r join dag d on d.id = r.dag_fk
-         where r.state = 'running' and r.run_type <> 'backfill' group by d.id having count(*) > d.max_active_runs",
+         where r.state = 'running' and r.backfill_id is null group by d.id having count(*) > d.max_active_runs",
+    ),
+    (
+        "no backfill runs more than its max_active_runs at once",
+        "select format('backfill %s: %s running runs of %s', b.id, count(*), b.max_active_runs)
+         from dag_run r join backfill b on b.id = r.backfill_id
+         where r.state = 'running' group by b.id having count(*) > b.max_active_runs",
     ),
     (
         "every event and every attempt belongs to a run",

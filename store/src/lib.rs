@@ -8,6 +8,7 @@
 //! [`plan`] (the run lock), [`dispatch`] (the dispatch lock).
 
 pub mod audit;
+pub mod backfill;
 pub mod bundles;
 pub mod check;
 mod connect;

@@ -1,6 +1,7 @@
 //! What the machine does without us, measured in the same run with the same concurrency.
 
 use std::{
+    io::Write,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -97,6 +98,22 @@ fn pgbench(instance: &Instance) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
     rate.map_or_else(|| String::from_utf8_lossy(&output.stderr).trim().to_owned(), |rate| format!("{rate:.0}/s"))
+}
+
+/// What psql answers, unaligned and without header; statements as a script on its standard input.
+pub(crate) fn sql(instance: &Instance, database: &str, script: &str) -> String {
+    let folder = programs().expect("Postgres' programs are on this machine: the instance runs on them");
+    let mut child = Command::new(folder.join("psql"))
+        .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-U", "updraft", "-d", database, "-h"])
+        .arg(instance.socket_folder())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().expect("it is piped").write_all(format!("{script};\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "psql refused: {script}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn programs() -> Option<PathBuf> {

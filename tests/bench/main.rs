@@ -10,6 +10,7 @@
 mod floors;
 mod instance;
 mod loader;
+mod runs;
 mod workload;
 
 use std::time::Duration;
@@ -58,11 +59,19 @@ async fn main() {
             rows.push((workload.name(), measured));
         }
     }
+    let mut making = Vec::new();
+    if only.is_empty() || only.iter().any(|word| "making of runs".contains(word.as_str())) {
+        eprintln!("running making of runs");
+        making = runs::measure(&instance, quick).await;
+    }
     eprintln!("measuring the floors");
     let floors = floors::measure(&instance, docker).await;
     let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
     print(&rows);
     println!();
+    for line in making {
+        println!("{line}");
+    }
     for (name, value) in floors {
         println!("floor: {name:52} {value}");
     }

@@ -6,6 +6,7 @@ use axum::{
     extract::{RawPathParams, Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
+    routing::MethodRouter,
 };
 use utoipa::openapi::{extensions::ExtensionsBuilder, path::Operation};
 use utoipa_axum::router::UtoipaMethodRouter;
@@ -147,6 +148,11 @@ pub(crate) fn allow(
         Permission::Needs(action, kind) => methods.route_layer(from_fn_with_state((app.clone(), action, kind), guard)),
     };
     (schemas, paths, methods)
+}
+
+/// The same for methods that are answered without being described.
+pub(crate) fn allow_unlisted(app: &App, action: Action, kind: Kind, methods: MethodRouter<App>) -> MethodRouter<App> {
+    methods.route_layer(from_fn_with_state((app.clone(), action, kind), guard))
 }
 
 fn declare(operation: &mut Operation, permission: Permission) {

@@ -4,6 +4,7 @@ use axum::{
     Json, Router,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
+    routing::{MethodRouter, post},
 };
 use serde_json::json;
 use utoipa::openapi::{
@@ -15,15 +16,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     api::{
-        change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
+        backfills, change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
         import_errors, lists, logs, monitor, task_instances, tasks, tries, trigger, version,
     },
     auth::login,
     executor_api, layers,
     permission::{
-        Kind,
+        Action, Kind,
         Permission::{self, Public},
-        allow,
+        allow, allow_unlisted,
     },
     ui_api::{executors, why},
     ui_assets,
@@ -35,6 +36,10 @@ const fn read(kind: Kind) -> Permission {
 
 const fn write(kind: Kind) -> Permission {
     Permission::write(kind)
+}
+
+fn unlisted(app: &App, methods: MethodRouter<App>) -> MethodRouter<App> {
+    allow_unlisted(app, Action::Write, Kind::DagRun, methods)
 }
 
 /// Everything this process answers.
@@ -93,6 +98,18 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(change_runs::patch_dag_run, change_runs::delete_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(clear::clear_dag_run)))
+        // Backfills
+        .routes(allow(app, read(Kind::DagRun), routes!(backfills::list_backfills)))
+        .routes(allow(app, write(Kind::DagRun), routes!(backfills::create_backfill)))
+        .routes(allow(app, read(Kind::DagRun), routes!(backfills::create_backfill_dry_run)))
+        .routes(allow(app, read(Kind::DagRun), routes!(backfills::get_backfill)))
+        .routes(allow(app, write(Kind::DagRun), routes!(backfills::pause_backfill)))
+        .routes(allow(app, write(Kind::DagRun), routes!(backfills::unpause_backfill)))
+        .routes(allow(app, write(Kind::DagRun), routes!(backfills::cancel_backfill)))
+        // `airflowctl` sends POST where the API says PUT.
+        .route("/backfills/{backfill_id}/pause", unlisted(app, post(backfills::pause_backfill)))
+        .route("/backfills/{backfill_id}/unpause", unlisted(app, post(backfills::unpause_backfill)))
+        .route("/backfills/{backfill_id}/cancel", unlisted(app, post(backfills::cancel_backfill)))
         // Task instances
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))

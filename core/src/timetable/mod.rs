@@ -12,6 +12,8 @@ mod describe;
 mod due;
 mod run_id;
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tests;
 pub mod zoned;
 

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::Dag,
     ids::TaskId,
-    plan::{Facts, Need, Needs, Past, PreviousRun, Run},
+    plan::{Facts, Need, Needs, Past, PreviousRun},
 };
 
 use super::{RunRow, read::parse};
@@ -30,7 +30,7 @@ pub async fn load_facts(
     let mut refs = Vec::new();
     for need in needs {
         match need {
-            Need::Past => facts.past = Some(past(&mut *connection, row.dag_fk, run, dag).await?),
+            Need::Past => facts.past = Some(past(&mut *connection, row, dag).await?),
             Need::Context => {
                 let mut found = run_facts(&mut *connection, dags, &BTreeSet::from([run.id])).await?;
                 facts.context = found.remove(&run.id).map(|found| found.context);
@@ -72,8 +72,9 @@ async fn mapped_lengths(
 }
 
 /// The run before, as Airflow finds it (semantics §5, case 2). `dag_run_logical_date_key` and `task_instance_pkey` serve it.
-async fn past(connection: &mut PgConnection, dag_fk: i64, run: &Run, dag: &Dag) -> Result<Past, StoreError> {
-    let Some(date) = run.logical_date else { return Ok(Past::default()) };
+async fn past(connection: &mut PgConnection, row: &RunRow, dag: &Dag) -> Result<Past, StoreError> {
+    let dag_fk = row.dag_fk;
+    let Some(date) = row.run.logical_date else { return Ok(Past::default()) };
     let previous = sqlx::query!(
         "select id, logical_date from dag_run
          where dag_fk = $1 and logical_date < $2 and (not $3 or run_type <> 'manual')
@@ -113,5 +114,5 @@ async fn past(connection: &mut PgConnection, dag_fk: i64, run: &Run, dag: &Dag) 
         rows.into_iter().map(TaskId::from).collect()
     };
     let previous = PreviousRun { logical_date: previous.logical_date, states };
-    Ok(Past { is_first_of_backfill: false, previous: Some(previous), seen })
+    Ok(Past { is_first_of_backfill: row.is_first_of_backfill, previous: Some(previous), seen })
 }

@@ -30,6 +30,7 @@ pub struct RunRow {
     pub wake_at: Option<DateTime<Utc>>,
     /// It was last planned minutes ago: say that it was looked at, so that the sweep rests.
     pub decision_is_old: bool,
+    pub is_first_of_backfill: bool,
 }
 
 /// Reads the rows and takes the inbox of locked runs: two statements, whatever the number of runs.
@@ -56,6 +57,7 @@ async fn rows(connection: &mut PgConnection, ids: &[i64]) -> Result<(Vec<RunRow>
         select r.id, r.tag, r.state, r.run_type, r.logical_date, r.queued_at, r.start_date, r.end_date, r.dag_fk, r.run_id,
                r.dag_version_id, r.bundle_version, r.wake_at, d.dag_id, d.is_paused, d.latest_version_id,
                coalesce(r.last_scheduling_decision < now() - interval '4 minutes', true) as "decision_is_old!",
+               coalesce(r.backfill_ordinal = 1, false) as "is_first_of_backfill!",
                clock_timestamp() as "now!"
         from dag_run r join dag d on d.id = r.dag_fk
         where r.id = any($1) order by r.id
@@ -85,6 +87,7 @@ async fn rows(connection: &mut PgConnection, ids: &[i64]) -> Result<(Vec<RunRow>
             follows: row.latest_version_id.filter(|_| row.bundle_version.is_none()),
             wake_at: row.wake_at,
             decision_is_old: row.decision_is_old,
+            is_first_of_backfill: row.is_first_of_backfill,
         })
     });
     Ok((rows.collect::<Result<_, StoreError>>()?, now))

@@ -326,7 +326,9 @@ pub async fn write(
             update dag_run r
             set tag = w.tag, dag_version_id = w.dag_version_id, state = w.state, queued_at = w.queued_at,
                 start_date = w.start_date, end_date = w.end_date, wake_at = w.wake_at, last_scheduling_decision = $3,
-                clear_number = r.clear_number + w.cleared, plan_failures = 0, quarantine_reason = null, updated_at = $3
+                clear_number = r.clear_number + w.cleared, plan_failures = 0, quarantine_reason = null, updated_at = $3,
+                failure_unseen = r.failure_unseen or w.state = 'failed' and r.state <> 'failed' and exists (
+                    select 1 from dag d where d.id = r.dag_fk and d.max_consecutive_failed_dag_runs > 0)
             from json_to_recordset($8::text::json) as w(
                 id bigint, tag bigint, dag_version_id bigint, state text, queued_at timestamptz, start_date timestamptz,
                 end_date timestamptz, wake_at timestamptz, cleared integer)

@@ -1,16 +1,17 @@
 //! Runs that the timetables ask for (semantics §9.6): many DAGs' in one transaction.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use updraft_core::{
     failpoint,
     state::DagRunType,
-    timetable::{DagRunInfo, DataInterval, Due, due, run_id},
+    timetable::{DagRunInfo, DataInterval, Due, due},
 };
 
-use super::instances::{self, Blueprint, Blueprints, Occasion};
+use super::{
+    batch::{self, Origin, Planned},
+    instances::{Blueprint, Blueprints},
+};
 use crate::{Store, StoreError};
 
 /// DAGs in one transaction, at most. One run each: the next pass makes the next, so a long catch-up of one DAG does not hold up
@@ -94,7 +95,22 @@ pub async fn create_due(store: &Store, blueprints: &Blueprints) -> Result<usize,
         let due = due(&blueprint.schedule, &blueprint.restriction, row.stored, row.last, now);
         decided.push((row, due, blueprint.as_ref()));
     }
-    insert(&mut transaction, &decided).await?;
+    let planned: Vec<Planned<'_>> = decided
+        .iter()
+        .filter_map(|(row, due, blueprint)| {
+            let (dag_fk, version) = (row.id, row.version);
+            Some(Planned { dag_fk, version, info: due.run?, blueprint, ordinal: None })
+        })
+        .collect();
+    let origin = Origin {
+        run_type: DagRunType::Scheduled,
+        triggered_by: "timetable",
+        user: None,
+        backfill_id: None,
+        conf: None,
+    };
+    // A run that exists at that logical date, or under that id, is passed over.
+    batch::insert(&mut transaction, &origin, &planned).await?;
     move_pointers(&mut transaction, &decided).await?;
     failpoint!("create_due.before_commit");
     transaction.commit().await?;
@@ -132,57 +148,6 @@ async fn read(connection: &mut PgConnection, dags: &[i64]) -> Result<(Vec<Row>, 
         Some(Row { id: row.id, version: row.latest_version_id?, stored, last: interval(row.last_start, row.last_end) })
     });
     Ok((rows.collect(), now))
-}
-
-/// Inserts the runs; one that exists at that logical date, or under that id, is passed over.
-async fn insert(connection: &mut PgConnection, decided: &[(&Row, Due, &Blueprint)]) -> Result<(), StoreError> {
-    let runs: Vec<(&Row, DagRunInfo, &Blueprint)> =
-        decided.iter().filter_map(|(row, due, blueprint)| Some((*row, due.run?, *blueprint))).collect();
-    if runs.is_empty() {
-        return Ok(());
-    }
-    let interval = |info: &DagRunInfo| info.data_interval;
-    let made = sqlx::query!(
-        r#"
-        insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
-                             run_after, queued_at, triggered_by, dag_version_id, bundle_version)
-        select n.dag_fk, n.run_id, n.tag, 'queued', 'scheduled', n.logical_date, n.data_interval_start, n.data_interval_end,
-               n.run_after, clock_timestamp(), 'timetable', n.version, v.bundle_version
-        from unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
-                    $7::timestamptz[], $8::bigint[])
-             as n(dag_fk, run_id, tag, logical_date, data_interval_start, data_interval_end, run_after, version)
-        join dag_version v on v.id = n.version
-        on conflict do nothing
-        returning id, dag_fk
-        "#,
-        &runs.iter().map(|(row, ..)| row.id).collect::<Vec<_>>(),
-        &runs
-            .iter()
-            .map(|(_, info, _)| run_id(DagRunType::Scheduled, info.run_after).to_string())
-            .collect::<Vec<_>>(),
-        &runs.iter().map(|_| rand::random()).collect::<Vec<i64>>(),
-        &runs.iter().map(|(_, info, _)| info.logical_date).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
-        &runs.iter().map(|(_, info, _)| interval(info).map(|of| of.start)).collect::<Vec<_>>()
-            as &[Option<DateTime<Utc>>],
-        &runs.iter().map(|(_, info, _)| interval(info).map(|of| of.end)).collect::<Vec<_>>()
-            as &[Option<DateTime<Utc>>],
-        &runs.iter().map(|(_, info, _)| info.run_after).collect::<Vec<_>>(),
-        &runs.iter().map(|(row, ..)| row.version).collect::<Vec<_>>()
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let by_dag: HashMap<i64, (DagRunInfo, &Blueprint)> =
-        runs.into_iter().map(|(row, info, blueprint)| (row.id, (info, blueprint))).collect();
-    let new: Vec<(Occasion, &Blueprint)> = made
-        .iter()
-        .map(|made| {
-            let (info, blueprint) = by_dag[&made.dag_fk];
-            let occasion =
-                Occasion { dag_run_id: made.id, run_type: DagRunType::Scheduled, logical_date: info.logical_date };
-            (occasion, blueprint)
-        })
-        .collect();
-    instances::insert(connection, &new).await
 }
 
 async fn move_pointers(connection: &mut PgConnection, decided: &[(&Row, Due, &Blueprint)]) -> Result<(), StoreError> {

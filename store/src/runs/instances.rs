@@ -29,7 +29,7 @@ const CAPACITY: usize = 20_000;
 /// What making a run needs of a DAG: when it is due, and what its instances' rows hold. A fraction of the compiled DAG, so that
 /// the timetable loop can keep every DAG's.
 #[derive(Debug)]
-pub(super) struct Blueprint {
+pub(crate) struct Blueprint {
     pub(super) schedule: Schedule,
     pub(super) restriction: Restriction,
     tasks: Vec<TaskBlueprint>,
@@ -50,7 +50,7 @@ struct TaskBlueprint {
 }
 
 impl Blueprint {
-    pub(super) fn of(dag: &Dag) -> Self {
+    pub(crate) fn of(dag: &Dag) -> Self {
         let tasks = dag.tasks.iter().enumerate().map(|(index, task)| TaskBlueprint {
             task_id: task.task_id.to_string(),
             operator: task.operator_class.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -64,6 +64,11 @@ impl Blueprint {
             map_indexes: initial_map_indexes(dag, index),
         });
         Self { schedule: dag.schedule.clone(), restriction: restriction(dag), tasks: tasks.collect() }
+    }
+
+    /// How many instances a run has from which no date excludes a task.
+    pub(crate) fn instances(&self) -> usize {
+        self.tasks.iter().map(|task| task.map_indexes.len()).sum()
     }
 }
 

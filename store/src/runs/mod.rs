@@ -5,12 +5,15 @@
 //! [`Outcome::ring`] after the mutations.
 
 mod adopt;
+pub(crate) mod batch;
 mod create;
 mod due;
-mod instances;
+pub(crate) mod instances;
 mod mutate;
 mod start;
+mod streak;
 
+pub(crate) use self::mutate::{Reprocess, reprocess};
 pub use self::{
     adopt::adopt,
     create::{NewRun, Trigger, TriggerError, trigger},
@@ -18,4 +21,5 @@ pub use self::{
     instances::Blueprints,
     mutate::{ClearRequest, Mutated, Outcome, clear, delete, mark},
     start::{next_start, start_queued},
+    streak::pause_failing,
 };

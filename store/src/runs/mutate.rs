@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
     ids::TaskId,
@@ -28,6 +29,8 @@ pub struct ClearRequest<'a> {
     pub reset_dag_run: bool,
     /// Say what would be cleared and write nothing.
     pub dry_run: bool,
+    /// A run that is pinned to a bundle version goes to the latest one; others follow it anyway. `None`: as its DAG says.
+    pub run_on_latest_version: Option<bool>,
     /// The user, for the tasks' logs.
     pub by: &'a str,
 }
@@ -80,13 +83,23 @@ pub async fn clear(
     dags: &DagCache,
     request: &ClearRequest<'_>,
 ) -> Result<Mutated<Outcome>, StoreError> {
-    let Some(held) = hold(connection, dags, request.dag_run_id, !request.dry_run).await? else {
+    let Some(locked) = lock_one(&mut *connection, request.dag_run_id).await? else { return Ok(Mutated::NoRun) };
+    let (row, now) = read_row(&mut *connection, locked).await?;
+    let follow = if request.dry_run {
+        Follow::Stay
+    } else if rerun_on_latest(&mut *connection, dags, &row, request.run_on_latest_version).await? {
+        Follow::Latest
+    } else {
+        Follow::AsItDoes
+    };
+    let Some(held) = hold_locked(&mut *connection, dags, row, now, follow).await? else {
         return Ok(Mutated::NoRun);
     };
     let cleared =
         plan::clear(&held.state, &request.selection, request.reset_dag_run, request.by, held.now, &mut new_attempt_id);
     let instances = named(&held, &cleared.instances);
-    if request.dry_run || cleared.instances.is_empty() {
+    // A version that was adopted is written even when nothing is cleared.
+    if request.dry_run || (cleared.instances.is_empty() && held.version == held.row.dag_version_id) {
         return Ok(Mutated::Done(Outcome { dag_run_id: request.dag_run_id, instances, ..Outcome::default() }));
     }
     let written = commit(connection, classes, &held, &cleared.plan).await?;
@@ -102,12 +115,69 @@ pub async fn mark(
     to: DagRunState,
     by: &str,
 ) -> Result<Mutated<Outcome>, StoreError> {
-    let Some(held) = hold(connection, dags, dag_run_id, true).await? else { return Ok(Mutated::NoRun) };
+    let Some(held) = hold(connection, dags, dag_run_id, Follow::AsItDoes).await? else { return Ok(Mutated::NoRun) };
     let plan = plan::mark_run(&held.state, to, by, held.now, &mut new_attempt_id);
     let keys: Vec<Key> = plan.tis.keys().copied().collect();
     let instances = named(&held, &keys);
     let written = commit(connection, classes, &held, &plan).await?;
     Ok(Mutated::Done(outcome(&held, instances, written)))
+}
+
+/// A run that a backfill runs again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reprocess<'a> {
+    pub(crate) dag_run_id: i64,
+    pub(crate) backfill_id: i64,
+    pub(crate) ordinal: i32,
+    pub(crate) run_on_latest_version: bool,
+    /// Takes the place of the run's own.
+    pub(crate) conf: Option<&'a Value>,
+}
+
+/// Clears all of a run and makes it the backfill's (semantics §10), if it is wanted in the state in which the lock finds it.
+pub(crate) async fn reprocess<E>(
+    connection: &mut PgConnection,
+    classes: &Classes,
+    dags: &DagCache,
+    request: &Reprocess<'_>,
+    wanted: impl Fn(DagRunState) -> Result<(), E>,
+) -> Result<Mutated<Result<Outcome, E>>, StoreError> {
+    let Some(locked) = lock_one(&mut *connection, request.dag_run_id).await? else { return Ok(Mutated::NoRun) };
+    let (row, now) = read_row(&mut *connection, locked).await?;
+    if let Err(reason) = wanted(row.run.state) {
+        return Ok(Mutated::Done(Err(reason)));
+    }
+    let follow = if request.run_on_latest_version { Follow::Latest } else { Follow::AsItDoes };
+    let Some(held) = hold_locked(&mut *connection, dags, row, now, follow).await? else { return Ok(Mutated::NoRun) };
+    let by = format!("backfill {}", request.backfill_id);
+    let cleared = plan::clear(&held.state, &Selection::default(), true, &by, now, &mut new_attempt_id);
+    let plan = if cleared.instances.is_empty() {
+        // A run without task instances is queued all the same.
+        plan::mark_run(&held.state, DagRunState::Queued, &by, now, &mut new_attempt_id)
+    } else {
+        cleared.plan
+    };
+    let written = commit(&mut *connection, classes, &held, &plan).await?;
+    sqlx::query!(
+        "update dag_run set run_type = 'backfill', triggered_by = 'backfill', backfill_id = $2, backfill_ordinal = $3
+         where id = $1",
+        request.dag_run_id,
+        request.backfill_id,
+        request.ordinal
+    )
+    .execute(&mut *connection)
+    .await?;
+    if let Some(conf) = request.conf {
+        sqlx::query!(
+            "insert into dag_run_conf (dag_run_id, conf) values ($1, $2)
+             on conflict (dag_run_id) do update set conf = excluded.conf",
+            request.dag_run_id,
+            conf
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(Mutated::Done(Ok(outcome(&held, Vec::new(), written))))
 }
 
 /// Deletes a run that is not running, with everything it left. `Done(false)`: it is running.
@@ -139,21 +209,74 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
     Ok(Mutated::Done(true))
 }
 
+/// Request → the DAG's own setting → no (semantics §11.3).
+async fn rerun_on_latest(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    row: &RunRow,
+    asked: Option<bool>,
+) -> Result<bool, StoreError> {
+    if let Some(asked) = asked {
+        return Ok(asked);
+    }
+    let dag = dags.get(connection, row.follows.unwrap_or(row.dag_version_id)).await?;
+    Ok(dag.rerun_with_latest_version.unwrap_or(false))
+}
+
+/// Which version a held run is looked at in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follow {
+    /// The one it has: nothing is written.
+    Stay,
+    /// A folder's run the latest one, a pinned one its own (semantics §14).
+    AsItDoes,
+    /// The latest one, also where it was pinned.
+    Latest,
+}
+
 async fn hold(
     connection: &mut PgConnection,
     dags: &DagCache,
     dag_run_id: i64,
-    follow: bool,
+    follow: Follow,
 ) -> Result<Option<Held>, StoreError> {
     let Some(locked) = lock_one(&mut *connection, dag_run_id).await? else { return Ok(None) };
     let (row, now) = read_row(&mut *connection, locked).await?;
-    let version = row.follows.filter(|_| follow).unwrap_or(row.dag_version_id);
+    hold_locked(connection, dags, row, now, follow).await
+}
+
+async fn hold_locked(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    row: RunRow,
+    now: DateTime<Utc>,
+    follow: Follow,
+) -> Result<Option<Held>, StoreError> {
+    let other = match follow {
+        Follow::Stay => None,
+        Follow::AsItDoes => row.follows,
+        Follow::Latest => follow_latest(&mut *connection, &row).await?,
+    };
+    let version = other.unwrap_or(row.dag_version_id);
     let dag = dags.get(&mut *connection, version).await?;
     if version != row.dag_version_id {
         adopt(&mut *connection, &row, &dag, now).await?;
     }
     let state = load(connection, vec![(row.clone(), dag)]).await?.pop();
     Ok(state.map(|state| Held { row, state, version, now }))
+}
+
+/// The DAG's latest version, to which a pinned run is pinned anew.
+async fn follow_latest(connection: &mut PgConnection, row: &RunRow) -> Result<Option<i64>, StoreError> {
+    let latest = sqlx::query_scalar!(
+        "update dag_run r set bundle_version = v.bundle_version
+         from dag d join dag_version v on v.id = d.latest_version_id
+         where r.id = $1 and d.id = r.dag_fk returning v.id",
+        row.run.id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(latest)
 }
 
 async fn commit(

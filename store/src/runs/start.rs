@@ -4,16 +4,32 @@ use updraft_core::failpoint;
 
 use crate::{Store, StoreError, wake::Signal};
 
-/// Starts queued runs whose time has come, oldest first, as many as each DAG allows; returns their keys and rings for them.
+/// DAGs in one transaction, at most.
+const BATCH: i64 = 500;
+
+/// Starts queued runs whose time has come, as many as each bucket allows; returns their keys and rings for them. A bucket is a
+/// backfill with its own `max_active_runs` and in its own order, or everything else of the DAG, oldest first.
 ///
-/// Called when runs were created, cleared or ended, or a DAG was unpaused. Under the `dag` rows; `dag_run_active_idx` serves it.
+/// A run with a logical date in the future waits here, where it takes no place from others (Airflow starts it and then leaves
+/// it alone). Called when runs were created, cleared or ended, or a DAG was unpaused. Under the `dag` rows;
+/// `dag_run_queued_idx` and `dag_run_active_idx` serve it.
 pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
     let mut transaction = store.begin().await?;
     let locked = sqlx::query_scalar!(
+        // Only DAGs that have room: 500 that wait must not hide the one that need not.
         "select d.id from dag d
-         where not d.is_paused and not d.is_stale
-           and exists (select 1 from dag_run r where r.dag_fk = d.id and r.state = 'queued' and r.run_after <= now())
-         order by d.id limit 200 for no key update skip locked"
+         where not d.is_paused and not d.is_stale and d.id in (
+             select q.dag_fk
+             from (select distinct dag_fk, backfill_id from dag_run
+                   where state = 'queued' and run_after <= now() and coalesce(logical_date <= now(), true)) q
+             join dag g on g.id = q.dag_fk
+             left join backfill b on b.id = q.backfill_id
+             where (b.id is null or not b.is_cancelling and (b.completed_at is not null or not b.is_paused))
+               and (select count(*) from dag_run r
+                    where r.dag_fk = q.dag_fk and r.state = 'running' and r.backfill_id is not distinct from q.backfill_id)
+                   < coalesce(b.max_active_runs, g.max_active_runs))
+         order by d.id limit $1 for no key update skip locked",
+        BATCH
     )
     .fetch_all(&mut *transaction)
     .await?;
@@ -23,12 +39,21 @@ pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
     let started = sqlx::query_scalar!(
         r#"
         with busy as (
-            select dag_fk, count(*) as running from dag_run where dag_fk = any($1) and state = 'running' group by dag_fk
+            select dag_fk, backfill_id, count(*) as running from dag_run
+            where dag_fk = any($1) and state = 'running' group by dag_fk, backfill_id
         ), queue as (
-            select r.id, row_number() over (partition by r.dag_fk order by r.run_after, r.id) as place,
-                   d.max_active_runs - coalesce(b.running, 0) as free
-            from dag_run r join dag d on d.id = r.dag_fk left join busy b on b.dag_fk = r.dag_fk
+            select r.id,
+                   row_number() over (partition by r.dag_fk, r.backfill_id
+                                      order by r.backfill_ordinal nulls first, r.run_after, r.id) as place,
+                   coalesce(b.max_active_runs, d.max_active_runs) - coalesce(busy.running, 0) as free
+            from dag_run r
+            join dag d on d.id = r.dag_fk
+            left join backfill b on b.id = r.backfill_id
+            left join busy on busy.dag_fk = r.dag_fk and busy.backfill_id is not distinct from r.backfill_id
             where r.dag_fk = any($1) and r.state = 'queued' and r.run_after <= now()
+              and coalesce(r.logical_date <= now(), true)
+              -- A run that is cleared when its backfill is over starts whatever became of that.
+              and (b.id is null or not b.is_cancelling and (b.completed_at is not null or not b.is_paused))
         )
         update dag_run r
         set state = 'running', start_date = clock_timestamp(), end_date = null, wake_at = clock_timestamp(),
@@ -53,9 +78,9 @@ pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
 pub async fn next_start(store: &Store) -> Result<Option<u64>, StoreError> {
     let ms = sqlx::query_scalar!(
         r#"
-        select (extract(epoch from min(r.run_after) - now()) * 1000)::bigint as "ms"
+        select (extract(epoch from min(greatest(r.run_after, r.logical_date)) - now()) * 1000)::bigint as "ms"
         from dag_run r join dag d on d.id = r.dag_fk
-        where r.state = 'queued' and r.run_after > now() and not d.is_paused and not d.is_stale
+        where r.state = 'queued' and greatest(r.run_after, r.logical_date) > now() and not d.is_paused and not d.is_stale
         "#
     )
     .fetch_one(store.pool())

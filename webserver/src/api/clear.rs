@@ -158,7 +158,7 @@ pub(crate) async fn post_clear_task_instances(
         reset_dag_run: body.reset_dag_runs,
         dry_run: body.dry_run,
         prevent_running_task: body.prevent_running_task,
-        run_on_latest_version: body.run_on_latest_version.unwrap_or(false),
+        run_on_latest_version: body.run_on_latest_version,
         outcomes: Vec::new(),
     };
     let mut rows = Vec::new();
@@ -213,7 +213,7 @@ pub(crate) async fn clear_dag_run(
         reset_dag_run: true,
         dry_run: body.dry_run,
         prevent_running_task: false,
-        run_on_latest_version: body.run_on_latest_version.unwrap_or(false),
+        run_on_latest_version: body.run_on_latest_version,
         outcomes: Vec::new(),
     };
     let rows = clear.run(&mut transaction, run.id).await?;
@@ -266,7 +266,7 @@ struct Clear<'a> {
     reset_dag_run: bool,
     dry_run: bool,
     prevent_running_task: bool,
-    run_on_latest_version: bool,
+    run_on_latest_version: Option<bool>,
     outcomes: Vec<Outcome>,
 }
 
@@ -300,6 +300,7 @@ impl Clear<'_> {
             selection: self.selection.clone(),
             reset_dag_run: self.reset_dag_run,
             dry_run,
+            run_on_latest_version: self.run_on_latest_version,
             by: &self.principal.name,
         };
         match runs::clear(transaction, &self.app.classes, &self.app.dags, &request).await? {
@@ -308,11 +309,6 @@ impl Clear<'_> {
             Mutated::Done(outcome) => {
                 let rows = task_instances::of_instances(transaction, key, &outcome.instances).await?;
                 self.outcomes.push(outcome);
-                // A folder's runs follow the latest version anyway; those of a commit stay there.
-                if self.run_on_latest_version && rows.iter().any(|row| row.version_bundle_version.is_some()) {
-                    let text = "run_on_latest_version is not supported for runs that are pinned to a bundle version";
-                    return Err(ApiError::BadRequest(text.to_owned()));
-                }
                 Ok(rows)
             }
         }

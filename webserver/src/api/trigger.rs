@@ -138,7 +138,7 @@ pub(crate) async fn trigger_dag_run(
 }
 
 /// The DAG's params with the conf over them must fit their schemas. Keys that are no param are accepted.
-fn check_params(dag: &Dag, conf: &Map<String, Value>) -> Result<(), ApiError> {
+pub(super) fn check_params(dag: &Dag, conf: &Map<String, Value>) -> Result<(), ApiError> {
     for (name, schema) in &dag.param_schemas {
         let text = |error: String| ApiError::BadRequest(format!("Invalid input for param {name}: {error}"));
         let value = conf.get(name).or_else(|| dag.params.get(name));

@@ -27,10 +27,14 @@ async fn every_answer_has_exactly_airflows_fields() {
     }
     let run = "/api/v2/dags/etl/dagRuns";
     let clear = "/api/v2/dags/etl/clearTaskInstances";
+    let backfill = json!({"dag_id": "etl", "from_date": "2024-05-01T06:00:00Z", "to_date": "2024-05-01T07:00:00Z"});
     for (method, path, uri, body) in [
         ("post", "/dags/{dag_id}/dagRuns", run, json!({"logical_date": null})),
         ("patch", "/dags/{dag_id}", "/api/v2/dags/etl", json!({"is_paused": true})),
         ("post", "/dags/{dag_id}/clearTaskInstances", clear, json!({"only_failed": false})),
+        ("post", "/backfills", "/api/v2/backfills", backfill.clone()),
+        ("post", "/backfills/dry_run", "/api/v2/backfills/dry_run", backfill),
+        ("put", "/backfills/{backfill_id}/pause", "/api/v2/backfills/1/pause", json!({})),
     ] {
         let answer = server.call(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), uri, body).await;
         let schema = contract.answer(method, path);

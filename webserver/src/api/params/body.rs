@@ -190,7 +190,7 @@ impl Body {
         })
     }
 
-    fn int(&mut self, name: &str) -> Option<i64> {
+    pub(crate) fn int(&mut self, name: &str) -> Option<i64> {
         self.typed(name, |value, place| match &value {
             Value::Number(number) if number.is_i64() => Ok(number.as_i64().unwrap_or_default()),
             Value::String(text) => parse_int(text, place),

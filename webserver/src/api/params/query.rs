@@ -120,6 +120,15 @@ impl Query {
         self.last(name)
     }
 
+    /// A parameter that must be there.
+    pub(crate) fn required_text(&mut self, name: &str) -> String {
+        self.note(name, true, simple(Type::String));
+        self.last(name).unwrap_or_else(|| {
+            self.errors.push(Place::new("query", name, serde_json::Value::Null).error("missing", "Field required"));
+            String::new()
+        })
+    }
+
     /// A parameter that may be given several times.
     pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
         self.note(name, false, ArrayBuilder::new().items(simple(Type::String)));

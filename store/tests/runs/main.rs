@@ -1,0 +1,8 @@
+//! Runs as a whole against a real Postgres: due ones, backfills, streaks of failures.
+#![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
+
+mod backfill;
+mod due;
+mod seed;
+mod start;
+mod streak;
