@@ -178,6 +178,8 @@ pub(crate) struct DatabaseFlags {
 pub(crate) enum DagsCommand {
     /// Checks DAG files; needs no server. Exit code 1 on errors
     Validate(ValidateFlags),
+    /// Prints a DAG file in its long form, with the line each value comes from; needs no server. Exit code 1 on errors
+    Explain(ExplainFlags),
     /// Prints the JSON Schema of DAG files, for editors; needs no server
     Schema,
     /// One run in the foreground, without server and database; logs as they come. Exit code 1 when it fails
@@ -227,6 +229,13 @@ pub(crate) struct ValidateFlags {
     pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) output: OutputFlag,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainFlags {
+    /// The DAG file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -455,7 +464,9 @@ impl Arguments {
             )
             | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
-            Command::Dags(DagsCommand::Validate(_) | DagsCommand::Schema | DagsCommand::Test(_))
+            Command::Dags(
+                DagsCommand::Validate(_) | DagsCommand::Explain(_) | DagsCommand::Schema | DagsCommand::Test(_),
+            )
             | Command::Config(_)
             | Command::Version => {}
         }

@@ -7,6 +7,7 @@ mod config;
 mod dags;
 mod db;
 mod executors;
+mod explain;
 pub(crate) mod output;
 mod runs;
 mod test;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use updraft_core::{
     diagnostic::{Diagnostic, Severity},
-    yaml::{self, Loaded},
+    yaml::{self, Loaded, Settings},
 };
 use updraft_scheduler::dag_processor::source::{self, FolderFiles};
 
@@ -78,7 +78,7 @@ pub(super) fn check(app: &App, path: &Path) -> Result<Vec<Checked>> {
         }
         let mut checked = Vec::new();
         for entry in scan.dag_files() {
-            checked.push(read(app, path, path.join(&entry.path))?);
+            checked.push(Opened::below(app, path, path.join(&entry.path))?.load());
         }
         if checked.is_empty() {
             bail!("{} holds no .yaml or .yml file", path.display());
@@ -88,34 +88,60 @@ pub(super) fn check(app: &App, path: &Path) -> Result<Vec<Checked>> {
         checked.retain(|file| !included.iter().any(|include| path.join(include) == file.path));
         return Ok(checked);
     }
-    let absolute = fs::canonicalize(path).with_context(|| format!("reading {}", path.display()))?;
-    let dags_folder = fs::canonicalize(&app.loaded.config.core.dags_folder).ok();
-    let root = dags_folder
-        .filter(|folder| absolute.starts_with(folder))
-        .or_else(|| absolute.parent().map(Path::to_owned))
-        .context("a file has a folder")?;
-    let mut file = read(app, &root, absolute)?;
+    let mut file = Opened::at(app, path)?.load();
     path.clone_into(&mut file.path);
     Ok(vec![file])
 }
 
-/// Compiles one file as the server does.
-fn read(app: &App, root: &Path, path: PathBuf) -> Result<Checked> {
-    let name = path
-        .strip_prefix(root)
-        .ok()
-        .and_then(Path::to_str)
-        .with_context(|| format!("{}: the path is not Unicode", path.display()))?
-        .to_owned();
-    let files = FolderFiles::new(root);
-    let bytes = files.open(&name).with_context(|| format!("reading {}", path.display()))?;
-    let core = &app.loaded.config.core;
-    #[expect(clippy::disallowed_methods, reason = "relative start dates are relative to the moment of the check")]
-    let now = chrono::Utc::now();
-    let root = std::path::absolute(root).with_context(|| format!("resolving {}", root.display()))?;
-    let settings = source::settings(&root, &app.environment.chosen(&core.dag_environment), core.default_timezone, now);
-    let loaded = yaml::load(&name, &bytes, &files, &settings);
-    Ok(Checked { path, root, bytes, loaded })
+/// A DAG file, and what reading it depends on.
+pub(super) struct Opened {
+    pub(super) path: PathBuf,
+    pub(super) root: PathBuf,
+    /// The path below the root.
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) settings: Settings,
+}
+
+impl Opened {
+    /// Opens a file that a user names.
+    pub(super) fn at(app: &App, path: &Path) -> Result<Self> {
+        let absolute = fs::canonicalize(path).with_context(|| format!("reading {}", path.display()))?;
+        let dags_folder = fs::canonicalize(&app.loaded.config.core.dags_folder).ok();
+        let root = dags_folder
+            .filter(|folder| absolute.starts_with(folder))
+            .or_else(|| absolute.parent().map(Path::to_owned))
+            .context("a file has a folder")?;
+        Self::below(app, &root, absolute)
+    }
+
+    fn below(app: &App, root: &Path, path: PathBuf) -> Result<Self> {
+        let name = path
+            .strip_prefix(root)
+            .ok()
+            .and_then(Path::to_str)
+            .with_context(|| format!("{}: the path is not Unicode", path.display()))?
+            .to_owned();
+        let bytes = FolderFiles::new(root).open(&name).with_context(|| format!("reading {}", path.display()))?;
+        let core = &app.loaded.config.core;
+        #[expect(clippy::disallowed_methods, reason = "relative start dates are relative to the moment of the check")]
+        let now = chrono::Utc::now();
+        let root = std::path::absolute(root).with_context(|| format!("resolving {}", root.display()))?;
+        let settings =
+            source::settings(&root, &app.environment.chosen(&core.dag_environment), core.default_timezone, now);
+        Ok(Self { path, root, name, bytes, settings })
+    }
+
+    /// The files beside it.
+    pub(super) fn files(&self) -> FolderFiles {
+        FolderFiles::new(&self.root)
+    }
+
+    /// Compiles it as the server does.
+    pub(super) fn load(self) -> Checked {
+        let loaded = yaml::load(&self.name, &self.bytes, &self.files(), &self.settings);
+        Checked { path: self.path, root: self.root, bytes: self.bytes, loaded }
+    }
 }
 
 /// A dag_id in two files: the first file keeps it, the other gets an error that names both, as on the server.

@@ -126,6 +126,23 @@ async fn dags_test_runs_a_dag_without_server_and_says_how_it_ended() {
 }
 
 #[tokio::test]
+async fn explain_prints_the_long_form_with_the_line_of_each_value() {
+    let home = open_folder();
+    crate::support::write(home.path(), "short.yaml", "tasks:\n  hello: {bash: echo hello}\n");
+    let file = home.path().join("short.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "explain", &file]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let line = outcome.stdout.lines().find(|line| line.contains("bash_command: echo hello")).unwrap();
+    assert!(line.ends_with("# line 2"), "{}", outcome.stdout);
+
+    crate::support::write(home.path(), "broken.yaml", "tasks:\n  hello: {bsh: echo hello}\n");
+    let file = home.path().join("broken.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "explain", &file]).await;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+    assert!(outcome.stderr.contains("error[missing_operator]"), "{}", outcome.stderr);
+}
+
+#[tokio::test]
 async fn schema_prints_a_json_schema_and_needs_nothing() {
     let home = open_folder();
     let outcome = run(home.path(), &["dags", "schema"]).await;

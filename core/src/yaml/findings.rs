@@ -29,6 +29,11 @@ impl Findings {
         (files.len() - 1) as u16
     }
 
+    /// The path of a file that is not the DAG file itself.
+    pub(super) fn other_file(&self, index: u16) -> Option<String> {
+        if index == 0 { None } else { self.files.borrow().get(usize::from(index)).cloned() }
+    }
+
     /// Runs `body` with this DAG named in what it finds; gives its result and whether it found an error.
     pub(super) fn in_dag<T>(&self, dag_id: &str, body: impl FnOnce() -> T) -> (T, bool) {
         let before = self.errors.get();
@@ -123,7 +128,7 @@ impl Findings {
         }) {
             return;
         }
-        let file = if mark.file == 0 { None } else { self.files.borrow().get(usize::from(mark.file)).cloned() };
+        let file = self.other_file(mark.file);
         list.push((
             mark.file,
             Diagnostic {

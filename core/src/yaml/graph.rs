@@ -111,6 +111,11 @@ impl Context<'_> {
                 }
             }
         }
+        if let Some(trace) = &self.trace {
+            let mut trace = trace.borrow_mut();
+            trace.tasks.clone_from(&tasks);
+            trace.groups.clone_from(&groups);
+        }
         let count = members.tasks.len();
         let mut edges = Edges {
             marks: HashMap::new(),

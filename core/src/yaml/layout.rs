@@ -30,6 +30,7 @@ impl Context<'_> {
         let mut loaded = Vec::new();
         for document in documents {
             let before = self.findings.error_count();
+            let before_document = loaded.len();
             let (sources, inherited) = self.sources(document);
             let file_is_broken = self.findings.error_count() > before;
             for source in sources {
@@ -47,11 +48,13 @@ impl Context<'_> {
                 seen.insert(source.dag_id.clone(), source.mark);
                 let line = source.mark.line;
                 let dag_id = source.dag_id.clone();
-                let (dag, broken) = self.findings.in_dag(&dag_id, || {
+                let ((dag, source), broken) = self.findings.in_dag(&dag_id, || {
                     let own = self.modernise(&source.node);
-                    self.dag(&Source { node: inherited.under(&own), ..source })
+                    let source = Source { node: inherited.under(&own), ..source };
+                    (self.dag(&source), source)
                 });
                 if !broken && !file_is_broken {
+                    self.explain_dag(&source, loaded.len() == before_document);
                     loaded.push(LoadedDag { dag, line });
                 }
             }

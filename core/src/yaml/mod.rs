@@ -33,7 +33,9 @@ mod deadline;
 mod defaults;
 mod describe;
 pub(crate) mod duration;
+mod emit;
 mod env;
+mod explain;
 mod findings;
 mod flow;
 mod graph;
@@ -63,6 +65,7 @@ mod values;
 mod yaml_errors;
 
 pub use describe::describe;
+pub use explain::explain;
 pub use schema::schema;
 
 /// What reading depends on beside the files.
@@ -122,15 +125,7 @@ pub struct Loaded {
 /// Reads a DAG file. `path` is relative to the DAG root. Never panics, never reads beside `files`, and a broken DAG does
 /// not take the others down.
 pub fn load(path: &str, bytes: &[u8], files: &dyn Files, settings: &Settings) -> Loaded {
-    let context = Context {
-        findings: findings::Findings::default(),
-        settings,
-        files,
-        path,
-        dependencies: RefCell::default(),
-        includes: RefCell::default(),
-        tasks: Cell::new(0),
-    };
+    let context = Context::new(path, files, settings);
     let dags = context.load(bytes);
     Loaded {
         dags,
@@ -157,6 +152,23 @@ struct Context<'a> {
     includes: RefCell<BTreeSet<String>>,
     /// Tasks of the file's DAGs so far.
     tasks: Cell<usize>,
+    /// Set while a file is explained.
+    trace: Option<RefCell<explain::Trace>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(path: &'a str, files: &'a dyn Files, settings: &'a Settings) -> Self {
+        Self {
+            findings: findings::Findings::default(),
+            settings,
+            files,
+            path,
+            dependencies: RefCell::default(),
+            includes: RefCell::default(),
+            tasks: Cell::new(0),
+            trace: None,
+        }
+    }
 }
 
 impl Context<'_> {

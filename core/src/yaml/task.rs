@@ -85,13 +85,7 @@ impl Context<'_> {
         };
         let chosen = self.choose(declared, entries)?;
         let own = self.flatten(entries, &chosen);
-        let mut defaults = Vec::new();
-        let mut group = declared.group;
-        while let Some(index) = group {
-            defaults.extend(shared.members.groups[index].node.get("default_args").and_then(Node::as_mapping));
-            group = shared.members.groups[index].parent;
-        }
-        defaults.extend(shared.default_args);
+        let defaults = self.defaults_of(declared, shared.members, shared.default_args);
         let lookup = Lookup { own: &own, defaults };
         note_used(&lookup, &chosen, shared);
         let mut task = blank(declared, &chosen, shared);
@@ -126,6 +120,24 @@ impl Context<'_> {
             }
         }
         Some(Built { task, implied, setups })
+    }
+
+    /// The `default_args` that reach a task: of its groups from the inside out, and of the DAG.
+    #[expect(clippy::unused_self, reason = "reads like its siblings at every call")]
+    pub(super) fn defaults_of<'n>(
+        &self,
+        declared: &Declared,
+        members: &'n Members,
+        default_args: Option<&'n Mapping>,
+    ) -> Vec<&'n Mapping> {
+        let mut defaults = Vec::new();
+        let mut group = declared.group;
+        while let Some(index) = group {
+            defaults.extend(members.groups[index].node.get("default_args").and_then(Node::as_mapping));
+            group = members.groups[index].parent;
+        }
+        defaults.extend(default_args);
+        defaults
     }
 
     fn operator_arguments(
