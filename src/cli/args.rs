@@ -180,6 +180,8 @@ pub(crate) enum DagsCommand {
     Validate(ValidateFlags),
     /// Prints a DAG file in its long form, with the line each value comes from; needs no server. Exit code 1 on errors
     Explain(ExplainFlags),
+    /// Prints a DAG file in another tool's format; needs no server. Exit code 1 when something has no word there
+    Convert(ConvertFlags),
     /// Prints the JSON Schema of DAG files, for editors; needs no server
     Schema,
     /// One run in the foreground, without server and database; logs as they come. Exit code 1 when it fails
@@ -236,6 +238,23 @@ pub(crate) struct ExplainFlags {
     /// The DAG file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertFlags {
+    /// The format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) to: Format,
+    /// The DAG file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// What a DAG file can become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// dag-factory 1.x, for Airflow 3
+    DagFactory,
 }
 
 #[derive(Debug, Args)]
@@ -465,7 +484,11 @@ impl Arguments {
             | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
             Command::Dags(
-                DagsCommand::Validate(_) | DagsCommand::Explain(_) | DagsCommand::Schema | DagsCommand::Test(_),
+                DagsCommand::Validate(_)
+                | DagsCommand::Explain(_)
+                | DagsCommand::Convert(_)
+                | DagsCommand::Schema
+                | DagsCommand::Test(_),
             )
             | Command::Config(_)
             | Command::Version => {}

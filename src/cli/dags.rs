@@ -18,6 +18,7 @@ pub(super) async fn run(app: &App, command: DagsCommand) -> Result<ExitCode> {
     match command {
         DagsCommand::Validate(flags) => return super::validate::run(app, &flags),
         DagsCommand::Explain(flags) => return super::explain::run(app, &flags),
+        DagsCommand::Convert(flags) => return super::convert::run(app, &flags),
         DagsCommand::Schema => say(format_args!("{}", serde_json::to_string_pretty(&updraft_core::yaml::schema())?))?,
         DagsCommand::Test(flags) => return super::test::run(app, flags).await,
         DagsCommand::List { output, .. } => {

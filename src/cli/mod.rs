@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod backfill;
 mod client;
 mod config;
+mod convert;
 mod dags;
 mod db;
 mod executors;

@@ -143,6 +143,22 @@ async fn explain_prints_the_long_form_with_the_line_of_each_value() {
 }
 
 #[tokio::test]
+async fn convert_prints_dag_factorys_format_or_names_what_has_no_word_there() {
+    let home = open_folder();
+    crate::support::write(home.path(), "short.yaml", "tasks:\n  hello: {bash: echo hello}\n");
+    let file = home.path().join("short.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "convert", "--to", "dag-factory", &file]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stdout.starts_with("short:\n  tasks:\n    hello:\n      operator: airflow."), "{}", outcome.stdout);
+
+    crate::support::write(home.path(), "native.yaml", "tasks:\n  hello: {bash: echo, foreach: [1, 2]}\n");
+    let file = home.path().join("native.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "convert", "--to", "dag-factory", &file]).await;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+    assert!(outcome.stderr.contains("task `hello`: dag-factory has no mapping but `expand`"), "{}", outcome.stderr);
+}
+
+#[tokio::test]
 async fn schema_prints_a_json_schema_and_needs_nothing() {
     let home = open_folder();
     let outcome = run(home.path(), &["dags", "schema"]).await;

@@ -27,6 +27,7 @@ mod base;
 mod callable;
 mod callbacks;
 mod choose;
+mod convert;
 mod dag;
 pub(crate) mod date;
 mod deadline;
@@ -64,6 +65,7 @@ mod templates;
 mod values;
 mod yaml_errors;
 
+pub use convert::to_dag_factory;
 pub use describe::describe;
 pub use explain::explain;
 pub use schema::schema;

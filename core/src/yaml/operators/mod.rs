@@ -183,6 +183,13 @@ pub(super) fn is_decorated(operator: &Operator) -> bool {
     DECORATORS.iter().any(|(_, class)| *class == operator.class)
 }
 
+/// The decorator whose tasks have this class.
+pub(super) fn decorator_of(operator: &Operator) -> Option<&'static str> {
+    // The paths of the SDK are the ones to write today.
+    let mut paths = DECORATORS.iter().filter(|(_, class)| *class == operator.class).map(|(path, _)| *path);
+    paths.find(|path| path.starts_with("airflow.sdk."))
+}
+
 /// The paths of TaskFlow decorators.
 pub(super) fn decorators() -> impl Iterator<Item = &'static str> {
     DECORATORS.iter().map(|(path, _)| *path)
