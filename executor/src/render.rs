@@ -1,5 +1,6 @@
 //! A task's fields become values: templates are rendered here, on the node, by `core`'s pure function.
 
+mod files;
 mod secrets;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use updraft_core::{
 };
 use updraft_protocol::{Part, Ref, ResolvedRef, StartAttempt};
 
+use self::files::Library;
 use crate::{
     client::{Backoff, CallError},
     mask::Mask,
@@ -58,8 +60,13 @@ pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -
         wanted.dedup();
         values.extend(fetch(node, start, wanted).await?);
     }
+    let library = library(node, spec).await?;
     for _ in 0..ROUNDS {
-        let resolved: Resolved = values.iter().map(|known| (to_core(&known.reference), known.value.clone())).collect();
+        let mut resolved: Resolved =
+            values.iter().map(|known| (to_core(&known.reference), known.value.clone())).collect();
+        if let Some(library) = library.clone() {
+            resolved = resolved.with_files(move |name| library.read(name));
+        }
         let missing = match whole(spec, &resolved) {
             Ok(whole) => {
                 let secrets = secrets::fill(node, &sources, &resolved)?;
@@ -75,6 +82,12 @@ pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -
     }
     let reason = format!("The task's templates still ask for values after {ROUNDS} rounds of fetching them.");
     Err(failure(FailureClass::TemplateError, reason))
+}
+
+/// The bundle's files, when a template includes one.
+async fn library(node: &Node, spec: &TaskSpec) -> Result<Option<Arc<Library>>, Failure> {
+    let Some(hash) = spec.bundle_hash.as_deref().filter(|_| template::names_files(spec)) else { return Ok(None) };
+    Ok(Some(Arc::new(Library::new(&node.bundles.get(hash).await?, spec))))
 }
 
 /// Everything of the task that is a template.

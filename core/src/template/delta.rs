@@ -11,6 +11,7 @@ use minijinja::{
 use super::{
     engine::invalid,
     moment::{Day, Moment},
+    relative::Relative,
 };
 
 /// Python's `timedelta`, to the microsecond.
@@ -118,6 +119,9 @@ pub(super) fn arithmetic(operator: char, left: &Value, right: &Value) -> Option<
         let moved = day.0.checked_add_signed(by).ok_or_else(out_of_range);
         moved.map(|date| Value::from_object(Day(date)))
     };
+    if let Some(result) = relative(operator, left, right) {
+        return Some(result);
+    }
     let is_time = |value: &Value| moment(value).is_some() || day(value).is_some() || delta(value).is_some();
     if !is_time(left) && !is_time(right) {
         return None;
@@ -147,6 +151,23 @@ pub(super) fn arithmetic(operator: char, left: &Value, right: &Value) -> Option<
     })
 }
 
+/// A datetime or date and a `relativedelta`.
+fn relative(operator: char, left: &Value, right: &Value) -> Option<Result<Value, Error>> {
+    let by = |value: &Value| value.downcast_object_ref::<Relative>().cloned();
+    let (at, by, sign) = match (operator, by(left), by(right)) {
+        (_, None, None) => return None,
+        ('+', Some(by), None) => (right, by, 1),
+        ('+', None, Some(by)) => (left, by, 1),
+        ('-', None, Some(by)) => (left, by, -1),
+        _ => return Some(Err(invalid(format!("`{operator}` does not combine {} and {}", kind(left), kind(right))))),
+    };
+    if let Some(at) = at.downcast_object_ref::<Moment>() {
+        return Some(by.apply(*at, sign).map(Value::from_object));
+    }
+    let day = at.downcast_object_ref::<Day>()?;
+    Some(by.apply(day.midnight(), sign).map(|at| Value::from_object(Day(at.wall().date()))))
+}
+
 fn kind(value: &Value) -> String {
     if value.downcast_object_ref::<Moment>().is_some() {
         "a datetime".to_owned()
@@ -154,6 +175,8 @@ fn kind(value: &Value) -> String {
         "a date".to_owned()
     } else if value.downcast_object_ref::<Delta>().is_some() {
         "a timedelta".to_owned()
+    } else if value.downcast_object_ref::<Relative>().is_some() {
+        "a relativedelta".to_owned()
     } else {
         format!("a {}", value.kind())
     }

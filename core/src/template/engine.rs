@@ -59,6 +59,8 @@ pub(super) fn is_template(text: &str) -> bool {
 /// A compiled text, patched.
 pub(super) struct Compiled<'text> {
     template: CompiledTemplate<'text>,
+    /// What it may include, by name.
+    files: BTreeMap<String, String>,
 }
 
 impl<'text> Compiled<'text> {
@@ -66,7 +68,12 @@ impl<'text> Compiled<'text> {
         let mut template = CompiledTemplate::new("", text, &CONFIG)?;
         patch(&mut template.instructions);
         template.blocks.values_mut().for_each(patch);
-        Ok(Self { template })
+        Ok(Self { template, files: BTreeMap::new() })
+    }
+
+    /// With files to include. Their own `+`, `-`, `*`, `/` and `~` are minijinja's.
+    pub(super) fn with_files(self, files: BTreeMap<String, String>) -> Self {
+        Self { files, ..self }
     }
 
     /// Renders to text.
@@ -131,12 +138,15 @@ impl<'text> Compiled<'text> {
     }
 
     fn eval(&self, root: &Instructions<'text>, value: Value, output: &mut Output) -> Result<Option<Value>, Error> {
-        let fuel = fuel_for(&self.template);
+        let fuel = fuel_for(&self.template, &self.files);
         let limited;
-        let environment = if fuel == FUEL {
+        let environment = if fuel == FUEL && self.files.is_empty() {
             &*ENVIRONMENT
         } else {
-            let mut environment = ENVIRONMENT.clone();
+            let mut environment: Environment<'_> = ENVIRONMENT.clone();
+            for (name, content) in &self.files {
+                environment.add_template(name, content)?;
+            }
             environment.set_fuel(Some(fuel));
             limited = environment;
             &limited
@@ -191,21 +201,23 @@ fn patch(instructions: &mut Instructions<'_>) {
 
 /// Values are measured as they are written, but text between tags is not: where it can repeat, the fuel is cut so that even
 /// then the output stays bounded.
-fn fuel_for(template: &CompiledTemplate<'_>) -> u64 {
-    let longest = std::iter::once(&template.instructions)
-        .chain(template.blocks.values())
-        .filter(|instructions| {
-            all(instructions).any(|instruction| {
-                matches!(instruction, Instruction::Iterate(_) | Instruction::BuildMacro(..) | Instruction::FastRecurse)
-            })
+fn fuel_for(template: &CompiledTemplate<'_>, files: &BTreeMap<String, String>) -> u64 {
+    let parts = || std::iter::once(&template.instructions).chain(template.blocks.values());
+    let repeats = |instructions: &&Instructions<'_>| {
+        all(instructions).any(|instruction| {
+            matches!(instruction, Instruction::Iterate(_) | Instruction::BuildMacro(..) | Instruction::FastRecurse)
         })
-        .flat_map(all)
-        .filter_map(|instruction| match instruction {
-            Instruction::EmitRaw(text) => Some(text.len()),
-            _ => None,
-        })
-        .max()
-        .unwrap_or(0);
+    };
+    let raw = parts().filter(repeats).flat_map(all).filter_map(|instruction| match instruction {
+        Instruction::EmitRaw(text) => Some(text.len()),
+        _ => None,
+    });
+    // A file may stand in a loop, have one, or include itself.
+    let may_repeat =
+        |content: &String| content.contains("for") || content.contains("macro") || content.contains("include");
+    let files =
+        (parts().any(|part| repeats(&part)) || files.values().any(may_repeat)).then(|| files.values().map(String::len));
+    let longest = raw.chain(files.into_iter().flatten()).max().unwrap_or(0);
     // Sixteen kilobytes of text in a loop still leave it 4,000 instructions.
     ((4 * OUTPUT_LIMIT / longest.max(1)) as u64).clamp(1_000, FUEL)
 }

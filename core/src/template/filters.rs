@@ -31,13 +31,41 @@ pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("urlencode", |value: Value| check_defined(&value).and_then(|()| urlencode(&value)));
     environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
     environment.add_filter("truncate", minijinja_contrib::filters::truncate);
+    environment.add_filter("wordwrap", wordwrap);
     environment.add_filter("striptags", minijinja_contrib::filters::striptags);
-    environment.add_filter("random", |_: Value| -> Result<Value, Error> {
-        Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "`random` gives another value each time; a rendered template must give the same text twice",
-        ))
-    });
+    environment.add_filter("random", random);
+}
+
+/// Jinja2's: lines of at most `width` characters; longer words are broken.
+fn wordwrap(value: &Value, width: Option<usize>) -> Result<String, Error> {
+    check_defined(value)?;
+    let width = width.unwrap_or(79).max(1);
+    let mut lines: Vec<String> = Vec::new();
+    for paragraph in python::text(value).lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            let mut rest: Vec<char> = word.chars().collect();
+            if !line.is_empty() && line.chars().count() + 1 + rest.len() > width {
+                lines.push(std::mem::take(&mut line));
+            } else if !line.is_empty() {
+                line.push(' ');
+            }
+            while rest.len() > width {
+                lines.push(rest.drain(..width).collect());
+            }
+            line.extend(rest);
+        }
+        lines.push(line);
+    }
+    Ok(lines.join("\n"))
+}
+
+/// One item of a list, drawn as `macros.random` draws.
+fn random(state: &mut State, values: &Value) -> Result<Value, Error> {
+    check_defined(values)?;
+    let items: Vec<Value> = values.try_iter()?.collect();
+    let drawn = super::dice::fraction(state)?;
+    items.get((drawn * items.len() as f64) as usize).cloned().ok_or_else(|| invalid("there is no item to draw"))
 }
 
 /// Airflow's date filters take a datetime and leave None alone.

@@ -10,10 +10,14 @@ use minijinja::{
 
 use super::{
     delta::Delta,
+    dice,
     engine::{check_defined, invalid},
+    humans,
     json::{dumps, from_json, to_json},
+    ldml,
     moment::{Moment, Zone},
     python,
+    relative::Relative,
     strftime::{parse_ds, strftime, strptime},
 };
 
@@ -31,6 +35,13 @@ pub(super) enum Macros {
     Datetime,
     Timedelta,
     Json,
+    Random,
+    Uuid,
+    Dateutil,
+    /// `dateutil.parser`
+    Parser,
+    /// `dateutil.relativedelta`
+    Relativedelta,
     /// A function or module that is refused; the name is for the message.
     Refused(&'static str),
 }
@@ -46,11 +57,13 @@ impl Object for Macros {
             (Self::All | Self::Datetime, "datetime") => Self::Datetime,
             (Self::All | Self::Datetime, "timedelta") => Self::Timedelta,
             (Self::All, "json") => Self::Json,
-            (Self::All, "uuid") => Self::Refused("uuid"),
-            (Self::All, "random") => Self::Refused("random"),
+            (Self::All, "uuid") => Self::Uuid,
+            (Self::All, "random") => Self::Random,
             (Self::All, "time") => Self::Refused("time"),
             (Self::All, "yaml") => Self::Refused("yaml"),
-            (Self::All, "dateutil") => Self::Refused("dateutil"),
+            (Self::All, "dateutil") => Self::Dateutil,
+            (Self::Dateutil, "parser") => Self::Parser,
+            (Self::Dateutil, "relativedelta") => Self::Relativedelta,
             _ => return None,
         };
         Some(Value::from_object(part))
@@ -60,12 +73,15 @@ impl Object for Macros {
         self.get_value_by_str(key.as_str()?)
     }
 
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         args.iter().try_for_each(check_defined)?;
         match **self {
+            Self::Random => {
+                from_args::<()>(args)?;
+                dice::fraction(state).map(Value::from)
+            }
             Self::Datetime => datetime(args),
             Self::Timedelta => Delta::from_call(args).map(Value::from_object),
-            Self::Refused("random") => Err(impure("random")),
             _ => Err(invalid("this is no function")),
         }
     }
@@ -86,11 +102,26 @@ impl Object for Macros {
                 Ok(strftime(&at, output).into())
             }
             (Self::All, "datetime_diff_for_humans") => {
-                Err(invalid("`macros.datetime_diff_for_humans` is not supported; subtract the datetimes"))
+                let (at, since): (Value, Option<Value>) = from_args(args)?;
+                let since = since.filter(|since| !since.is_none()).ok_or_else(|| {
+                    invalid("`macros.datetime_diff_for_humans` without its second datetime would read the clock")
+                })?;
+                let wall = |value: &Value| match value.downcast_object_ref::<Moment>() {
+                    Some(moment) => Ok(moment.in_utc()),
+                    None => parse_iso(&python::text(value)).map(|moment| moment.in_utc()),
+                };
+                Ok(humans::distance(wall(&at)?, wall(&since)?).into())
             }
-            (Self::All, "ds_format_locale") => Err(invalid(
-                "`macros.ds_format_locale` is not supported: a node has no locales; use `macros.ds_format`",
-            )),
+            (Self::All, "ds_format_locale") => ds_format_locale(args),
+            (Self::Uuid, "uuid1" | "uuid4") => {
+                from_args::<()>(args)?;
+                dice::uuid(state).map(Value::from)
+            }
+            (Self::Parser, "parse" | "isoparse") => {
+                let (text,): (&str,) = from_args(args)?;
+                parse_loose(text).map(Value::from_object)
+            }
+            (Self::Relativedelta, "relativedelta") => Relative::from_call(args).map(Value::from_object),
             (Self::Datetime, "strptime") => {
                 let (text, format): (&str, &str) = from_args(args)?;
                 Moment::from_wall(strptime(text, format)?, Zone::Naive).map(Value::from_object)
@@ -112,8 +143,8 @@ impl Object for Macros {
                     .map(|json| from_json(&json))
                     .map_err(|error| invalid(format!("not JSON: {error}")))
             }
-            (Self::Refused(name @ ("yaml" | "dateutil")), _) => {
-                Err(invalid(format!("`macros.{name}` is not supported in templates")))
+            (Self::Refused(name @ "yaml"), _) => {
+                Err(invalid(format!("`macros.{name}` is not supported in templates; `macros.json` is")))
             }
             (Self::Refused(name), _) => Err(impure(&format!("{name}.{method}"))),
             _ => match self.get_value_by_str(method) {
@@ -152,6 +183,38 @@ fn datetime(args: &[Value]) -> Result<Value, Error> {
     let wall = date.and_then(|date| date.and_hms_micro_opt(hour, minute, second, micro));
     Moment::from_wall(wall.ok_or_else(|| invalid("there is no such date or time"))?, Zone::Naive)
         .map(Value::from_object)
+}
+
+/// `ds_format_locale(ds, input_format, output_format, locale=None)`: the output is a Unicode date pattern.
+fn ds_format_locale(args: &[Value]) -> Result<Value, Error> {
+    let (ds, input, output, locale): (&str, &str, &str, Option<&str>) = from_args(args)?;
+    if let Some(locale) = locale.filter(|locale| !locale.to_ascii_lowercase().starts_with("en")) {
+        return Err(invalid(format!("`ds_format_locale` knows English names only, not those of `{locale}`")));
+    }
+    ldml::format(strptime(ds, input)?, output)
+        .map(Value::from)
+        .map_err(|field| invalid(format!("`{field}` is no field of a date pattern that is known here")))
+}
+
+/// ISO 8601, and what people write instead.
+fn parse_loose(text: &str) -> Result<Moment, Error> {
+    const FORMATS: [&str; 10] = [
+        "%Y/%m/%d",
+        "%Y%m%d",
+        "%Y%m%dT%H%M%S",
+        "%Y/%m/%d %H:%M:%S",
+        "%m/%d/%Y",
+        "%m/%d/%Y %H:%M:%S",
+        "%d %B %Y",
+        "%d %b %Y",
+        "%B %d, %Y",
+        "%b %d, %Y",
+    ];
+    let text = text.trim();
+    parse_iso(text).or_else(|error| {
+        let wall = FORMATS.iter().find_map(|format| strptime(text, format).ok());
+        wall.map_or(Err(error), |wall| Moment::from_wall(wall, Zone::Naive))
+    })
 }
 
 /// ISO 8601 with or without an offset; a date alone is its midnight.

@@ -7,17 +7,24 @@
 
 mod context;
 mod delta;
+mod dice;
 mod engine;
+mod files;
 mod filters;
+mod humans;
 mod instance;
 mod json;
+mod ldml;
 mod macros;
+#[cfg(test)]
+mod macros_tests;
 #[cfg(test)]
 mod mapped_tests;
 mod moment;
 mod native;
 mod python;
 mod record;
+mod relative;
 mod scan;
 mod strftime;
 #[cfg(test)]
@@ -33,9 +40,12 @@ use serde_json::{Map, Value};
 use self::{
     context::Context,
     engine::{Compiled, is_template},
+    files::Files,
     instance::Instance,
 };
-use crate::{mapping, operator::XComArg, secret_source::SecretSource, spec::TaskSpec, timetable::isoformat};
+use crate::{
+    dag::MapInput, mapping, operator::XComArg, secret_source::SecretSource, spec::TaskSpec, timetable::isoformat,
+};
 
 /// Something a template names that the node has to ask the server for. The JSON is that of the executor protocol's `Ref`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,36 +87,45 @@ impl Part {
     }
 }
 
-/// Values fetched so far. Cheap to clone.
+/// Values fetched so far, and where template files come from. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Resolved(Arc<HashMap<Ref, Option<Value>>>);
+pub struct Resolved {
+    values: Arc<HashMap<Ref, Option<Value>>>,
+    files: Files,
+}
 
 impl Resolved {
     /// `None`: it does not exist on the server. An XCom that does not exist renders as None, a variable or connection fails.
     pub fn insert(&mut self, reference: Ref, value: Option<Value>) {
-        Arc::make_mut(&mut self.0).insert(reference, value);
+        Arc::make_mut(&mut self.values).insert(reference, value);
     }
 
     /// Adds what else was fetched.
     pub fn extend(&mut self, more: Self) {
-        let more = Arc::unwrap_or_clone(more.0);
-        Arc::make_mut(&mut self.0).extend(more);
+        let more = Arc::unwrap_or_clone(more.values);
+        Arc::make_mut(&mut self.values).extend(more);
+    }
+
+    /// Lets templates include files. `read` answers the text of a file by its name, or `None`; what is within reach is its affair.
+    #[must_use]
+    pub fn with_files(self, read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { files: Files::new(read), ..self }
     }
 
     /// The value; `None` when it does not exist or was not fetched, see [`Resolved::contains`].
     pub fn value(&self, reference: &Ref) -> Option<&Value> {
-        self.0.get(reference)?.as_ref()
+        self.values.get(reference)?.as_ref()
     }
 
     /// Whether it was fetched, existing or not.
     pub fn contains(&self, reference: &Ref) -> bool {
-        self.0.contains_key(reference)
+        self.values.contains_key(reference)
     }
 }
 
 impl FromIterator<(Ref, Option<Value>)> for Resolved {
     fn from_iter<I: IntoIterator<Item = (Ref, Option<Value>)>>(values: I) -> Self {
-        Self(Arc::new(values.into_iter().collect()))
+        Self { values: Arc::new(values.into_iter().collect()), files: Files::default() }
     }
 }
 
@@ -216,6 +235,42 @@ pub fn render_map_input(text: &str, field: &str, spec: &TaskSpec, resolved: &Res
     let mut renderer = Renderer::new(spec, resolved, true, Map::new());
     let rendered = renderer.map_input(field, text)?;
     renderer.finish(rendered)
+}
+
+/// Whether a task's templates include files.
+pub fn names_files(spec: &TaskSpec) -> bool {
+    texts_of(spec, &mut |text| !files::names(text).is_empty())
+}
+
+/// Whether a task's templates ask for the dates of the previous successful run.
+pub fn names_previous_run(spec: &TaskSpec) -> bool {
+    const NAMES: [&str; 4] = [
+        "prev_start_date_success",
+        "prev_end_date_success",
+        "prev_data_interval_start_success",
+        "prev_data_interval_end_success",
+    ];
+    texts_of(spec, &mut |text| is_template(text) && NAMES.iter().any(|name| text.contains(name)))
+}
+
+/// Whether any text that may be rendered for a task is as the test says.
+fn texts_of(spec: &TaskSpec, test: &mut dyn FnMut(&str) -> bool) -> bool {
+    fn any(value: &Value, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        match value {
+            Value::String(text) => test(text),
+            Value::Array(items) => items.iter().any(|item| any(item, test)),
+            Value::Object(fields) => fields.values().any(|field| any(field, test)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    let inputs = spec.mapping.iter().flat_map(|mapping| mapping.inputs.values());
+    spec.args.values().any(|value| any(value, test))
+        || spec.env.values().chain(&spec.map_index_template).any(|text| test(text))
+        || inputs.into_iter().any(|input| match input {
+            MapInput::Literal(value) => any(value, test),
+            MapInput::Template(text) => test(text),
+            MapInput::XCom { .. } => false,
+        })
 }
 
 /// What people see instead of the instance's map index (`rendered_map_index`); `None` for a task that is not mapped or whose
@@ -405,7 +460,7 @@ impl<'a> Renderer<'a> {
 
     /// A fetched value, existing or not; `None`, and noted as missing, while it is yet to be asked for.
     fn fetch(&mut self, reference: Ref) -> Option<Option<Value>> {
-        if let Some(value) = self.resolved.0.get(&reference) {
+        if let Some(value) = self.resolved.values.get(&reference) {
             return Some(value.clone());
         }
         if !self.missing.contains(&reference) {
@@ -435,13 +490,14 @@ impl<'a> Renderer<'a> {
             return Ok(text.to_owned());
         }
         let context = self.context();
-        let rendered = Compiled::new(text).and_then(|compiled| compiled.render(context.root()));
+        let rendered = self.compiled(text).and_then(|compiled| compiled.render(context.root()));
         self.settle(field, text, &context, rendered)
     }
 
     fn native(&mut self, field: &str, text: &str) -> Result<Value, TemplateFailure> {
         let context = self.context();
-        let rendered = Compiled::new(text)
+        let rendered = self
+            .compiled(text)
             .and_then(|compiled| compiled.render_native(context.root()))
             .and_then(|value| json::to_json(&value));
         self.settle(field, text, &context, rendered)
@@ -472,8 +528,13 @@ impl<'a> Renderer<'a> {
         }
     }
 
+    /// A text with the files it includes.
+    fn compiled<'text>(&self, text: &'text str) -> Result<Compiled<'text>, Error> {
+        Ok(Compiled::new(text)?.with_files(self.resolved.files.of(text)?))
+    }
+
     fn context(&mut self) -> Context {
-        self.context.get_or_insert_with(|| Context::new(self.spec, &self.resolved.0, &self.names)).clone()
+        self.context.get_or_insert_with(|| Context::new(self.spec, &self.resolved.values, &self.names)).clone()
     }
 
     /// Fails when something is missing by now.
@@ -486,17 +547,37 @@ impl<'a> Renderer<'a> {
     }
 }
 
-fn failure(field: &str, text: &str, context: &Context, error: &Error) -> TemplateFailure {
+fn failure(field: &str, text: &str, context: &Context, outer: &Error) -> TemplateFailure {
+    // What went wrong in an included file.
+    let mut error = outer;
+    while error.kind() == ErrorKind::BadInclude
+        && let Some(inner) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>())
+    {
+        error = inner;
+    }
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let name = context.take_failed().or_else(|| undefined_name(error, &detail));
     let root = name.as_deref().map(|name| name.split(['.', '[']).next().unwrap_or_default());
     let message = match error.kind() {
         ErrorKind::OutOfFuel => "the template takes too many steps".to_owned(),
-        ErrorKind::TemplateNotFound => format!("{detail}: templates cannot read files yet"),
+        ErrorKind::TemplateNotFound => {
+            format!(
+                "{detail}: no file of this name is in the DAG file's folder, in template_searchpath or in the DAG folder"
+            )
+        }
         _ => root.and_then(|root| context.explain(root)).unwrap_or(detail),
     };
+    let message = match error.name().filter(|name| !name.is_empty()) {
+        Some(file) => format!("in `{file}`, line {}: {message}", error.line().unwrap_or(1)),
+        None => message,
+    };
     // minijinja counts lines only of instructions; a syntax error at the very end has none.
-    let line = error.line().or_else(|| error.range().map(|range| text[..range.start].matches('\n').count() + 1));
+    let lines_before =
+        |range: std::ops::Range<usize>| text.get(..range.start).map(|before| before.matches('\n').count());
+    let line = match error.name().is_some_and(|name| !name.is_empty()) {
+        true => outer.line().filter(|_| !std::ptr::eq(outer, error)),
+        false => error.line().or_else(|| error.range().and_then(lines_before).map(|lines| lines + 1)),
+    };
     TemplateFailure { field: field.to_owned(), line: line.map(|line| line as u32), name, message }
 }
 

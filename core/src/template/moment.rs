@@ -85,6 +85,11 @@ impl Moment {
         }
     }
 
+    /// The instant, on UTC's wall.
+    pub(super) fn in_utc(&self) -> NaiveDateTime {
+        self.at.naive_utc()
+    }
+
     /// Python's `isoformat(sep)`.
     pub(super) fn isoformat(&self, separator: &str) -> String {
         let wall = self.wall();
@@ -102,15 +107,20 @@ impl Moment {
     /// pendulum's `add(years=, months=, weeks=, days=, hours=, minutes=, seconds=, microseconds=)`: calendar units move the
     /// wall clock, the rest is elapsed time.
     fn shift(self, kwargs: &Kwargs, sign: i64) -> Result<Self, Error> {
-        let units = Units::from_kwargs(kwargs)?;
+        self.relative(&Units::from_kwargs(kwargs)?, [None; 7], sign)
+    }
+
+    /// dateutil's order: months, then the parts that are set (year to microsecond), then days, then elapsed time.
+    pub(super) fn relative(self, units: &Units, set: [Option<u32>; 7], sign: i64) -> Result<Self, Error> {
         let mut moment = self;
-        if units.months != 0 || units.days != 0 {
+        if units.months != 0 || units.days != 0 || set.iter().any(Option::is_some) {
             let months = units.months * sign;
             let count = Months::new(u32::try_from(months.unsigned_abs()).map_err(|_| out_of_range())?);
             let wall = moment.wall();
             let wall = if months < 0 { wall.checked_sub_months(count) } else { wall.checked_add_months(count) };
+            let wall = wall.and_then(|wall| with_parts(wall, set)).ok_or_else(out_of_range)?;
             let days = TimeDelta::try_days(units.days * sign).ok_or_else(out_of_range)?;
-            let wall = wall.and_then(|wall| wall.checked_add_signed(days)).ok_or_else(out_of_range)?;
+            let wall = wall.checked_add_signed(days).ok_or_else(out_of_range)?;
             moment = Self::from_wall(wall, moment.zone)?;
         }
         moment.add(if sign < 0 { -units.elapsed } else { units.elapsed })
@@ -186,14 +196,15 @@ impl Moment {
 }
 
 /// What `timedelta(…)` and `add(…)` take by name.
-struct Units {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Units {
     months: i64,
     days: i64,
     elapsed: TimeDelta,
 }
 
 impl Units {
-    fn from_kwargs(kwargs: &Kwargs) -> Result<Self, Error> {
+    pub(super) fn from_kwargs(kwargs: &Kwargs) -> Result<Self, Error> {
         let whole = |name: &str| kwargs.get::<Option<i64>>(name).map(Option::unwrap_or_default);
         let (years, months, weeks, days) = (whole("years")?, whole("months")?, whole("weeks")?, whole("days")?);
         let elapsed = elapsed(kwargs)?;
@@ -202,6 +213,20 @@ impl Units {
         let days = weeks.checked_mul(7).and_then(|weeks| weeks.checked_add(days)).ok_or_else(out_of_range)?;
         Ok(Self { months, days, elapsed })
     }
+}
+
+/// Sets parts of a wall time; a day beyond its month is the month's last, as dateutil has it.
+fn with_parts(wall: NaiveDateTime, set: [Option<u32>; 7]) -> Option<NaiveDateTime> {
+    let [year, month, day, hour, minute, second, micro] = set;
+    let year = year.map_or(Some(wall.year()), |year| i32::try_from(year).ok())?;
+    let first = NaiveDate::from_ymd_opt(year, month.unwrap_or(wall.month()), 1)?;
+    let day = day.unwrap_or(wall.day()).min(u32::from(first.num_days_in_month()));
+    first.with_day(day)?.and_hms_micro_opt(
+        hour.unwrap_or(wall.hour()),
+        minute.unwrap_or(wall.minute()),
+        second.unwrap_or(wall.second()),
+        micro.unwrap_or(wall.nanosecond() / 1_000),
+    )
 }
 
 fn time_text(time: NaiveTime) -> String {
@@ -332,7 +357,7 @@ impl Object for Moment {
 pub(super) struct Day(pub(super) NaiveDate);
 
 impl Day {
-    fn midnight(self) -> Moment {
+    pub(super) fn midnight(self) -> Moment {
         Moment { at: self.0.and_time(NaiveTime::MIN).and_utc(), zone: Zone::Naive }
     }
 }

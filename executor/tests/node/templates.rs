@@ -60,3 +60,45 @@ async fn a_long_field_is_run_whole_and_shown_in_part() {
     assert!(shown.starts_with("Truncated") && shown.len() < 5_000);
     node.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn templates_include_files_of_the_bundle_and_none_outside_it() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let hash = fake.bundle(&[
+        ("dags/d.yaml", ""),
+        ("dags/hello.sh", "echo hello {{ ds }}"),
+        ("sql/part.sh", "echo from the search path"),
+        ("top.sh", "echo top"),
+    ]);
+    let node = TestNode::start(&fake, dir.path());
+    let run = |text: &str| {
+        let id = uuid::Uuid::new_v4();
+        let mut spec = json!({
+            "args": {"bash_command": text}, "bundle_hash": hash, "relative_fileloc": "dags/d.yaml",
+            "run": {
+                "dag_id": "d", "run_id": "r", "run_type": "manual", "logical_date": "2026-01-02T03:04:05Z",
+                "data_interval_start": null, "data_interval_end": null, "run_after": "2026-01-02T03:04:05Z", "start_date": null,
+                "conf": {}, "params": {}, "dag_owner": "airflow", "dag_tags": [], "dag_description": null,
+                "render_template_as_native_obj": false, "template_searchpath": ["sql"]
+            }
+        });
+        spec["map_index"] = json!(-1);
+        fake.hand_out_as(id, spec);
+        id
+    };
+    for (text, expected) in [
+        ("{% include 'hello.sh' %}", "hello 2026-01-02"),
+        ("{% include 'part.sh' %}", "from the search path"),
+        ("{% include 'top.sh' %}", "top"),
+    ] {
+        let report = fake.finished(run(text)).await;
+        assert_eq!(report.return_value, Some(json!(expected)), "{:?}", report.failure_reason);
+    }
+    for outside in ["{% include '../../../../etc/hostname' %}", "{% include '/etc/hostname' %}"] {
+        let report = fake.finished(run(outside)).await;
+        assert_eq!(report.failure_class.as_deref(), Some("template_error"));
+        assert!(report.failure_reason.unwrap().contains("no file of this name"), "{outside}");
+    }
+    node.stop().await.unwrap();
+}

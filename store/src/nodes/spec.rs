@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use updraft_core::{
     dag::{Dag, Task},
     ids::{AttemptId, MapIndex},
-    spec::{CodeRef, FailureClass, Launch, Outcome, RunContext, TaskSpec},
+    spec::{CodeRef, FailureClass, Launch, Outcome, PreviousRun, RunContext, TaskSpec},
     state::DagRunType,
     template::{self, Ref},
 };
@@ -100,6 +100,7 @@ pub async fn starts(
             store.wake().ring(Signal::Run(run));
         }
     }
+    add_previous_runs(&mut connection, &wanted, &mut starts).await?;
     if wanted.iter().any(|(_, refs)| !refs.is_empty()) {
         let distinct: HashSet<(i64, Ref)> =
             wanted.iter().flat_map(|(run, refs)| refs.iter().map(|reference| (*run, reference.clone()))).collect();
@@ -109,6 +110,55 @@ pub async fn starts(
         }
     }
     Ok(starts)
+}
+
+/// Fills in the previous successful run of those whose templates ask for it; the others cost nothing. Served by
+/// `dag_run_logical_date_key`, backwards.
+async fn add_previous_runs(
+    connection: &mut PgConnection,
+    wanted: &[(i64, Vec<Ref>)],
+    starts: &mut [Start],
+) -> Result<(), StoreError> {
+    let asks = |start: &Start| start.spec.run.logical_date.is_some() && template::names_previous_run(&start.spec);
+    let asking: BTreeSet<i64> =
+        wanted.iter().zip(&*starts).filter(|(_, start)| asks(start)).map(|((run, _), _)| *run).collect();
+    if asking.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = asking.into_iter().collect();
+    let rows = sqlx::query!(
+        r#"select r.id as "id!", p.data_interval_start as "data_interval_start?",
+                  p.data_interval_end as "data_interval_end?", p.start_date as "start_date?", p.end_date as "end_date?"
+           from dag_run r
+           cross join lateral (
+               select e.data_interval_start, e.data_interval_end, e.start_date, e.end_date
+               from dag_run e
+               where e.dag_fk = r.dag_fk and e.logical_date < r.logical_date and e.state = 'success'
+               order by e.logical_date desc limit 1
+           ) p
+           where r.id = any($1)"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    let found: HashMap<i64, PreviousRun> = rows
+        .into_iter()
+        .map(|row| {
+            let previous = PreviousRun {
+                data_interval_start: row.data_interval_start,
+                data_interval_end: row.data_interval_end,
+                start_date: row.start_date,
+                end_date: row.end_date,
+            };
+            (row.id, previous)
+        })
+        .collect();
+    for ((run, _), start) in wanted.iter().zip(starts).filter(|(_, start)| asks(start)) {
+        if let Some(previous) = found.get(run) {
+            Arc::make_mut(&mut start.spec.run).previous_success = Some(previous.clone());
+        }
+    }
+    Ok(())
 }
 
 /// As many references as fit, in the order the templates name them. What cannot be read is left out too: the node asks for it

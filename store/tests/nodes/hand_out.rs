@@ -140,6 +140,33 @@ async fn xcoms_that_templates_name_travel_along_as_far_as_they_fit() {
 }
 
 #[tokio::test]
+async fn the_previous_successful_run_is_looked_up_only_for_those_who_name_it() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    seed.execute("update dag_run set logical_date = '2026-01-10T00:00:00Z'").await;
+    seed.execute(
+        "insert into dag_run (dag_fk, run_id, tag, state, run_type, run_after, dag_version_id, logical_date, data_interval_end,
+                              end_date)
+         select dag_fk, n.run_id, 1, n.state, 'manual', now(), dag_version_id, n.at, n.at, n.at
+         from dag_run, (values ('old', 'success', timestamptz '2026-01-01T00:00:00Z'),
+                               ('last', 'success', timestamptz '2026-01-05T00:00:00Z'),
+                               ('bad', 'failed', timestamptz '2026-01-06T00:00:00Z'),
+                               ('later', 'success', timestamptz '2026-01-20T00:00:00Z')) as n (run_id, state, at)",
+    )
+    .await;
+    seed.placed(node, "t0", -1).await;
+    seed.placed(node, "t4", -1).await;
+    let handed = seed.hand_out(node, &[]).await.unwrap().start;
+    let starts = nodes::starts(&seed.store, &seed.dags, &handed, 1024).await.unwrap();
+    let previous = |task_id: &str| {
+        let start = starts.iter().find(|start| start.spec.task_id.as_str() == task_id).unwrap();
+        start.spec.run.previous_success.as_ref().and_then(|run| run.data_interval_end)
+    };
+    assert_eq!(previous("t4"), Some("2026-01-05T00:00:00Z".parse().unwrap()));
+    assert_eq!(previous("t0"), None);
+}
+
+#[tokio::test]
 async fn variables_and_connections_of_templates_and_secrets_travel_along_and_unreadable_ones_do_not() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;

@@ -53,6 +53,7 @@ impl Seed {
                     "PASSWORD": "connection:db.password", "USER": "connection:db.login", "KEY": "variable:api", "HOME": "env:HOME",
                 }}),
             ),
+            task("t4", json!({"env": {"SINCE": "{{ prev_data_interval_end_success }}"}})),
         ];
         let dag_fk: i64 = sqlx::query_scalar(
             "insert into dag (dag_id, dag_display_name, bundle_name, relative_fileloc, fileloc)
