@@ -1,5 +1,7 @@
 //! The errors of the API, as Airflow 3 writes them: `{"detail": text | list | object}`.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -19,7 +21,7 @@ pub(crate) enum ApiError {
     /// 401: no token, an expired one, a wrong password.
     Unauthorized(&'static str),
     /// 403.
-    Forbidden(&'static str),
+    Forbidden(Cow<'static, str>),
     /// 404; the words differ per entity.
     NotFound(String),
     /// 406: the `Accept` header asks for what the handler does not make.
@@ -75,7 +77,7 @@ impl ApiError {
         match self {
             Self::BadRequest(text) => (StatusCode::BAD_REQUEST, text.as_str().into()),
             Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, (*text).into()),
-            Self::Forbidden(text) => (StatusCode::FORBIDDEN, (*text).into()),
+            Self::Forbidden(text) => (StatusCode::FORBIDDEN, text.as_ref().into()),
             Self::NotFound(text) => (StatusCode::NOT_FOUND, text.as_str().into()),
             Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, (*text).into()),
             Self::Conflict(text) => (StatusCode::CONFLICT, text.as_str().into()),

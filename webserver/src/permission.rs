@@ -60,6 +60,7 @@ pub(crate) enum Kind {
     ImportError,
     AuditLog,
     Executor,
+    Job,
 }
 
 /// A resource of a request; the DAG is named so that teams can be a lookup later.
@@ -106,7 +107,7 @@ pub(crate) fn authorize(principal: &Principal, action: Action, resource: Resourc
         return Ok(());
     }
     tracing::info!(user = principal.name, ?action, kind = ?resource.kind, dag_id = resource.dag_id, "forbidden");
-    Err(ApiError::Forbidden("Forbidden"))
+    Err(ApiError::Forbidden("Forbidden".into()))
 }
 
 /// Airflow 3: `simple_auth_manager.py`: viewers read DAGs, users act on them, ops see the machinery.
@@ -120,11 +121,12 @@ const fn least_role(action: Action, kind: Kind) -> Role {
             | Kind::Log
             | Kind::Source
             | Kind::ImportError
-            | Kind::Executor,
+            | Kind::Executor
+            | Kind::Job,
         ) => Role::Viewer,
         (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance) => Role::User,
         (Action::Read, Kind::AuditLog) | (Action::Write, Kind::Executor) => Role::Op,
-        (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog) => Role::Admin,
+        (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog | Kind::Job) => Role::Admin,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     App,
     api::{
         backfills, change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
-        import_errors, lists, logs, monitor, task_instances, tasks, tries, trigger, version,
+        hitl, import_errors, jobs, lists, logs, monitor, task_instances, tasks, tries, trigger, version,
     },
     auth::login,
     executor_api, layers,
@@ -77,6 +77,7 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, Public, routes!(version::get_version)))
         .routes(allow(app, Public, routes!(monitor::get_health)))
+        .routes(allow(app, read(Kind::Job), routes!(jobs::get_jobs)))
         // DAGs
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dags)))
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag)))
@@ -121,6 +122,11 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_mapped_task_instance_try_details)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(clear::post_clear_task_instances)))
         .routes(allow(app, read(Kind::Log), routes!(logs::get_log)))
+        // Questions to people
+        .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_details)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_detail)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(hitl::update_hitl_detail)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_detail_try_detail)))
         // Audit
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs)))
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_log)))

@@ -178,18 +178,23 @@ export const strings = {
       const tries = `try ${text(try_number)} of ${Number(max_tries) + 1} failed`;
       return until === null ? `Will be retried: ${tries}.` : `Will be retried at ${time(until)}: ${tries}.`;
     },
-    sensor_waits: ({ until, asked }) =>
-      `Its condition does not hold yet (asked ${text(asked)} times)` +
-      (until === null ? "." : `; it is asked again at ${time(until)}.`),
-    earlier_run_not_done: ({ wait_for_downstream }) =>
-      wait_for_downstream === true
-        ? "In the run before, the task or what follows it has not ended well (wait_for_downstream)."
-        : "The task has not ended well in the run before (depends_on_past).",
-    task_full_in_run: ({ limit, running }) =>
-      `${text(running)} instances of the task are active in this run; its limit is ${text(limit)}.`,
-    logical_date_to_come: ({ logical_date }) => `The run's logical date, ${time(logical_date)}, is to come.`,
     stopping: () => "It was cleared while running; its old attempt is being stopped.",
     waiting_for_dispatch: () => "Nothing holds it; it is about to be given to a node.",
+    waiting_for_triggerer: () => "Nothing holds it; the triggerer is about to take it up.",
+    waiting_until: ({ until }) => `Waits, without a slot, until ${time(until)}.`,
+    waiting_for_dag_run: ({ dag_id, run_id }) =>
+      `Waits, without a slot, for the end of run ${text(run_id)} of DAG ${text(dag_id)}.`,
+    waiting_for_external_task: ({ dag_id, logical_date, task_ids, task_group_id }) => {
+      const what = Array.isArray(task_ids)
+        ? `${list(task_ids)} of DAG ${text(dag_id)}`
+        : task_group_id === undefined
+          ? `a run of DAG ${text(dag_id)}`
+          : `the group ${text(task_group_id)} of DAG ${text(dag_id)}`;
+      return `Waits, without a slot, for ${what} at ${time(logical_date)}.`;
+    },
+    waiting_for_person: ({ subject, deadline }) =>
+      `Waits for an answer: ${text(subject)}` +
+      (deadline === undefined ? "" : ` (until ${time(deadline)})`),
     waiting_for_node: ({ executor }) => `Waits for node ${text(executor)} to fetch it.`,
     handed_out: ({ executor }) => `Node ${text(executor)} is preparing it.`,
     pool_missing: ({ pool }) => `The pool ${text(pool)} does not exist; it runs once somebody creates it.`,

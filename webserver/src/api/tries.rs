@@ -79,7 +79,7 @@ pub(crate) struct TaskInstanceHistoryCollectionResponse {
 }
 
 impl TaskInstanceHistoryResponse {
-    fn new(row: TiRow, dag: Option<&Dag>) -> Self {
+    pub(super) fn new(row: TiRow, dag: Option<&Dag>) -> Self {
         let shared = TaskInstanceResponse::new(row, dag);
         Self {
             task_id: shared.task_id,

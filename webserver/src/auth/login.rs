@@ -83,7 +83,7 @@ pub(crate) async fn create_token_cli(
 /// A token without a password: only where everybody is admin, which is never here.
 #[utoipa::path(get, path = "/auth/token", tag = "SimpleAuthManagerLogin", responses((status = 403)))]
 pub(crate) async fn create_token_all_admins() -> ApiError {
-    ApiError::Forbidden("This method is only allowed if ``[core] simple_auth_manager_all_admins`` is True")
+    ApiError::Forbidden("This method is only allowed if ``[core] simple_auth_manager_all_admins`` is True".into())
 }
 
 /// Where to log in.

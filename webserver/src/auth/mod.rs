@@ -118,7 +118,7 @@ impl Auth {
         let token = credentials.0.as_deref().ok_or(ApiError::Unauthorized("Not authenticated"))?;
         self.keys.verify(token).map_err(|refused| match refused {
             Refused::Expired => ApiError::Unauthorized("Token Expired"),
-            Refused::Invalid => ApiError::Forbidden("Invalid JWT token"),
+            Refused::Invalid => ApiError::Forbidden("Invalid JWT token".into()),
         })
     }
 }

@@ -6,6 +6,7 @@ mod auth;
 mod backfills;
 mod contract;
 mod errors;
+mod hitl;
 mod logs;
 mod mutations;
 mod reads;

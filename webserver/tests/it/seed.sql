@@ -84,3 +84,20 @@ values ('dags', 'broken.yaml', 'error: unknown key `shcedule`', '2024-05-01T07:0
 
 insert into log (dttm, dag_id, event, owner, extra)
 values ('2024-05-01T06:00:00Z', 'other', 'patch_dag', 'admin', '{"is_paused": true}');
+
+-- What the extract of the failed run asked: its first try nobody answered.
+insert into hitl_detail (dag_run_id, attempt_id, task_id, map_index, subject, body, options, defaults, multiple, params,
+                         assigned_users, created_at, responded_at, responded_by, chosen_options, params_input)
+select id, '10000000-0000-4000-8000-000000000001'::uuid, 'extract', -1, 'Go on?', null, '{Approve,Reject}'::text[], null::text[], false,
+       '{}'::jsonb, '[]'::jsonb,
+       '2024-05-01T09:30:03Z'::timestamptz, null::timestamptz, null::jsonb, null::text[], null::jsonb
+from dag_run where tag = 2
+union all
+select id, '10000000-0000-4000-8000-000000000002', 'extract', -1, 'Go on?', 'It costs **much**.', '{Approve,Reject}', '{Reject}',
+       false, '{"limit": {"value": 3, "schema": {"type": "integer"}}}', '[{"id": "admin", "name": "admin"}]',
+       '2024-05-01T09:30:21Z', '2024-05-01T09:30:30Z', '{"id": "admin", "name": "admin"}', '{Approve}', '{"limit": 5}'
+from dag_run where tag = 2;
+
+insert into job (uuid, job_type, state, hostname, start_date, end_date, latest_heartbeat)
+values ('20000000-0000-4000-8000-000000000001', 'BackfillJob', 'success', 'host-1', '2024-05-01T06:00:00Z', '2024-05-01T07:00:00Z',
+        '2024-05-01T06:59:58Z');

@@ -53,6 +53,22 @@ pub(crate) const ENTITIES: &[(&str, &str, &str)] = &[
         "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}",
         "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/logs/2",
     ),
+    (
+        "hitl_details",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/hitlDetails",
+        "/dags/~/dagRuns/~/hitlDetails?response_received=true&subject_search=go",
+    ),
+    (
+        "hitl_detail",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/-1/hitlDetails",
+    ),
+    (
+        "hitl_detail_try",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails/tries/{try_number}",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/-1/hitlDetails/tries/1",
+    ),
+    ("jobs", "/jobs", "/jobs?job_type=BackfillJob"),
     ("import_errors", "/importErrors", "/importErrors?filename_pattern=BROKEN"),
     ("event_logs", "/eventLogs", "/eventLogs"),
     ("health", "/monitor/health", "/monitor/health"),

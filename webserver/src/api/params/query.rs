@@ -203,6 +203,11 @@ impl Query {
         Pattern { pattern: self.text(&format!("{name}_pattern")), prefix: self.text(&format!("{name}_prefix_pattern")) }
     }
 
+    /// A pattern of its own name, without a prefix twin.
+    pub(crate) fn search(&mut self, name: &str) -> Pattern {
+        Pattern { pattern: self.text(name), prefix: None }
+    }
+
     /// Words of a closed list, each possibly several times; Airflow answers a wrong one with a text.
     /// `silent` words are accepted and not advertised.
     pub(crate) fn words(&mut self, name: &str, valid: &[&str], silent: &[&str]) -> Vec<String> {
