@@ -43,6 +43,7 @@ pub(crate) fn dag_processor(app: &App) -> Result<dag_processor::Config> {
     settings.dags_are_paused_at_creation = config.core.dags_are_paused_at_creation;
     settings.allowed_env = app.environment.chosen(&config.core.dag_environment);
     settings.default_timezone = config.core.default_timezone;
+    settings.hostname = hostname();
     Ok(settings)
 }
 

@@ -9,6 +9,7 @@ use crate::{
     plan::{Key, RunState},
     spec::Failure,
     state::{DagRunState, TaskInstanceState},
+    triggerer::WaitingFor,
 };
 
 /// One reason. The UI and `updraft runs why` say it in words.
@@ -56,24 +57,6 @@ pub enum Reason {
         try_number: i32,
         max_tries: i32,
     },
-    /// The sensor's condition does not hold yet.
-    SensorWaits {
-        until: Option<DateTime<Utc>>,
-        asked: i32,
-    },
-    /// `depends_on_past`: the task (or, with `wait_for_downstream`, what follows it) has not ended well in the run before.
-    EarlierRunNotDone {
-        wait_for_downstream: bool,
-    },
-    /// `max_active_tis_per_dagrun`: that many of the task's instances are active already.
-    TaskFullInRun {
-        limit: u32,
-        running: u32,
-    },
-    /// The run's logical date is to come.
-    LogicalDateToCome {
-        logical_date: DateTime<Utc>,
-    },
     /// Cleared while running: its old attempt is being stopped.
     Stopping {
         deadline: Option<DateTime<Utc>>,
@@ -90,6 +73,11 @@ pub enum Reason {
         executor: String,
         since: Option<DateTime<Utc>>,
     },
+    /// The triggerer takes it up with its next pass.
+    WaitingForTriggerer,
+    /// It began, and waits without holding a slot.
+    #[serde(untagged)]
+    Waiting(WaitingFor),
     /// Dispatch's reason.
     #[serde(untagged)]
     Blocked(Blocked),
@@ -112,6 +100,10 @@ pub struct AttemptFacts {
     pub placed_at: Option<DateTime<Utc>>,
     pub handed_at: Option<DateTime<Utc>>,
     pub started: bool,
+    /// The triggerer works on it.
+    pub is_triggerers: bool,
+    /// What it has begun to wait for.
+    pub waiting_for: Option<WaitingFor>,
 }
 
 /// Every reason that holds the instance back now, the outermost first.
@@ -147,10 +139,7 @@ pub fn explain(
             _ => Reason::RunStarting,
         }),
         DagRunState::Success | DagRunState::Failed => reasons.push(Reason::RunFinished { state: state.run.state }),
-        DagRunState::Running => {
-            let to_come = state.run.logical_date.filter(|date| *date > now);
-            reasons.extend(to_come.map(|logical_date| Reason::LogicalDateToCome { logical_date }));
-        }
+        DagRunState::Running => {}
     }
     match ti.state {
         TaskInstanceState::UpForRetry => reasons.push(Reason::RetryDelay {
@@ -158,14 +147,20 @@ pub fn explain(
             try_number: ti.try_number,
             max_tries: ti.max_tries,
         }),
-        TaskInstanceState::UpForReschedule => {
-            reasons.push(Reason::SensorWaits { until: ti.next_retry_at, asked: ti.reschedules });
-        }
         TaskInstanceState::Restarting => {
             reasons.push(Reason::Stopping { deadline: ti.stopping.map(|stopping| stopping.deadline) });
         }
         TaskInstanceState::None => {
-            reasons.extend(undecided(state, key));
+            let waiting_for: Vec<String> = state
+                .dag
+                .upstream(key.task)
+                .filter(|&upstream| state.instances(upstream).iter().any(|(_, ti)| !ti.state.is_finished()))
+                .map(|upstream| state.dag.tasks[upstream].task_id.to_string())
+                .collect();
+            if !waiting_for.is_empty() {
+                let trigger_rule = state.dag.tasks[key.task].trigger_rule;
+                reasons.push(Reason::UpstreamNotDone { trigger_rule, waiting_for });
+            }
         }
         _ => {}
     }
@@ -175,35 +170,13 @@ pub fn explain(
     reasons
 }
 
-/// Why plan has not made an instance ready: what it waits for in its own run, else what outside or beside it.
-fn undecided(state: &RunState, key: Key) -> Vec<Reason> {
-    let dag = &state.dag;
-    let task = &dag.tasks[key.task];
-    let before = dag.upstream(key.task).chain(dag.scopes().teardown_scope(key.task).iter().copied());
-    let mut waiting_for: Vec<String> = before
-        .filter(|&other| {
-            let same_index = key.map_index >= 0 && dag.scopes().share_mapped_group(key.task, other);
-            let mut instances = state.instances(other).iter();
-            instances.any(|(index, ti)| !ti.state.is_finished() && (!same_index || index == key.map_index || index < 0))
-        })
-        .map(|other| dag.tasks[other].task_id.to_string())
-        .collect();
-    waiting_for.dedup();
-    if !waiting_for.is_empty() {
-        return vec![Reason::UpstreamNotDone { trigger_rule: task.trigger_rule, waiting_for }];
-    }
-    let mut reasons = Vec::new();
-    if task.depends_on_past && state.run.logical_date.is_some() {
-        reasons.push(Reason::EarlierRunNotDone { wait_for_downstream: task.wait_for_downstream });
-    }
-    let active = state.instances(key.task).iter().filter(|(_, ti)| ti.is_active()).count() as u32;
-    if let Some(limit) = task.max_active_tis_per_dagrun.filter(|limit| active >= *limit) {
-        reasons.push(Reason::TaskFullInRun { limit, running: active });
-    }
-    reasons
-}
-
 fn dispatch_reason(attempt: &AttemptFacts, capacity: &Capacity, class: Option<&Class>) -> Reason {
+    if let Some(waiting_for) = &attempt.waiting_for {
+        return Reason::Waiting(waiting_for.clone());
+    }
+    if attempt.is_triggerers {
+        return Reason::WaitingForTriggerer;
+    }
     match (&attempt.executor, attempt.handed_at) {
         (Some(executor), Some(since)) => Reason::HandedOut { executor: executor.clone(), since: Some(since) },
         (Some(executor), None) => Reason::WaitingForNode { executor: executor.clone(), since: attempt.placed_at },
@@ -216,13 +189,7 @@ fn dispatch_reason(attempt: &AttemptFacts, capacity: &Capacity, class: Option<&C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        dag::Task,
-        plan::{
-            Past,
-            testing::{Sim, start, task},
-        },
-    };
+    use crate::plan::testing::{Sim, start, task};
 
     fn reasons(sim: &Sim, id: &str) -> Vec<Reason> {
         let index = sim.state.dag.index_of(id).unwrap();
@@ -251,19 +218,6 @@ mod tests {
     }
 
     #[test]
-    fn an_undecided_task_says_what_beside_its_upstreams_holds_it() {
-        let past = Task { depends_on_past: true, ..task("past", &[]) };
-        let mut sim = Sim::new(vec![past]);
-        sim.state.run.logical_date = Some(start());
-        sim.facts.past = Some(Past::default());
-        assert_eq!(reasons(&sim, "past"), [Reason::EarlierRunNotDone { wait_for_downstream: false }]);
-        let mut sim = Sim::new(vec![task("a", &[])]);
-        let logical_date = start() + std::time::Duration::from_secs(60);
-        sim.state.run.logical_date = Some(logical_date);
-        assert_eq!(reasons(&sim, "a"), [Reason::LogicalDateToCome { logical_date }]);
-    }
-
-    #[test]
     fn a_failed_task_says_why() {
         let mut sim = Sim::new(vec![task("a", &[])]);
         sim.begin();
@@ -282,6 +236,32 @@ mod tests {
         sim.state.run.state = DagRunState::Queued;
         sim.state.run.dag_is_paused = true;
         assert_eq!(reasons(&sim, "a"), [Reason::DagPaused, Reason::RunStarting]);
+    }
+
+    #[test]
+    fn what_waits_without_a_slot_says_for_what() {
+        let attempt = |is_triggerers, waiting_for| AttemptFacts {
+            candidate: Candidate {
+                attempt: crate::ids::AttemptId(uuid::Uuid::nil()),
+                class_id: 1,
+                dag_run_id: 1,
+                max_active_tasks: 1,
+                priority_weight: 1,
+            },
+            executor: None,
+            placed_at: None,
+            handed_at: None,
+            started: false,
+            is_triggerers,
+            waiting_for,
+        };
+        let reason = |attempt| serde_json::to_value(dispatch_reason(&attempt, &Capacity::default(), None)).unwrap();
+        assert_eq!(reason(attempt(true, None)), serde_json::json!({"code": "waiting_for_triggerer"}));
+        let person = WaitingFor::Person { subject: "Ship?".into(), deadline: None };
+        assert_eq!(
+            reason(attempt(true, Some(person))),
+            serde_json::json!({"code": "waiting_for_person", "subject": "Ship?"})
+        );
     }
 
     #[test]

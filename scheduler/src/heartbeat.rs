@@ -42,3 +42,25 @@ async fn beat(store: &Store, id: Uuid, hostname: &str) -> Result<Vec<Uuid>, updr
     jobs::heartbeat(store.pool(), id, jobs::SCHEDULER, hostname).await?;
     jobs::live_schedulers(store.pool()).await
 }
+
+/// Says that something lives which nobody needs to know the others of: `/monitor/health` and `/jobs` show it. Until `stop`.
+pub(crate) async fn keep(store: Store, job_type: &'static str, hostname: String, stop: CancellationToken) {
+    let id = Uuid::new_v4();
+    loop {
+        if let Err(error) = jobs::heartbeat(store.pool(), id, job_type, &hostname).await {
+            tracing::warn!(%error, job_type, "the heartbeat could not be written");
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+    end(&store, id).await;
+}
+
+/// Says that a process ended well.
+pub(crate) async fn end(store: &Store, id: Uuid) {
+    if let Err(error) = jobs::end(store.pool(), id).await {
+        tracing::debug!(%error, "the end could not be noted; it will be taken for dead");
+    }
+}

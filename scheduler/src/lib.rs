@@ -4,7 +4,7 @@
 //! between any two steps loses nothing. It never talks to executors; it writes rows and rings the bell.
 //!
 //! Where to start reading: [`run`]; [`reactor`] (wake → plan → dispatch), [`timetables`] (runs that are due),
-//! [`janitor`] (lost nodes), [`dag_processor`] (DAG files).
+//! [`triggerer`] (tasks that need only the database), [`janitor`] (lost nodes), [`dag_processor`] (DAG files).
 
 pub mod dag_processor;
 mod heartbeat;
@@ -13,13 +13,14 @@ mod prefer;
 mod reactor;
 mod run_cache;
 mod timetables;
+mod triggerer;
 
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use updraft_store::{Store, StoreError, versions::DagCache};
+use updraft_store::{Store, StoreError, jobs, versions::DagCache};
 use uuid::Uuid;
 
 /// What a scheduler needs to know.
@@ -56,6 +57,13 @@ pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> R
     tasks.spawn(heartbeat::run(store.clone(), id, config.hostname.clone(), live, stop.clone()));
     tasks.spawn(timetables::run(store.clone(), dags.clone(), stop.clone()));
     tasks.spawn(janitor::run(store.clone(), config.lease, stop.clone()));
+    let heart = heartbeat::keep(store.clone(), jobs::TRIGGERER, config.hostname.clone(), stop.clone());
+    tasks.spawn(async {
+        heart.await;
+        Ok(())
+    });
+    let triggerer = triggerer::Triggerer::new(store.clone(), dags.clone(), config.hostname.clone());
+    tasks.spawn(triggerer.run(stop.clone()));
     let reactor = reactor::Reactor::new(store.clone(), dags, &config, prefer::Preference::new(id, live_schedulers));
     tasks.spawn(reactor.run(stop.clone()));
     tracing::info!(scheduler = %id, "the scheduler is running");
@@ -68,8 +76,6 @@ pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> R
         // One loop ended: by shutdown, or by a bug that must not leave half a scheduler running.
         stop.cancel();
     }
-    if let Err(error) = updraft_store::jobs::end(store.pool(), id).await {
-        tracing::debug!(%error, "the scheduler's end could not be noted; it will be taken for dead");
-    }
+    heartbeat::end(&store, id).await;
     outcome
 }

@@ -55,7 +55,8 @@ pub async fn why(
     let Some(state) = load(&mut transaction, vec![(row, dag)]).await?.pop() else { return Ok(Why::NoRun) };
     let attempt = sqlx::query!(
         r#"
-        select a.attempt_id, a.class_id, a.priority_weight, a.placed_at, a.handed_at, a.started_at, e.name as "executor?"
+        select a.attempt_id, a.class_id, a.priority_weight, a.placed_at, a.handed_at, a.started_at, a.trigger_at is not null as "is_triggerers!",
+               a.trigger_state -> 'waiting_for' as waiting_for, e.name as "executor?"
         from attempt a left join executor e on e.id = a.executor_id
         where a.dag_run_id = $1 and a.task_id = $2 and a.map_index = $3
         "#,
@@ -65,6 +66,8 @@ pub async fn why(
     )
     .fetch_optional(&mut *transaction)
     .await?;
+    let waiting_for =
+        attempt.as_ref().and_then(|row| row.waiting_for.clone()).map(serde_json::from_value).transpose()?;
     let attempt = attempt.map(|row| AttemptFacts {
         candidate: Candidate {
             attempt: AttemptId(row.attempt_id),
@@ -77,6 +80,8 @@ pub async fn why(
         placed_at: row.placed_at,
         handed_at: row.handed_at,
         started: row.started_at.is_some(),
+        is_triggerers: row.is_triggerers,
+        waiting_for,
     });
     let (capacity, classes) = dispatch::capacity(&mut transaction, parallelism).await?;
     let class = attempt.as_ref().and_then(|attempt| classes.get(&attempt.candidate.class_id));

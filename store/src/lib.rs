@@ -18,6 +18,7 @@ pub mod dags;
 pub mod dispatch;
 mod error;
 pub mod explain;
+pub mod hitl;
 pub mod jobs;
 pub mod liveness;
 pub mod nodes;
@@ -29,6 +30,7 @@ pub mod runs;
 pub mod sources;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod triggerer;
 pub mod variables;
 pub mod versions;
 pub mod wake;
@@ -38,3 +40,6 @@ pub use connect::{Store, StoreConfig};
 pub use error::StoreError;
 /// One connection, inside a transaction or not; what most functions here take.
 pub use sqlx::PgConnection;
+
+/// What [`Store::begin`] gives.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

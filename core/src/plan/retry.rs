@@ -58,7 +58,7 @@ fn date_text(logical_date: Option<DateTime<Utc>>) -> String {
 }
 
 /// Airflow's jitter: the SHA-1 of a text, as a number below `modulus` (at least 1).
-pub fn jitter(text: &str, modulus: u64) -> u64 {
+fn jitter(text: &str, modulus: u64) -> u64 {
     let rest = |rest: u128, byte: &u8| (rest * 256 + u128::from(*byte)) % u128::from(modulus);
     // Below `modulus`, hence it fits.
     Sha1::digest(text).iter().fold(0, rest) as u64

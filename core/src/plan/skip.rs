@@ -8,6 +8,7 @@ use super::{Key, Work, run_state::SkipMixin};
 use crate::{
     dag::{Dag, TaskIndex},
     ids::TaskId,
+    operator::OperatorKind,
     spec::Decision,
 };
 
@@ -36,8 +37,12 @@ pub(super) fn decide(dag: &Dag, key: Key, decision: &Decision) -> Result<Skips, 
             (skipped.clone(), SkipMixin::Followed(ids_of(dag, followed.iter().copied().chain(kept))))
         }
         Decision::Stop => {
-            let ignores_rules =
-                task.args.get("ignore_downstream_trigger_rules").and_then(Value::as_bool).unwrap_or(true);
+            // Airflow: a short circuit ignores them unless told otherwise, an approval does not.
+            let ignores_rules = task
+                .args
+                .get("ignore_downstream_trigger_rules")
+                .and_then(Value::as_bool)
+                .unwrap_or(task.operator != OperatorKind::Hitl);
             let all = if ignores_rules { dag.all_downstream(key.task) } else { dag.downstream(key.task).collect() };
             let skipped: Vec<TaskIndex> = all.into_iter().filter(|&task| !dag.tasks[task].is_teardown).collect();
             let record = SkipMixin::Skipped(ids_of(dag, skipped.iter().copied()));

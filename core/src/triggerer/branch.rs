@@ -95,13 +95,15 @@ fn short_circuit(look: &Look<'_>, condition: &Value) -> End {
     End::success().deciding(Decision::Stop)
 }
 
-/// Python's truth of a value, and of rendered text: `false`, `0`, `no`, `none` and nothing are false, in any case.
+/// Python's truth of a value, and of rendered text: nothing, `0` and the words for no are false, in any case.
 pub fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(flag) => *flag,
         Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !["", "false", "0", "no", "none"].contains(&text.trim().to_lowercase().as_str()),
+        Value::String(text) => {
+            !["", "false", "0", "no", "none", "null", "off"].contains(&text.trim().to_lowercase().as_str())
+        }
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{End, Look, Next, SHORTEST_INTERVAL, WaitingFor, after};
-use crate::{dag::Sensor, plan::retry, spec::FailureClass};
+use crate::{plan::retry, spec::FailureClass};
 
 /// What a look of a sensor found.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,30 +45,22 @@ pub fn next(look: &Look<'_>, found: Found) -> Next {
     if let Some(end) = look.timed_out() {
         return Next::End(end);
     }
-    let until = at.unwrap_or_else(|| after(look.now, interval(look, &sensor)));
+    let until = at.unwrap_or_else(|| after(look.now, interval(look)));
     let until = until.min(timeout_at).min(look.times_out_at().unwrap_or(timeout_at));
     Next::Defer { waiting_for, until }
 }
 
-/// Airflow 3: `sensors/base.py`, `_get_next_poke_interval`: constant, or `poke_interval · 2^(looks − 2)` with its jitter.
-fn interval(look: &Look<'_>, sensor: &Sensor) -> Duration {
-    let grown = if sensor.exponential_backoff {
-        let exponent = i32::try_from(look.memory.looks).unwrap_or(i32::MAX).saturating_sub(2);
-        // The interval never exceeds the timeout; beyond a year nothing changes.
-        let base = (sensor.poke_interval.as_secs_f64() * 2_f64.powi(exponent)).clamp(1.0, 31_536_000.0) as u64;
-        let text =
-            format!("{}#{}#{}#{}", look.dag.dag_id, look.task.task_id, look.memory.started_at, look.memory.looks);
-        Duration::from_secs(base + retry::jitter(&text, base))
-    } else {
-        sensor.poke_interval
-    };
-    sensor.max_wait.map_or(grown, |max| grown.min(max)).max(SHORTEST_INTERVAL)
+/// The sensor's own interval, but never less than a second.
+fn interval(look: &Look<'_>) -> Duration {
+    let looks = i32::try_from(look.memory.looks).unwrap_or(i32::MAX);
+    retry::poke_interval(look.dag.dag_id.as_str(), look.task, look.spec.run.logical_date, looks).max(SHORTEST_INTERVAL)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        dag::Sensor,
         operator::OperatorKind,
         spec::Outcome,
         triggerer::testing::{Scene, at},

@@ -18,6 +18,8 @@ pub struct Request {
     pub dag_id: String,
     pub run_id: RunId,
     pub logical_date: DateTime<Utc>,
+    /// The task names no date: any moment close to `logical_date` will do, should another run have that very one.
+    pub any_moment: bool,
     pub conf: Value,
     pub when_exists: WhenExists,
     pub fail_when_paused: bool,
@@ -53,6 +55,7 @@ pub fn request(look: &Look<'_>) -> Result<Request, BadArguments> {
         dag_id: args.trigger_dag_id,
         run_id,
         logical_date,
+        any_moment: args.logical_date.is_none(),
         conf: conf(args.conf)?,
         when_exists: match (args.reset_dag_run, args.skip_when_already_exists) {
             (true, _) => WhenExists::Reset,
@@ -186,7 +189,7 @@ mod tests {
     fn an_id_that_is_not_given_is_made_of_the_moment_and_the_attempt() {
         let made = requested(json!({})).unwrap();
         assert_eq!(made.run_id.as_str(), "operator_triggered__2026-01-02T12:00:00+00:00_00000000");
-        assert_eq!(made.logical_date, at("2026-01-02T12:00:00Z"));
+        assert_eq!((made.logical_date, made.any_moment), (at("2026-01-02T12:00:00Z"), true));
     }
 
     #[test]

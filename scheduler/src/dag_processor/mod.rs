@@ -27,10 +27,12 @@ use std::{
 use chrono_tz::Tz;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use updraft_store::Store;
+use updraft_store::{Store, jobs};
 
 pub use pass::{Processor, Report};
 use watch::Watch;
+
+use crate::heartbeat;
 
 /// The largest bundle, packed, unless configured otherwise.
 const MAX_BUNDLE: usize = 64 * 1024 * 1024;
@@ -76,6 +78,8 @@ pub struct Config {
     pub settle: Duration,
     /// The same when many DAGs are gone at once, or the folder cannot be read.
     pub confirm: Duration,
+    /// Shown in `/jobs`.
+    pub hostname: String,
 }
 
 impl Config {
@@ -91,12 +95,18 @@ impl Config {
             max_bundle: MAX_BUNDLE,
             settle: Duration::from_millis(250),
             confirm: Duration::from_secs(30),
+            hostname: String::new(),
         }
     }
 }
 
 /// Processes the folder until `shutdown`, as long as nobody else does; survives every outage of the database.
 pub async fn run(store: Store, config: Config, shutdown: CancellationToken) {
+    let heart = heartbeat::keep(store.clone(), jobs::DAG_PROCESSOR, config.hostname.clone(), shutdown.clone());
+    tokio::join!(heart, process(store, config, shutdown));
+}
+
+async fn process(store: Store, config: Config, shutdown: CancellationToken) {
     let mut watch = Watch::new(config.dags_folder.clone());
     let mut failing = false;
     while !shutdown.is_cancelled() {

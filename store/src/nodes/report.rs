@@ -466,7 +466,7 @@ fn before(instant: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
 }
 
 /// Postgres' jsonb holds no NUL character; a task's output may.
-pub(super) fn sanitised(value: Value) -> Value {
+pub(crate) fn sanitised(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
         Value::Array(items) => Value::Array(items.into_iter().map(sanitised).collect()),

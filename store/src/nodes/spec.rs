@@ -48,6 +48,42 @@ pub(crate) struct Run {
     relative_fileloc: String,
 }
 
+impl Run {
+    /// The attempt's task in the DAG that the run follows, or why there is none.
+    fn task(&self, attempt: &Handed) -> Result<(&Arc<Dag>, &Task), String> {
+        let dag = self.dag.as_ref().map_err(Clone::clone)?;
+        dag.task(&attempt.task_id).map(|task| (dag, task)).ok_or_else(|| {
+            format!(
+                "the DAG version of this run has no task `{}`: clear the run to follow the latest version",
+                attempt.task_id
+            )
+        })
+    }
+}
+
+/// The DAG that an attempt's run follows, and the attempt as its node would get it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub dag: Arc<Dag>,
+    pub spec: TaskSpec,
+}
+
+/// Attempts that are worked on here, in their order: `Err` is why nobody can; `None`: the run is gone.
+pub(crate) async fn specs(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    attempts: &[Handed],
+) -> Result<Vec<Option<Result<Loaded, String>>>, StoreError> {
+    let ids = attempts.iter().map(|attempt| attempt.dag_run_id).collect();
+    let runs = run_facts(connection, dags, &ids).await?;
+    let loaded = |attempt: &Handed| {
+        let run = runs.get(&attempt.dag_run_id)?;
+        let found = run.task(attempt);
+        Some(found.map(|(dag, task)| Loaded { dag: dag.clone(), spec: task_spec(attempt, run, dag, task) }))
+    };
+    Ok(attempts.iter().map(loaded).collect())
+}
+
 /// Completes what [`super::hand_out`] returned. `inline_limit`: the bytes of values that may travel with one attempt; what does
 /// not fit is fetched by the node.
 ///
@@ -73,16 +109,7 @@ pub async fn starts(
             // The run was deleted since; its attempts are gone with it and the node hears of it as `stop`.
             continue;
         };
-        let found = match &run.dag {
-            Ok(dag) => dag.task(&attempt.task_id).map(|task| (dag, task)).ok_or_else(|| {
-                format!(
-                    "the DAG version of this run has no task `{}`: clear the run to follow the latest version",
-                    attempt.task_id
-                )
-            }),
-            Err(reason) => Err(reason.clone()),
-        };
-        let (dag, task) = match found {
+        let (dag, task) = match run.task(attempt) {
             Ok(found) => found,
             Err(reason) => {
                 impossible.push((attempt, reason));

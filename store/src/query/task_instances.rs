@@ -239,6 +239,21 @@ pub async fn of_instances(
     Ok(rows)
 }
 
+/// The instances of these runs whose current try one of these attempts is; `task_instance_pkey` serves the runs.
+pub async fn of_attempts(
+    connection: &mut PgConnection,
+    runs: &[i64],
+    attempts: &[Uuid],
+) -> Result<Vec<TiRow>, StoreError> {
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.any_of("t.dag_run_id", runs);
+    sql.any_of("t.attempt_id", attempts);
+    sql.fetch_page(connection, &Page::ALL, KEY).await
+}
+
 /// What the log of a try consists of.
 #[derive(Clone, Debug)]
 pub struct TryLog {

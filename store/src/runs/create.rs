@@ -104,7 +104,7 @@ pub async fn trigger(
 ///
 /// # Errors
 /// [`StoreError::Constraint`] when the run id or the logical date exists.
-pub(super) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> Result<i64, StoreError> {
+pub(crate) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> Result<i64, StoreError> {
     let id = sqlx::query_scalar!(
         "insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
                               run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version)

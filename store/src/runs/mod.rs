@@ -13,7 +13,6 @@ mod mutate;
 mod start;
 mod streak;
 
-pub(crate) use self::mutate::{Reprocess, reprocess};
 pub use self::{
     adopt::adopt,
     create::{NewRun, Trigger, TriggerError, trigger},
@@ -22,4 +21,8 @@ pub use self::{
     mutate::{ClearRequest, Mutated, Outcome, clear, delete, mark},
     start::{next_start, start_queued},
     streak::pause_failing,
+};
+pub(crate) use self::{
+    create::insert,
+    mutate::{Reprocess, reprocess},
 };

@@ -199,6 +199,7 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
               h as (delete from task_instance_history where dag_run_id = $1),
               t as (delete from task_instance where dag_run_id = $1),
               l as (delete from attempt_log where dag_run_id = $1),
+              q as (delete from hitl_detail where dag_run_id = $1),
               c as (delete from dag_run_conf where dag_run_id = $1),
               n as (delete from dag_run_note where dag_run_id = $1)
          delete from dag_run where id = $1",
