@@ -127,6 +127,7 @@ async fn adopt(job: &Job, watch: Value, created: Moment) -> (End, Option<Value>)
     job.log.set_mask(Arc::new(watch.mask.clone()));
     job.set_label(watch.label.clone());
     let fields = watch.fields.clone();
+    let _channel = python::reopen(job, &watch);
     match docker::adopt(job, watch, created).await {
         Ok(end) => (outcome::settle(job, end), fields),
         Err(failure) => (failed(job, failure), fields),

@@ -574,9 +574,10 @@ fn failure(field: &str, text: &str, context: &Context, outer: &Error) -> Templat
     // minijinja counts lines only of instructions; a syntax error at the very end has none.
     let lines_before =
         |range: std::ops::Range<usize>| text.get(..range.start).map(|before| before.matches('\n').count());
-    let line = match error.name().is_some_and(|name| !name.is_empty()) {
-        true => outer.line().filter(|_| !std::ptr::eq(outer, error)),
-        false => error.line().or_else(|| error.range().and_then(lines_before).map(|lines| lines + 1)),
+    let line = if error.name().is_some_and(|name| !name.is_empty()) {
+        outer.line().filter(|_| !std::ptr::eq(outer, error))
+    } else {
+        error.line().or_else(|| error.range().and_then(lines_before).map(|lines| lines + 1))
     };
     TemplateFailure { field: field.to_owned(), line: line.map(|line| line as u32), name, message }
 }

@@ -26,9 +26,10 @@ const DEFAULT_CONNECTION: &str = "fs_default";
 /// One look.
 pub(crate) async fn look(job: &Job, args: FileSensorArgs) -> Result<End, Failure> {
     job.progress.launched(job.started());
-    let pattern = match Path::new(&args.filepath).is_absolute() {
-        true => PathBuf::from(&args.filepath),
-        false => base(job, &args.fs_conn_id).await?.join(&args.filepath),
+    let pattern = if Path::new(&args.filepath).is_absolute() {
+        PathBuf::from(&args.filepath)
+    } else {
+        base(job, &args.fs_conn_id).await?.join(&args.filepath)
     };
     job.log.say("info", &format!("Poking for file {}", pattern.display()));
     let given_up = Arc::new(AtomicBool::new(false));

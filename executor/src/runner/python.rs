@@ -20,7 +20,7 @@ use updraft_core::{
 use super::{
     End, Finished, Job, bash,
     channel::{Channel, SOCKET_FILE},
-    docker::{self, BUNDLE_TARGET, Plan, ResultFrom},
+    docker::{self, BUNDLE_TARGET, Plan, ResultFrom, Watch},
     failure,
     process::{self, Exit, Launch},
 };
@@ -166,6 +166,21 @@ pub(crate) async fn run_in_container(
     }
     plan.watch.result = ResultFrom::Shim;
     docker::run(job, plan).await
+}
+
+/// Answers the questions of a container that an earlier life of the node started. One that cannot be answered any more fails in
+/// the task, with the reason.
+pub(crate) fn reopen(job: &Job, watch: &Watch) -> Option<Channel> {
+    if watch.result != ResultFrom::Shim {
+        return None;
+    }
+    match Channel::open(job, &job.folder()) {
+        Ok(channel) => Some(channel),
+        Err(failure) => {
+            job.log.say("warning", &failure.reason);
+            None
+        }
+    }
 }
 
 /// Reads what the shim left, or makes what is known of the exit a failure.
