@@ -109,7 +109,7 @@ async fn execute(job: &Job, life: Life) -> (End, Option<Value>) {
         Ok(label) => job.set_label(label.clone()),
         Err(wrong) => job.log.say("warning", &format!("The instance shows its map index: {wrong}")),
     }
-    let end = match dispatch(job, &rendered).await {
+    let end = match Box::pin(dispatch(job, &rendered)).await {
         Ok(end) => outcome::settle(job, end),
         Err(failure) => failed(job, failure),
     };

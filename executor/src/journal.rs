@@ -32,6 +32,7 @@ const COMPACT_BYTES: u64 = 32 * 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "lives for as long as one line is written or read")]
 enum Entry<'a> {
     Received {
         start: std::borrow::Cow<'a, StartAttempt>,

@@ -55,6 +55,7 @@ pub(crate) struct Job {
 pub(crate) const BUNDLE_VARIABLE: &str = "UPDRAFT_BUNDLE_PATH";
 
 /// How an attempt's work ended.
+#[expect(clippy::large_enum_variant, reason = "one of a task, moved a few times")]
 pub(crate) enum End {
     Finished(Finished),
     /// It was told to stop and is gone.

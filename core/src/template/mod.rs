@@ -459,6 +459,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// A fetched value, existing or not; `None`, and noted as missing, while it is yet to be asked for.
+    #[expect(clippy::option_option, reason = "not asked for yet, and asked for in vain, are two things")]
     fn fetch(&mut self, reference: Ref) -> Option<Option<Value>> {
         if let Some(value) = self.resolved.values.get(&reference) {
             return Some(value.clone());

@@ -62,7 +62,7 @@ fn read(path: &str) -> std::io::Result<String> {
         return Err(std::io::Error::other(format!("it has {size} bytes, more than a secret may have")));
     }
     let text = std::fs::read_to_string(path)?;
-    Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+    Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
 }
 
 fn missing(name: &str, wrong: &str) -> Failure {

@@ -29,6 +29,7 @@ use crate::{
 /// A daemon that restarts is waited for this long before the attempt fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+#[expect(clippy::large_enum_variant, reason = "one of a task, moved a few times")]
 pub(super) enum Followed {
     Finished(Finished),
     Stopped(Stop),
