@@ -47,7 +47,7 @@ pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
     let store = connect(app, "updraft scheduler").await?;
     store.check_schema().await?;
     let files = wiring::dag_processor(app)?;
-    let settings = wiring::scheduler(&app.loaded.config);
+    let settings = wiring::scheduler(&app.loaded.config, None);
     let shutdown = Shutdown::on_signals()?;
     let both = async {
         let processor = updraft_scheduler::dag_processor::run(store.clone(), files, shutdown.orderly.clone());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use secrecy::SecretString;
-use updraft_scheduler::dag_processor;
+use updraft_scheduler::{dag_processor, outbox};
 use updraft_store::sources::{Environment, Sources};
 
 use crate::{
@@ -16,13 +16,36 @@ use crate::{
     },
 };
 
-/// The scheduler's configuration.
-pub(crate) fn scheduler(config: &Config) -> updraft_scheduler::Config {
+/// The scheduler's configuration. `url`: where the dashboard is, should the configuration not say.
+pub(crate) fn scheduler(config: &Config, url: Option<&str>) -> updraft_scheduler::Config {
     updraft_scheduler::Config {
         parallelism: config.core.parallelism.get(),
         lease: config.executor.lease,
         hostname: hostname(),
         cached_instances: config.scheduler.cached_instances,
+        outbox: outbox(config, url),
+    }
+}
+
+fn outbox(config: &Config, url: Option<&str>) -> outbox::Config {
+    let smtp = config.smtp.host.clone().map(|host| outbox::Smtp {
+        host,
+        port: Some(config.smtp.port).filter(|port| *port > 0),
+        user: config.smtp.user.clone(),
+        password: config.smtp.password.clone(),
+        tls: match (config.smtp.ssl, config.smtp.starttls) {
+            (true, _) => outbox::SmtpTls::Always,
+            (false, true) => outbox::SmtpTls::StartTls,
+            (false, false) => outbox::SmtpTls::Off,
+        },
+        mail_from: config.smtp.mail_from.clone(),
+    });
+    outbox::Config {
+        smtp,
+        timeout: config.notifications.timeout,
+        give_up_after: config.notifications.retry_for,
+        keep: config.notifications.keep,
+        base_url: config.webserver.base_url.clone().or_else(|| url.map(str::to_owned)),
     }
 }
 

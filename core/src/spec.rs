@@ -11,6 +11,7 @@ use crate::{
     dag::{AssetRef, Dag, Mapping, Output, Task, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
     mapping::{self, MAX_MAP_LENGTH},
+    notify::Facts,
     operator::OperatorKind,
     state::DagRunType,
 };
@@ -134,6 +135,9 @@ pub struct TaskSpec {
     /// How often a sensor's condition was found not to hold in this try.
     #[serde(default)]
     pub reschedule_count: u32,
+    /// Set for a callback: what it tells of, for templates and functions that name the state, the reason, the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Box<Facts>>,
     pub run: Arc<RunContext>,
 }
 
@@ -196,6 +200,7 @@ impl TaskSpec {
             inlets: task.inlets.clone(),
             outlets: task.outlets.clone(),
             reschedule_count: 0,
+            callback: None,
             run,
         }
     }

@@ -4,11 +4,14 @@
 //! between any two steps loses nothing. It never talks to executors; it writes rows and rings the bell.
 //!
 //! Where to start reading: [`run`]; [`reactor`] (wake → plan → dispatch), [`timetables`] (runs that are due),
-//! [`triggerer`] (tasks that need only the database), [`janitor`] (lost nodes), [`dag_processor`] (DAG files).
+//! [`triggerer`] (tasks that need only the database), [`janitor`] (lost nodes),
+//! [`outbox`] (what is told to people and programs), [`dag_processor`] (DAG files).
 
 pub mod dag_processor;
+mod deadlines;
 mod heartbeat;
 mod janitor;
+pub mod outbox;
 mod prefer;
 mod reactor;
 mod run_cache;
@@ -34,6 +37,8 @@ pub struct Config {
     pub hostname: String,
     /// Task instances kept in memory, at most; runs beyond are read again when something happens to them.
     pub cached_instances: usize,
+    /// How notices are sent.
+    pub outbox: outbox::Config,
 }
 
 /// Why a scheduler stopped without being asked.
@@ -56,6 +61,8 @@ pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> R
 
     tasks.spawn(heartbeat::run(store.clone(), id, config.hostname.clone(), live, stop.clone()));
     tasks.spawn(timetables::run(store.clone(), dags.clone(), stop.clone()));
+    tasks.spawn(deadlines::run(store.clone(), stop.clone()));
+    tasks.spawn(outbox::run(store.clone(), dags.clone(), config.outbox.clone(), stop.clone()));
     tasks.spawn(janitor::run(store.clone(), config.lease, stop.clone()));
     let heart = heartbeat::keep(store.clone(), jobs::TRIGGERER, config.hostname.clone(), stop.clone());
     tasks.spawn(async {

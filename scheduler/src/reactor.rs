@@ -138,7 +138,7 @@ impl Reactor {
                 self.dispatch = true;
                 self.sweep_at = Instant::now();
             }
-            Signal::Run(_) | Signal::Executor(_) | Signal::Trigger => {}
+            Signal::Run(_) | Signal::Executor(_) | Signal::Trigger | Signal::Outbox => {}
         }
     }
 
@@ -258,6 +258,9 @@ impl Reactor {
         dispatch::ring(&self.store, &woken);
         if written.triggers {
             self.store.wake().ring(Signal::Trigger);
+        }
+        if written.notices {
+            self.store.wake().ring(Signal::Outbox);
         }
         self.hints.extend(written.stopped_at_once);
         self.hints.extend(written.later_runs);

@@ -85,6 +85,7 @@ impl World {
             lease: Duration::from_secs(3600),
             hostname: "test".into(),
             cached_instances: 1000,
+            outbox: updraft_scheduler::outbox::Config::default(),
         };
         let stop = CancellationToken::new();
         let (store, token) = (self.store.clone(), stop.clone());

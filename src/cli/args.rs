@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// The nodes that run tasks
     #[command(subcommand)]
     Executors(ExecutorsCommand),
+    /// Callbacks and notifications: what was told to whom, and what could not be
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
     /// The database's schema and invariants
     #[command(subcommand)]
     Db(DbCommand),
@@ -291,6 +294,27 @@ pub(crate) struct TriggerFlags {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum NotificationsCommand {
+    /// The newest, of one DAG or of all
+    List {
+        dag_id: Option<String>,
+        /// Of one run
+        #[arg(long, requires = "dag_id")]
+        run_id: Option<String>,
+        /// pending, running, delivered or failed; may be repeated
+        #[arg(long)]
+        state: Vec<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 25)]
+        limit: usize,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
     /// The newest runs, of one DAG or of all
     List {
@@ -481,7 +505,8 @@ impl Arguments {
                 | RunsCommand::Why { client, .. }
                 | RunsCommand::Logs { client, .. },
             )
-            | Command::Executors(ExecutorsCommand::List { client, .. }) => client.set(&mut flags),
+            | Command::Executors(ExecutorsCommand::List { client, .. })
+            | Command::Notifications(NotificationsCommand::List { client, .. }) => client.set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
             Command::Dags(
                 DagsCommand::Validate(_)

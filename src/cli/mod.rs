@@ -9,6 +9,7 @@ mod dags;
 mod db;
 mod executors;
 mod explain;
+mod notifications;
 pub(crate) mod output;
 mod runs;
 mod test;
@@ -55,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Runs(runs) => runs::run(&app, runs).await,
         Command::Backfill(backfill) => backfill::run(&app, backfill).await,
         Command::Executors(executors) => executors::run(&app, executors).await,
+        Command::Notifications(command) => notifications::run(&app, command).await,
         Command::Db(db) => db::run(&app, db).await,
         Command::Config(config) => config::run(&app, &config),
         Command::Version => {

@@ -19,7 +19,7 @@ pub(crate) struct Row {
 }
 
 const SECRETS: &[&str] =
-    &["auth.admin_password", "auth.jwt_secret", "client.password", "client.token", "core.fernet_key"];
+    &["auth.admin_password", "auth.jwt_secret", "client.password", "client.token", "core.fernet_key", "smtp.password"];
 
 /// The effective values in the order of the default file.
 pub(crate) fn show(loaded: &Loaded) -> Vec<Row> {

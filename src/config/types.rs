@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) webserver: Webserver,
     pub(crate) auth: Auth,
     pub(crate) executor: Executor,
+    pub(crate) notifications: Notifications,
+    pub(crate) smtp: Smtp,
     pub(crate) client: Client,
     pub(crate) logging: Logging,
 }
@@ -64,6 +66,8 @@ pub(crate) struct Webserver {
     pub(crate) port: u16,
     #[serde(deserialize_with = "optional")]
     pub(crate) log_folder: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) base_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -112,6 +116,32 @@ impl Executor {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Notifications {
+    #[serde(deserialize_with = "positive_seconds")]
+    pub(crate) timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) retry_for: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) keep: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Smtp {
+    #[serde(deserialize_with = "optional")]
+    pub(crate) host: Option<String>,
+    /// 0: the usual one.
+    pub(crate) port: u16,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) user: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) password: Option<SecretString>,
+    pub(crate) starttls: bool,
+    pub(crate) ssl: bool,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) mail_from: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Client {
     #[serde(deserialize_with = "optional")]
     pub(crate) server: Option<String>,
@@ -149,6 +179,12 @@ fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     } else {
         Err(de::Error::custom(format!("{value} is no number of seconds between 0 and a year")))
     }
+}
+
+/// The same, but not none at all.
+fn positive_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let value = seconds(input)?;
+    if value.is_zero() { Err(de::Error::custom("0 seconds are not enough for anything")) } else { Ok(value) }
 }
 
 /// `["key=value", …]` as a map.

@@ -185,7 +185,7 @@ async fn start(
 ) -> Result<Roles> {
     let config = &app.loaded.config;
     let mut roles = Roles::new();
-    let (scheduler_store, settings) = (store.clone(), wiring::scheduler(config));
+    let (scheduler_store, settings) = (store.clone(), wiring::scheduler(config, Some(url)));
     roles.spawn("scheduler", |shutdown| async {
         Ok(updraft_scheduler::run(scheduler_store, settings, shutdown).await?)
     });

@@ -5,7 +5,7 @@
 //! decisions are `updraft_core`'s, functions here load what a decision needs and write what it says.
 //!
 //! Where to start reading: [`Store`] (connections and their session settings), [`wake`] (NOTIFY and the in-process bell),
-//! [`plan`] (the run lock), [`dispatch`] (the dispatch lock).
+//! [`plan`] (the run lock), [`dispatch`] (the dispatch lock), [`outbox`] (what is told to people and programs).
 
 pub mod audit;
 pub mod backfill;
@@ -15,6 +15,7 @@ mod connect;
 pub mod connections;
 pub mod crypto;
 pub mod dags;
+pub mod deadlines;
 pub mod dispatch;
 mod error;
 pub mod explain;
@@ -22,6 +23,7 @@ pub mod hitl;
 pub mod jobs;
 pub mod liveness;
 pub mod nodes;
+pub mod outbox;
 pub mod plan;
 pub mod query;
 pub mod resolve;

@@ -27,6 +27,8 @@ pub enum Signal {
     Trigger,
     /// DAG rows, schedules or queued runs changed.
     Dags,
+    /// There is something to send.
+    Outbox,
     /// Signals may have been lost: look at everything.
     Everything,
 }
@@ -39,6 +41,7 @@ impl Signal {
             Self::Dispatch => "x".to_owned(),
             Self::Trigger => "t".to_owned(),
             Self::Dags => "d".to_owned(),
+            Self::Outbox => "o".to_owned(),
             Self::Everything => "*".to_owned(),
         }
     }
@@ -51,6 +54,7 @@ impl Signal {
             (Some(b'x'), _) => Self::Dispatch,
             (Some(b't'), _) => Self::Trigger,
             (Some(b'd'), _) => Self::Dags,
+            (Some(b'o'), _) => Self::Outbox,
             // A newer process may say what this one does not know.
             _ => Self::Everything,
         }
@@ -154,9 +158,16 @@ mod tests {
 
     #[test]
     fn every_signal_survives_the_wire() {
-        for signal in
-            [Signal::Run(7), Signal::Executor(3), Signal::Dispatch, Signal::Trigger, Signal::Dags, Signal::Everything]
-        {
+        let signals = [
+            Signal::Run(7),
+            Signal::Executor(3),
+            Signal::Dispatch,
+            Signal::Trigger,
+            Signal::Dags,
+            Signal::Outbox,
+            Signal::Everything,
+        ];
+        for signal in signals {
             assert_eq!(Signal::decode(&signal.encode()), signal);
         }
     }

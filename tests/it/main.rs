@@ -8,6 +8,7 @@ mod support;
 mod cli;
 mod fleet;
 mod kill;
+mod notify;
 mod standalone;
 mod tour;
 mod workspace;

@@ -26,7 +26,7 @@ use crate::{
         Permission::{self, Public},
         allow, allow_unlisted,
     },
-    ui_api::{executors, why},
+    ui_api::{executors, notifications, why},
     ui_assets,
 };
 
@@ -133,11 +133,10 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
 }
 
 fn ui(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(allow(app, read(Kind::Executor), routes!(executors::get_executors))).routes(allow(
-        app,
-        read(Kind::TaskInstance),
-        routes!(why::get_why),
-    ))
+    OpenApiRouter::new()
+        .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(why::get_why)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(notifications::get_notifications)))
 }
 
 fn document(app: &App) -> OpenApi {

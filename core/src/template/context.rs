@@ -29,6 +29,7 @@ use super::{
 use crate::{
     dag::AssetRef,
     ids::{AttemptId, TaskId},
+    notify::{Facts, TiFacts},
     spec::{PreviousRun, RunContext, TaskSpec},
 };
 
@@ -91,6 +92,8 @@ struct Inner {
     outlets: Vec<AssetRef>,
     /// What the instance's mapping names: `item`, `matrix`, a mapped group's inputs.
     names: Map<String, Json>,
+    /// In a callback: what it tells of.
+    facts: Option<Box<Facts>>,
     resolved: Arc<HashMap<Ref, Option<Json>>>,
     /// References that were needed and are not fetched yet.
     missing: Mutex<Vec<Ref>>,
@@ -117,6 +120,7 @@ impl Context {
             inlets: spec.inlets.clone(),
             outlets: spec.outlets.clone(),
             names: names.clone(),
+            facts: spec.callback.clone(),
             resolved: Arc::clone(resolved),
             missing: Mutex::default(),
             failed: Mutex::default(),
@@ -235,6 +239,10 @@ impl Context {
             "map_index_template" => inner.map_index_template.as_deref().map_or(Value::from(()), Value::from),
             "partition_key" => run.partition_key.as_deref().map_or(Value::from(()), Value::from),
             "partition_date" => Value::from(()),
+            // Of a callback.
+            "exception" | "reason" if inner.facts.is_some() => optional_text(inner.facts.as_ref()?.reason()),
+            "event" if inner.facts.is_some() => inner.facts.as_ref()?.cause.as_str().into(),
+            "deadline" if inner.facts.is_some() => moment(inner.facts.as_ref()?.deadline?),
             // Jinja's globals: weaker than the context.
             _ => return run.user_defined_macros.get(name).map(from_json),
         })
@@ -256,7 +264,7 @@ impl Context {
 
     fn dag_run(&self) -> Value {
         let run = &*self.0.run;
-        let moment = |at: Option<_>| at.map_or(Value::from(()), |at| Value::from_object(Moment::utc(at)));
+        let ended = self.0.facts.as_ref().map(|facts| &facts.run);
         Record::value(
             "dag_run",
             vec![
@@ -267,10 +275,10 @@ impl Context {
                 ("data_interval_start", moment(run.data_interval_start)),
                 ("data_interval_end", moment(run.data_interval_end)),
                 ("run_after", moment(Some(run.run_after))),
-                ("start_date", moment(run.start_date)),
-                ("end_date", Value::from(())),
-                // A task of it runs.
-                ("state", "running".into()),
+                ("start_date", moment(ended.map_or(run.start_date, |ended| ended.start_date))),
+                ("end_date", moment(ended.and_then(|ended| ended.end_date))),
+                // A task of it runs, unless this is a callback.
+                ("state", ended.map_or("running", |ended| ended.state.as_str()).into()),
                 ("conf", self.conf()),
                 ("external_trigger", (run.run_type != crate::state::DagRunType::Scheduled).into()),
             ],
@@ -404,6 +412,21 @@ fn asset_list(assets: &[AssetRef]) -> Value {
     Value::from(shown.collect::<Vec<_>>())
 }
 
+impl Inner {
+    /// The instance that a callback tells of.
+    fn ended(&self) -> Option<&TiFacts> {
+        self.facts.as_ref()?.ti.as_ref()
+    }
+}
+
+fn moment(at: Option<DateTime<Utc>>) -> Value {
+    at.map_or(Value::from(()), |at| Value::from_object(Moment::utc(at)))
+}
+
+fn optional_text(text: Option<String>) -> Value {
+    text.map_or(Value::from(()), Value::from)
+}
+
 /// A list of them all; every one is asked for before the first gap stops the render.
 fn collect(values: impl Iterator<Item = Result<Value, Error>>) -> Result<Value, Error> {
     let values: Vec<_> = values.collect();
@@ -435,7 +458,17 @@ impl Object for TaskInstance {
             "map_index" => inner.map_index.into(),
             "try_number" => inner.try_number.into(),
             "max_tries" => inner.max_tries.into(),
-            "state" => "running".into(),
+            "state" => inner.ended().map_or("running", |ti| ti.state.as_str()).into(),
+            "start_date" => moment(inner.ended()?.start_date),
+            "end_date" => moment(inner.ended()?.end_date),
+            "duration" => {
+                let ti = inner.ended()?;
+                let seconds = ti.start_date.zip(ti.end_date).map(|(start, end)| (end - start).as_seconds_f64());
+                seconds.map_or(Value::from(()), Value::from)
+            }
+            "hostname" => inner.ended()?.hostname.as_str().into(),
+            "exit_code" => inner.ended()?.exit_code.map_or(Value::from(()), Value::from),
+            "log_url" => optional_text(inner.facts.as_ref()?.log_url.clone()),
             "operator" => inner.operator_class.rsplit('.').next().unwrap_or_default().into(),
             "task" => self.0.task(),
             "dag_run" => self.0.dag_run(),

@@ -82,7 +82,7 @@ impl Triggerer {
                     self.runs_ended = true;
                     return true;
                 }
-                Ok(Signal::Run(_) | Signal::Executor(_) | Signal::Dispatch) => {}
+                Ok(Signal::Run(_) | Signal::Executor(_) | Signal::Dispatch | Signal::Outbox) => {}
                 Err(RecvError::Closed) => return false,
             }
         }

@@ -19,6 +19,7 @@ mod values;
 
 pub use list::{NodeRow, list_nodes, set_draining};
 pub use poll::{Cancel, HandOut, Handed, Heartbeat, LogPlace, begin_poll, hand_out, log_place};
+pub(crate) use reconcile::interval;
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
 pub use register::{NewNode, Registration, register};
 pub(crate) use report::sanitised;

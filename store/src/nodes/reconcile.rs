@@ -166,6 +166,6 @@ async fn insert_lost(
 }
 
 /// A duration as Postgres takes it.
-pub(super) fn interval(duration: Duration) -> PgInterval {
+pub(crate) fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

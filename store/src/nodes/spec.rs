@@ -43,7 +43,7 @@ pub struct ResolvedRef {
 pub(crate) struct Run {
     pub(crate) context: Arc<RunContext>,
     /// Or why there is none.
-    dag: Result<Arc<Dag>, String>,
+    pub(crate) dag: Result<Arc<Dag>, String>,
     bundle_hash: Option<String>,
     relative_fileloc: String,
 }
@@ -211,8 +211,14 @@ fn task_spec(attempt: &Handed, run: &Run, dag: &Dag, task: &Task) -> TaskSpec {
         try_number: attempt.try_number,
         max_tries: attempt.max_tries,
     };
-    let code = CodeRef { bundle_hash: run.bundle_hash.clone(), relative_fileloc: run.relative_fileloc.clone() };
-    TaskSpec::new(launch, dag, task, &run.context, code)
+    TaskSpec::new(launch, dag, task, &run.context, run.code())
+}
+
+impl Run {
+    /// Where the files of its tasks come from.
+    pub(crate) fn code(&self) -> CodeRef {
+        CodeRef { bundle_hash: self.bundle_hash.clone(), relative_fileloc: self.relative_fileloc.clone() }
+    }
 }
 
 /// What templates and tasks need to know of runs; those that are gone are left out.

@@ -8,12 +8,13 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
     dag::Task,
+    notify,
     operator::Place,
     plan::{CANCEL_GRACE, Key, Plan, RunState, SkipMixin, Ti},
 };
 use uuid::Uuid;
 
-use crate::{StoreError, dispatch::Classes};
+use crate::{StoreError, deadlines, dispatch::Classes, outbox};
 
 /// A decided plan, with the state it was made from.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,8 @@ pub struct Written {
     pub waiting: bool,
     /// Whether attempts began that the triggerer works on.
     pub triggers: bool,
+    /// Whether there is something to send.
+    pub notices: bool,
 }
 
 #[derive(Serialize)]
@@ -352,7 +355,7 @@ pub async fn write(
         json(&unexpanded)?,
         json(&later)?,
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
     if (row.runs, row.tis, row.gone) != (expected_runs, expected_tis, expected_ends) {
         return Err(StoreError::Inconsistent(format!(
@@ -360,6 +363,12 @@ pub async fn write(
             row.runs, row.tis, row.gone
         )));
     }
+    deadlines::follow(&mut *connection, planned).await?;
+    let notices: Vec<outbox::Row> = planned
+        .iter()
+        .flat_map(|one| notify::of_plan(one.state, one.plan).into_iter().map(|notice| (one.state.run.id, notice)))
+        .collect();
+    let notices = outbox::add(connection, &notices).await?;
     Ok(Written {
         cancelled_on: row.cancelled_on.into_iter().collect(),
         stopped_at_once: row.stopped.into_iter().collect(),
@@ -367,6 +376,7 @@ pub async fn write(
         freed: expected_ends > 0,
         waiting,
         triggers,
+        notices,
     })
 }
 

@@ -9,14 +9,14 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use updraft_core::{
-    dag::{Dag, Schedule},
+    dag::{Dag, Deadline, Schedule},
     mapping::initial_map_indexes,
     state::DagRunType,
     timetable::{Restriction, restriction},
 };
 
 use crate::{
-    StoreError,
+    StoreError, deadlines,
     versions::{self, Generations},
 };
 
@@ -33,6 +33,7 @@ pub(crate) struct Blueprint {
     pub(super) schedule: Schedule,
     pub(super) restriction: Restriction,
     tasks: Vec<TaskBlueprint>,
+    deadlines: Vec<Deadline>,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,12 @@ impl Blueprint {
             end_date: task.end_date,
             map_indexes: initial_map_indexes(dag, index),
         });
-        Self { schedule: dag.schedule.clone(), restriction: restriction(dag), tasks: tasks.collect() }
+        Self {
+            schedule: dag.schedule.clone(),
+            restriction: restriction(dag),
+            tasks: tasks.collect(),
+            deadlines: dag.deadlines.clone(),
+        }
     }
 
     /// How many instances a run has from which no date excludes a task.
@@ -133,8 +139,10 @@ impl Blueprints {
     }
 }
 
-/// Inserts all instances of new runs.
+/// Inserts all instances of new runs, and their deadlines.
 pub(super) async fn insert(connection: &mut PgConnection, runs: &[(Occasion, &Blueprint)]) -> Result<(), StoreError> {
+    let deadlines = runs.iter().map(|(run, blueprint)| (run.dag_run_id, blueprint.deadlines.as_slice()));
+    deadlines::insert(&mut *connection, deadlines).await?;
     let mut rows = Rows::default();
     for (occasion, blueprint) in runs {
         for task in blueprint.tasks.iter().filter(|task| task.is_in(occasion)) {

@@ -50,6 +50,7 @@ pub struct Outcome {
     /// Task and map index of each.
     pub instances: Vec<(TaskId, i32)>,
     changed: bool,
+    notices: bool,
     nodes: BTreeSet<i64>,
 }
 
@@ -62,6 +63,9 @@ impl Outcome {
         store.wake().ring(Signal::Run(self.dag_run_id));
         store.wake().ring(Signal::Dags);
         store.wake().ring(Signal::Dispatch);
+        if self.notices {
+            store.wake().ring(Signal::Outbox);
+        }
         for &node in &self.nodes {
             store.wake().ring(Signal::Executor(node));
         }
@@ -200,6 +204,8 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
               t as (delete from task_instance where dag_run_id = $1),
               l as (delete from attempt_log where dag_run_id = $1),
               q as (delete from hitl_detail where dag_run_id = $1),
+              o as (delete from outbox where dag_run_id = $1),
+              d as (delete from deadline where dag_run_id = $1),
               c as (delete from dag_run_conf where dag_run_id = $1),
               n as (delete from dag_run_note where dag_run_id = $1)
          delete from dag_run where id = $1",
@@ -301,5 +307,11 @@ fn named(held: &Held, keys: &[Key]) -> Vec<(TaskId, i32)> {
 }
 
 fn outcome(held: &Held, instances: Vec<(TaskId, i32)>, written: Written) -> Outcome {
-    Outcome { dag_run_id: held.row.run.id, instances, changed: true, nodes: written.cancelled_on }
+    Outcome {
+        dag_run_id: held.row.run.id,
+        instances,
+        changed: true,
+        notices: written.notices,
+        nodes: written.cancelled_on,
+    }
 }

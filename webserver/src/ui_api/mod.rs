@@ -1,4 +1,5 @@
 //! `/ui`: what the dashboard needs beyond Airflow's API. Ours to change with the dashboard.
 
 pub(crate) mod executors;
+pub(crate) mod notifications;
 pub(crate) mod why;

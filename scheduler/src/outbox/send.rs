@@ -1,0 +1,200 @@
+//! One try to send one notice.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use updraft_core::{
+    dag::CallbackAction,
+    notify::{Message, next_try, render},
+    spec::TaskSpec,
+    template::{Ref, RenderError, Resolved},
+};
+use updraft_store::{
+    Store, StoreError,
+    outbox::{Claimed, Ended, Ready},
+    resolve::resolve_for_server,
+    versions::DagCache,
+};
+
+use super::{Config, email, http, slack};
+
+/// A template may name values that only its earlier values lead to; more rounds than this are a mistake.
+const ROUNDS: usize = 20;
+
+/// Why a try did not deliver.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum SendError {
+    /// Worth another try, `after` at the earliest when the other side said so.
+    Temporary { error: String, after: Option<Duration> },
+    /// The same notice will never be taken.
+    Permanent(String),
+}
+
+impl SendError {
+    pub(super) fn temporary(error: impl Into<String>) -> Self {
+        Self::Temporary { error: error.into(), after: None }
+    }
+}
+
+/// Sends notices. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Sender {
+    pub(super) store: Store,
+    pub(super) dags: DagCache,
+    pub(super) config: std::sync::Arc<Config>,
+    http: reqwest::Client,
+}
+
+impl Sender {
+    /// # Errors
+    /// When the HTTP client cannot be made: the system's certificates cannot be read.
+    pub(super) fn new(store: Store, dags: DagCache, config: Config) -> Result<Self, reqwest::Error> {
+        let http = http::client(config.timeout)?;
+        Ok(Self { store, dags, config: config.into(), http })
+    }
+
+    /// One try; what becomes of the notice.
+    pub(super) async fn send(&self, ready: &Ready) -> Ended {
+        let spec = match &ready.spec {
+            Ok(spec) => spec,
+            Err(error) => return Ended::Failed { error: error.clone() },
+        };
+        let sent = match tokio::time::timeout(self.config.timeout, self.try_send(&ready.notice, spec)).await {
+            Ok(sent) => sent,
+            Err(tokio::time::error::Elapsed { .. }) => {
+                Err(SendError::temporary(format!("it took longer than {:?}", self.config.timeout)))
+            }
+        };
+        match sent {
+            Ok(()) => Ended::Delivered,
+            Err(SendError::Permanent(error)) => Ended::Failed { error },
+            Err(SendError::Temporary { error, after }) => self.again(&ready.notice, error, after),
+        }
+    }
+
+    /// When a notice that could not be sent is tried again, if at all.
+    pub(super) fn again(&self, notice: &Claimed, error: String, after: Option<Duration>) -> Ended {
+        match next_try(notice.tries, notice.age, self.config.give_up_after) {
+            Some(wait) => {
+                Ended::Again { after: after.map_or(wait, |after| after.clamp(wait, ASKED_LIMIT.max(wait))), error }
+            }
+            None => Ended::Failed { error },
+        }
+    }
+
+    async fn try_send(&self, notice: &Claimed, spec: &TaskSpec) -> Result<(), SendError> {
+        match self.message(notice, spec).await? {
+            Message::Email(message) => email::send(self, notice, &message).await,
+            Message::Http(message) => http::send(&self.http, notice.claim.key, &message).await,
+            Message::Slack(message) => slack::send(self, &self.http, notice, &message).await,
+        }
+    }
+
+    async fn message(&self, notice: &Claimed, spec: &TaskSpec) -> Result<Message, SendError> {
+        let facts = spec.callback.as_deref().unwrap_or(&notice.facts);
+        let mut known: Vec<Ref> = Vec::new();
+        let mut resolved = Resolved::default();
+        for _ in 0..ROUNDS {
+            match render(&notice.action, facts, spec, &resolved) {
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) => {
+                    let error = "Python callbacks are not run by this version: use `on_failure`, `on_success` or `on_retry` with email, http or slack";
+                    return Err(SendError::Permanent(error.to_owned()));
+                }
+                Err(RenderError::Failed(wrong)) => return Err(SendError::Permanent(wrong.to_string())),
+                Err(RenderError::Missing(missing)) => {
+                    known.extend(missing);
+                    resolved = self.resolve(notice.dag_run_id, &known).await?;
+                }
+            }
+        }
+        Err(SendError::Permanent(format!("the templates still ask for values after {ROUNDS} rounds of fetching them")))
+    }
+
+    /// An unreadable secret may become readable: somebody sets the right key.
+    async fn resolve(&self, dag_run_id: i64, refs: &[Ref]) -> Result<Resolved, SendError> {
+        let read = async {
+            let mut connection = self.store.pool().acquire().await?;
+            resolve_for_server(&mut connection, self.store.sources(), dag_run_id, refs).await
+        };
+        read.await.map_err(|error: StoreError| {
+            SendError::temporary(format!("what the notice names could not be read: {error}"))
+        })
+    }
+
+    /// A connection's fields; `None`: there is none of this id.
+    pub(super) async fn connection(&self, notice: &Claimed, conn_id: &str) -> Result<Option<Connection>, SendError> {
+        let reference = Ref::Connection { conn_id: conn_id.to_owned() };
+        let found = self.resolve(notice.dag_run_id, std::slice::from_ref(&reference)).await?;
+        Ok(found.value(&reference).cloned().map(Connection))
+    }
+}
+
+/// A server may ask for a longer wait than ours, up to this.
+const ASKED_LIMIT: Duration = Duration::from_secs(3600);
+
+/// A connection as the server keeps it: `host`, `login`, `password`, `port`, `extra`.
+pub(super) struct Connection(Value);
+
+impl Connection {
+    #[cfg(test)]
+    pub(super) fn new(fields: Value) -> Self {
+        Self(fields)
+    }
+
+    /// A field, if it is set.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn port(&self) -> Option<u16> {
+        u16::try_from(self.0.get("port")?.as_u64()?).ok()
+    }
+
+    /// A key of `extra`, which may be kept as text.
+    pub(super) fn extra(&self, name: &str) -> Option<Value> {
+        let extra = self.0.get("extra")?;
+        let parsed = extra.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        parsed.as_ref().unwrap_or(extra).get(name).filter(|value| !value.is_null()).cloned()
+    }
+
+    /// A switch of `extra`, as a boolean or as Airflow's forms save it, a text.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        match self.extra(name) {
+            Some(Value::Bool(set)) => set,
+            Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
+            _ => false,
+        }
+    }
+}
+
+/// What kind of delivery an action is, for logs and counters.
+pub(super) const fn kind(action: &CallbackAction) -> &'static str {
+    match action {
+        CallbackAction::Email { .. } => "email",
+        CallbackAction::Http { .. } => "http",
+        CallbackAction::Slack { .. } => "slack",
+        CallbackAction::Python { .. } => "python",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_connections_extra_may_be_text_or_an_object() {
+        for extra in [json!({"disable_ssl": true, "timeout": 3}), json!("{\"disable_ssl\": \"True\", \"timeout\": 3}")]
+        {
+            let connection = Connection(json!({"host": " mail ", "password": "", "port": 2525, "extra": extra}));
+            assert_eq!(connection.text("host"), Some("mail"));
+            assert_eq!(connection.text("password"), None);
+            assert_eq!(connection.port(), Some(2525));
+            assert!(connection.is_set("disable_ssl"));
+            assert!(!connection.is_set("disable_tls"));
+            assert_eq!(connection.extra("timeout"), Some(json!(3)));
+        }
+    }
+}

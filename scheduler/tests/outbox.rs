@@ -1,0 +1,438 @@
+//! Notices against a real mail server and a real HTTP server (small ones, made here), with real schedulers on Postgres.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
+
+mod sinks;
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use updraft_core::{
+    dag::{Callback, CallbackAction, CallbackEvent, Dag, Deadline, DeadlineReference, Task},
+    operator::OperatorKind,
+};
+use updraft_scheduler::{
+    Config,
+    outbox::{self, Smtp, SmtpTls},
+};
+use updraft_store::{
+    Store,
+    dispatch::Classes,
+    outbox::{Ended, claim, mark},
+    runs::{self, ClearRequest, Trigger},
+    testing::TestDb,
+    versions::DagCache,
+    wake::Signal,
+};
+use uuid::Uuid;
+
+use self::sinks::{HttpSink, SmtpSink};
+
+struct World {
+    db: TestDb,
+    store: Store,
+    schedulers: Vec<(CancellationToken, tokio::task::JoinHandle<()>)>,
+}
+
+fn http(url: &str) -> CallbackAction {
+    CallbackAction::Http {
+        url: url.to_owned(),
+        method: "POST".to_owned(),
+        json: json!({"text": "{{ ti.task_id }} of {{ dag.dag_id }} is {{ ti.state }}: {{ reason }}", "run": "{{ run_id }}"}),
+        headers: [("x-event".to_owned(), "{{ event }}".to_owned())].into_iter().collect(),
+    }
+}
+
+fn email(to: &str) -> CallbackAction {
+    CallbackAction::Email { to: vec![to.to_owned()], subject: None, body: None, from: None, conn_id: None }
+}
+
+/// A task that fails when it is started, and calls `actions` then.
+fn failing(actions: Vec<CallbackAction>) -> Task {
+    let mut task = Task::new("load", OperatorKind::Unsupported, "acme.operators.Secret<Operator>");
+    task.callbacks = actions.into_iter().map(|action| Callback { on: CallbackEvent::Failure, action }).collect();
+    task
+}
+
+fn mail_server(port: u16) -> Smtp {
+    Smtp {
+        host: "127.0.0.1".to_owned(),
+        port: Some(port),
+        user: None,
+        password: None,
+        tls: SmtpTls::Off,
+        mail_from: Some("Updraft <updraft@example.org>".to_owned()),
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let db = TestDb::new().await;
+        let store = db.store().await;
+        Self { db, store, schedulers: Vec::new() }
+    }
+
+    async fn dag(&self, dag: &Dag) {
+        let fk: i64 = sqlx::query_scalar(
+            "insert into dag (dag_id, dag_display_name, bundle_name, relative_fileloc, fileloc, max_active_runs)
+             values ($1, $1, 'b', 'f', 'f', 100) returning id",
+        )
+        .bind(dag.dag_id.as_str())
+        .fetch_one(self.store.pool())
+        .await
+        .unwrap();
+        sqlx::query(
+            "with v as (insert into dag_version (dag_fk, version_number, hash, data, source, bundle_name)
+                        values ($1, 1, 'h', $2, '', 'b') returning id)
+             update dag set latest_version_id = (select id from v) where id = $1",
+        )
+        .bind(fk)
+        .bind(serde_json::to_value(dag).unwrap())
+        .execute(self.store.pool())
+        .await
+        .unwrap();
+    }
+
+    /// Another scheduler, with connections of its own.
+    async fn scheduler(&mut self, outbox: outbox::Config) {
+        let config = Config {
+            parallelism: 100,
+            lease: Duration::from_secs(3600),
+            hostname: "test".into(),
+            cached_instances: 1000,
+            outbox,
+        };
+        let stop = CancellationToken::new();
+        let (store, token) = (self.db.store().await, stop.clone());
+        let task = tokio::spawn(async move { updraft_scheduler::run(store, config, token).await.unwrap() });
+        self.schedulers.push((stop, task));
+    }
+
+    async fn trigger(&self, dag_id: &str) -> i64 {
+        let mut transaction = self.store.begin().await.unwrap();
+        let trigger = Trigger {
+            dag_id,
+            run_id: Some(Uuid::new_v4().to_string().into()),
+            logical_date: None,
+            data_interval: None,
+            run_after: None,
+            conf: None,
+            note: None,
+            triggered_by: "rest_api",
+            user: None,
+        };
+        let run = runs::trigger(&mut transaction, &DagCache::default(), &trigger).await.unwrap();
+        transaction.commit().await.unwrap();
+        self.store.wake().ring(Signal::Dags);
+        run
+    }
+
+    /// Waits until a query says true, woken by signals.
+    async fn until(&self, what: &'static str) {
+        let mut bell = self.store.wake().subscribe();
+        let done = async {
+            while !sqlx::query_scalar::<_, bool>(what).fetch_one(self.store.pool()).await.unwrap() {
+                let _ = tokio::time::timeout(Duration::from_millis(50), bell.recv()).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), done).await.unwrap_or_else(|_| panic!("never true: {what}"));
+    }
+
+    /// What waits for its next try is due now.
+    async fn hurry(&self) {
+        sqlx::query("update outbox set due_at = now() where state = 'pending' and claimed_by is null")
+            .execute(self.store.pool())
+            .await
+            .unwrap();
+        self.store.wake().ring(Signal::Outbox);
+    }
+
+    async fn end(self) {
+        for (stop, task) in self.schedulers {
+            stop.cancel();
+            task.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_task_and_its_run_are_told_by_email_and_http_with_the_same_kind_of_key() {
+    let mut world = World::new().await;
+    let (mail, web) = (SmtpSink::start().await, HttpSink::start(&[]).await);
+    let mut dag = Dag::new("etl");
+    dag.tasks = vec![failing(vec![email("ops@example.org, boss@example.org"), http(&web.url("/hook"))])];
+    dag.callbacks = vec![
+        Callback { on: CallbackEvent::Success, action: http(&web.url("/well")) },
+        Callback { on: CallbackEvent::Failure, action: http(&web.url("/run")) },
+    ];
+    world.dag(&dag).await;
+    let config = outbox::Config {
+        smtp: Some(mail_server(mail.port)),
+        base_url: Some("https://updraft.example.org/".to_owned()),
+        ..outbox::Config::default()
+    };
+    world.scheduler(config).await;
+    world.trigger("etl").await;
+    world.until("select count(*) = 3 and bool_and(state = 'delivered') from outbox").await;
+
+    let keys: Vec<(String, Uuid)> =
+        sqlx::query_as("select kind || task_id, key from outbox").fetch_all(world.store.pool()).await.unwrap();
+    let key = |what: &str| keys.iter().find(|(kind, _)| kind == what).unwrap().1.to_string();
+    let letter = mail.letters().pop().expect("one letter");
+    assert_eq!(letter.from, "updraft@example.org");
+    assert_eq!(letter.to, ["ops@example.org", "boss@example.org"]);
+    assert!(letter.text.contains(&format!("Message-ID: <{}@example.org>", key("emailload"))), "{}", letter.text);
+    assert!(letter.text.contains("Subject: Updraft alert: etl.load failed"), "{}", letter.text);
+    let body = letter.unfolded();
+    assert!(body.contains("acme.operators.Secret&lt;Operator&gt;"), "{body}");
+    assert!(body.contains("https://updraft.example.org/dags/etl/runs/"), "{body}");
+    let calls = web.calls();
+    let hook = calls.iter().find(|call| call.path == "/hook").expect("the task's call");
+    assert_eq!(hook.header("idempotency-key"), Some(key("httpload").as_str()));
+    assert_eq!(hook.header("x-event"), Some("failure"));
+    let text = hook.json["text"].as_str().unwrap();
+    assert!(text.starts_with("load of etl is failed: operator `acme.operators.Secret<Operator>`"), "{text}");
+    let run = calls.iter().find(|call| call.path == "/run").expect("the run's call");
+    assert_eq!(run.header("idempotency-key"), Some(key("http").as_str()));
+    assert!(!calls.iter().any(|call| call.path == "/well"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_answered_with_an_error_is_tried_again_with_the_same_key_and_what_is_refused_is_not() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[("/flaky", &[503, 200]), ("/gone", &[404]), ("/moved", &[301])]).await;
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(vec![http(&web.url("/flaky")), http(&web.url("/gone")), http(&web.url("/moved"))])];
+    world.dag(&dag).await;
+    world.scheduler(outbox::Config::default()).await;
+    world.trigger("d").await;
+    world.until("select count(*) = 2 from outbox where state = 'failed'").await;
+    world.until("select bool_or(state = 'pending' and last_error is not null) from outbox").await;
+    world.hurry().await;
+    world.until("select count(*) = 1 from outbox where state = 'delivered' and tries = 2").await;
+
+    let errors: Vec<String> = sqlx::query_scalar("select last_error from outbox where state = 'failed' order by rule")
+        .fetch_all(world.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(errors[0], "404 Not Found: the sink says 404");
+    assert!(errors[1].contains("redirects are not followed"), "{}", errors[1]);
+    let calls = web.calls();
+    let keys: Vec<_> =
+        calls.iter().filter(|call| call.path == "/flaky").map(|call| call.header("idempotency-key")).collect();
+    assert_eq!((keys.len(), keys[0]), (2, keys[1]));
+    assert_eq!(calls.iter().filter(|call| call.path == "/gone").count(), 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn two_schedulers_send_each_notice_once() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[]).await;
+    let mut dag = Dag::new("many");
+    let mut task = Task::new("one", OperatorKind::Empty, "EmptyOperator");
+    let url = web.url("/told");
+    task.callbacks = [CallbackEvent::Execute, CallbackEvent::Success]
+        .into_iter()
+        .flat_map(|on| [Callback { on, action: http(&url) }, Callback { on, action: http(&url) }])
+        .collect();
+    dag.tasks = vec![task];
+    world.dag(&dag).await;
+    world.scheduler(outbox::Config::default()).await;
+    world.scheduler(outbox::Config::default()).await;
+    for _ in 0..25 {
+        world.trigger("many").await;
+    }
+    world.until("select count(*) = 100 from outbox where state = 'delivered'").await;
+    let calls = web.calls();
+    let keys: HashSet<_> = calls.iter().map(|call| call.header("idempotency-key").unwrap().to_owned()).collect();
+    assert_eq!((calls.len(), keys.len()), (100, 100));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_mail_server_that_hangs_holds_up_neither_runs_nor_calls() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[]).await;
+    // The kernel takes the connections and nobody ever says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(vec![email("ops@example.org"), http(&web.url("/hook"))])];
+    world.dag(&dag).await;
+    let config = outbox::Config {
+        smtp: Some(mail_server(silent.local_addr().unwrap().port())),
+        timeout: Duration::from_secs(600),
+        ..outbox::Config::default()
+    };
+    world.scheduler(config).await;
+    for _ in 0..20 {
+        world.trigger("d").await;
+    }
+    // All while not one email has got anywhere.
+    world.until("select count(*) = 20 from dag_run where state = 'failed'").await;
+    world.until("select count(*) = 20 from outbox where kind = 'http' and state = 'delivered'").await;
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox where kind = 'email' and state = 'pending'")
+        .fetch_one(world.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(waiting, 20);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_time_passed_is_somebody_elses_and_its_word_does_not_count() {
+    let world = World::new().await;
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(vec![http("http://127.0.0.1:1/")])];
+    world.dag(&dag).await;
+    let run = world.trigger("d").await;
+    sqlx::query(
+        "insert into outbox (dag_run_id, task_id, map_index, try_number, event, rule, action, facts)
+         values ($1, 'load', -1, 1, 'failure', 0, $2, '{\"cause\": \"failure\", \"run\": {\"state\": \"failed\"}}')",
+    )
+    .bind(run)
+    .bind(serde_json::to_value(http("http://127.0.0.1:1/")).unwrap())
+    .execute(world.store.pool())
+    .await
+    .unwrap();
+    let first = claim(&world.store, "http", 10, Duration::ZERO).await.unwrap();
+    let again = claim(&world.store, "http", 10, Duration::from_secs(60)).await.unwrap();
+    assert!(claim(&world.store, "http", 10, Duration::ZERO).await.unwrap().is_empty(), "it is being sent");
+    assert_eq!((first[0].claim.key, first[0].tries), (again[0].claim.key, 1));
+    assert_eq!(again[0].tries, 2);
+    let failed = Ended::Failed { error: "late".to_owned() };
+    assert!(!mark(world.store.pool(), first[0].claim, &failed).await.unwrap());
+    assert!(mark(world.store.pool(), again[0].claim, &Ended::Delivered).await.unwrap());
+    let state: String = sqlx::query_scalar("select state from outbox").fetch_one(world.store.pool()).await.unwrap();
+    assert_eq!(state, "delivered");
+}
+
+/// A DAG whose one task waits for a node that never comes, with these deadlines.
+fn waiting(dag_id: &str, deadlines: Vec<Deadline>) -> Dag {
+    let mut dag = Dag::new(dag_id);
+    dag.tasks = vec![Task::new("wait", OperatorKind::Bash, "BashOperator")];
+    dag.deadlines = deadlines;
+    dag
+}
+
+fn deadline(reference: DeadlineReference, interval: Duration, url: &str) -> Deadline {
+    Deadline { reference, interval, action: http(url) }
+}
+
+#[tokio::test]
+async fn a_run_that_misses_a_deadline_is_told_of_once_also_by_a_scheduler_that_starts_later() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[]).await;
+    let hour = Duration::from_secs(3600);
+    let past = "2026-01-01T00:00:00Z".parse().unwrap();
+    world
+        .dag(&waiting(
+            "late",
+            vec![
+                deadline(DeadlineReference::QueuedAt, hour, &web.url("/far")),
+                deadline(DeadlineReference::Fixed(past), Duration::from_secs(1), &web.url("/fixed")),
+                deadline(DeadlineReference::LogicalDate, hour, &web.url("/undated")),
+                deadline(DeadlineReference::QueuedAt, Duration::ZERO, &web.url("/at_once")),
+            ],
+        ))
+        .await;
+    // No scheduler lives when the deadlines pass.
+    world.trigger("late").await;
+    world.scheduler(outbox::Config::default()).await;
+    world.scheduler(outbox::Config::default()).await;
+    world.until("select count(*) = 2 from outbox where state = 'delivered' and event = 'deadline'").await;
+    let mut paths: Vec<String> = web.calls().iter().map(|call| call.path.clone()).collect();
+    paths.sort();
+    assert_eq!(paths, ["/at_once", "/fixed"]);
+    let call = web.calls().into_iter().find(|call| call.path == "/fixed").unwrap();
+    assert_eq!(call.header("x-event"), Some("deadline"));
+    assert!(
+        call.json["text"].as_str().unwrap().contains("the deadline 2026-01-01 00:00:01 UTC passed"),
+        "{:?}",
+        call.json
+    );
+    let left: Vec<(i32, bool)> = sqlx::query_as("select rule, missed_at is not null from deadline order by rule")
+        .fetch_all(world.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, [(0, false), (1, true), (3, true)], "a run without a logical date has no deadline from it");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_ends_well_loses_its_deadlines_and_its_like_give_the_average() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[]).await;
+    let mut dag = waiting("well", vec![]);
+    dag.tasks = vec![Task::new("one", OperatorKind::Empty, "EmptyOperator")];
+    dag.deadlines = vec![
+        deadline(DeadlineReference::QueuedAt, Duration::from_secs(3600), &web.url("/far")),
+        deadline(DeadlineReference::AverageRuntime { max_runs: 2 }, Duration::from_secs(60), &web.url("/average")),
+    ];
+    world.dag(&dag).await;
+    let count = async |run: i64| -> i64 {
+        sqlx::query_scalar("select count(*) from deadline where dag_run_id = $1")
+            .bind(run)
+            .fetch_one(world.store.pool())
+            .await
+            .unwrap()
+    };
+    let first = world.trigger("well").await;
+    assert_eq!(count(first).await, 1, "there is no average yet");
+    let second = world.trigger("well").await;
+    world.scheduler(outbox::Config::default()).await;
+    world.until("select count(*) = 2 from dag_run where state = 'success'").await;
+    world.until("select count(*) = 0 from deadline").await;
+    // As if they had taken 100 and 200 seconds.
+    for (run, seconds) in [(first, 100), (second, 200)] {
+        sqlx::query("update dag_run set start_date = end_date - make_interval(secs => $2) where id = $1")
+            .bind(run)
+            .bind(f64::from(seconds))
+            .execute(world.store.pool())
+            .await
+            .unwrap();
+    }
+    sqlx::query("update dag set is_paused = true").execute(world.store.pool()).await.unwrap();
+    let third = world.trigger("well").await;
+    let seconds: f64 = sqlx::query_scalar(
+        "select extract(epoch from d.deadline_time - r.queued_at)::float8 from deadline d join dag_run r on r.id = d.dag_run_id
+         where r.id = $1 and d.rule = 1",
+    )
+    .bind(third)
+    .fetch_one(world.store.pool())
+    .await
+    .unwrap();
+    assert!((seconds - 210.0).abs() < 0.001, "{seconds}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_cleared_run_counts_its_deadline_from_then_and_tells_of_it_again() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[]).await;
+    let mut dag = waiting("again", vec![deadline(DeadlineReference::QueuedAt, Duration::ZERO, &web.url("/late"))]);
+    dag.tasks = vec![failing(vec![])];
+    world.dag(&dag).await;
+    world.scheduler(outbox::Config::default()).await;
+    let run = world.trigger("again").await;
+    world.until("select count(*) = 1 from outbox where state = 'delivered'").await;
+    world.until("select count(*) = 1 from dag_run where state = 'failed'").await;
+    let mut transaction = world.store.begin().await.unwrap();
+    let request = ClearRequest {
+        dag_run_id: run,
+        selection: updraft_core::plan::Selection::default(),
+        reset_dag_run: true,
+        dry_run: false,
+        run_on_latest_version: None,
+        by: "a test",
+    };
+    runs::clear(&mut transaction, &Classes::default(), &DagCache::default(), &request).await.unwrap();
+    transaction.commit().await.unwrap();
+    world.store.wake().ring(Signal::Everything);
+    world.until("select count(*) = 2 from outbox where state = 'delivered' and event = 'deadline'").await;
+    assert_eq!(web.calls().len(), 2);
+    world.end().await;
+}

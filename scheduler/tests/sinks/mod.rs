@@ -1,0 +1,181 @@
+//! Where notices arrive: an SMTP server and an HTTP server, each a few lines of protocol.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
+
+/// An email as the server took it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Letter {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    /// Headers and body.
+    pub(crate) text: String,
+}
+
+impl Letter {
+    /// The text without quoted-printable's soft line breaks and escapes.
+    pub(crate) fn unfolded(&self) -> String {
+        self.text.replace("=\r\n", "").replace("=3D", "=")
+    }
+}
+
+pub(crate) struct SmtpSink {
+    pub(crate) port: u16,
+    letters: Arc<Mutex<Vec<Letter>>>,
+}
+
+impl SmtpSink {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let letters: Arc<Mutex<Vec<Letter>>> = Arc::default();
+        let kept = Arc::clone(&letters);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(converse(stream, Arc::clone(&kept)));
+            }
+        });
+        Self { port, letters }
+    }
+
+    pub(crate) fn letters(&self) -> Vec<Letter> {
+        self.letters.lock().unwrap().clone()
+    }
+}
+
+async fn converse(stream: TcpStream, letters: Arc<Mutex<Vec<Letter>>>) {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read);
+    let mut letter = Letter::default();
+    let _ = write.write_all(b"220 sink\r\n").await;
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let word = line.trim_end();
+        let address = || word.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+        let answer: &[u8] = match word.get(..4).unwrap_or(word) {
+            "EHLO" => b"250-sink\r\n250 8BITMIME\r\n",
+            "MAIL" => {
+                letter = Letter { from: address(), ..Letter::default() };
+                b"250 ok\r\n"
+            }
+            "RCPT" => {
+                letter.to.push(address());
+                b"250 ok\r\n"
+            }
+            "DATA" => {
+                let _ = write.write_all(b"354 go on\r\n").await;
+                while !letter.text.ends_with("\r\n.\r\n") {
+                    if lines.read_line(&mut letter.text).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                letters.lock().unwrap().push(letter.clone());
+                b"250 taken\r\n"
+            }
+            "QUIT" => {
+                let _ = write.write_all(b"221 bye\r\n").await;
+                return;
+            }
+            _ => b"500 what?\r\n",
+        };
+        if write.write_all(answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A request as the server took it.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) path: String,
+    headers: HashMap<String, String>,
+    pub(crate) json: Value,
+}
+
+impl Call {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+type Answers = Arc<Mutex<HashMap<String, VecDeque<u16>>>>;
+
+pub(crate) struct HttpSink {
+    port: u16,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl HttpSink {
+    /// Answers 200, and on these paths these statuses, one after the other; the last stays.
+    pub(crate) async fn start(answers: &[(&str, &[u16])]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sink = Self { port, calls: Arc::default() };
+        let calls = Arc::clone(&sink.calls);
+        let answers: Answers = Arc::new(Mutex::new(
+            answers.iter().map(|(path, statuses)| ((*path).to_owned(), statuses.iter().copied().collect())).collect(),
+        ));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&calls), Arc::clone(&answers)));
+            }
+        });
+        sink
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+/// One request per connection.
+async fn serve(stream: TcpStream, calls: Arc<Mutex<Vec<Call>>>, answers: Answers) {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read);
+    let mut first = String::new();
+    if lines.read_line(&mut first).await.unwrap_or(0) == 0 {
+        return;
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    if lines.read_exact(&mut body).await.is_err() {
+        return;
+    }
+    let status = match answers.lock().unwrap().get_mut(&path) {
+        Some(statuses) if statuses.len() > 1 => statuses.pop_front().unwrap(),
+        Some(statuses) => statuses[0],
+        None => 200,
+    };
+    calls.lock().unwrap().push(Call { path, headers, json: serde_json::from_slice(&body).unwrap_or_default() });
+    let text = format!("the sink says {status}");
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    let _ = write.write_all(answer.as_bytes()).await;
+}

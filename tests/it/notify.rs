@@ -1,0 +1,115 @@
+//! Notifications through the binary, from the file to the mailbox.
+
+use std::time::Duration;
+
+use updraft_store::testing::TestDb;
+
+use super::support::{
+    open_folder,
+    process::{PATIENCE, Watched, updraft},
+    standalone::Standalone,
+    write,
+};
+
+#[path = "../../scheduler/tests/sinks/mod.rs"]
+mod sinks;
+
+use sinks::{HttpSink, SmtpSink};
+
+/// Waits until `done`.
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let waiting = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test]
+async fn a_file_says_who_is_told_of_a_failure_and_they_are() {
+    let (mail, web) = (SmtpSink::start().await, HttpSink::start(&[]).await);
+    let folder = open_folder();
+    let config = format!(
+        "[smtp]\nhost = \"127.0.0.1\"\nport = {}\nstarttls = false\nmail_from = \"updraft@example.org\"\n",
+        mail.port
+    );
+    write(folder.path(), ".config/updraft/updraft.toml", &config);
+    let dag = format!(
+        "tasks:\n  good:\n    bash: echo 42\n  bad:\n    bash: exit 3\n    depends_on: good\n    email: [ops@example.org]\n    \
+         email_on_failure: true\n    retries: 1\n    retry_delay: 0\n    email_on_retry: false\n    on_retry:\n      - http: {}\non_failure:\n  \
+         - http: {{url: \"{}\", json: {{text: \"{{{{ dag.dag_id }}}} failed at {{{{ ti.task_id }}}} after \
+         {{{{ ti.xcom_pull(task_ids='good') }}}}\"}}}}\n",
+        web.url("/retry"),
+        web.url("/run")
+    );
+    write(&folder.path().join("dags"), "alarm.yaml", &dag);
+    let mut standalone = Standalone::start(folder, Some(TestDb::new().await)).await;
+    standalone.process.line_with("the DAG has a new version").await;
+    let outcome = standalone.cli(&["dags", "trigger", "alarm", "--run-id", "r1", "--wait"]).await;
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    until("an email and two calls", || mail.letters().len() == 1 && web.calls().len() == 2).await;
+
+    let letter = mail.letters().remove(0);
+    assert_eq!((letter.from.as_str(), &letter.to[..]), ("updraft@example.org", &["ops@example.org".to_owned()][..]));
+    let text = letter.unfolded();
+    assert!(text.contains("Subject: Updraft alert: alarm.bad failed (r1, try 2 of 2)"), "{text}");
+    assert!(text.contains("The command ended with exit code 3."), "{text}");
+    assert!(text.contains(&format!("{}/dags/alarm/runs/r1/tasks/bad/logs/2", standalone.url)), "{text}");
+    let calls = web.calls();
+    let call = |path: &str| calls.iter().find(|call| call.path == path).unwrap();
+    assert_eq!(call("/retry").json["event"], "retry");
+    assert_eq!(call("/retry").json["try_number"], 1);
+    assert_eq!(call("/run").json["text"], "alarm failed at bad after 42");
+
+    let listed = standalone.cli(&["notifications", "list", "alarm", "--state", "delivered", "-o", "json"]).await;
+    assert_eq!(listed.code, Some(0), "{listed:#?}");
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed.len(), 3, "{listed:#?}");
+    assert!(
+        listed.iter().any(|notice| notice["kind"] == "email" && notice["target"] == "ops@example.org"),
+        "{listed:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_scheduler_killed_between_sending_and_saying_so_sends_again_with_the_same_key() {
+    if !cfg!(feature = "failpoints") {
+        eprintln!("skipped: built without the feature `failpoints` (`make test` has it)");
+        return;
+    }
+    let (web, db, folder) = (HttpSink::start(&[]).await, TestDb::new().await, open_folder());
+    let dag = format!(
+        "schedule: \"@once\"\nstart_date: 2025-01-01\nis_paused_upon_creation: false\ntasks:\n  one:\n    empty:\n    \
+         on_success:\n      - http: {}\n",
+        web.url("/told")
+    );
+    write(&folder.path().join("dags"), "once.yaml", &dag);
+    let scheduler = |failpoints: &str| {
+        let mut command = updraft(folder.path());
+        command.args(["scheduler", "--database-url", &db.url, "--dags-folder"]).arg(folder.path().join("dags"));
+        // A claim holds for twice this long.
+        command.env("UPDRAFT__NOTIFICATIONS__TIMEOUT", "1").env("UPDRAFT_FAILPOINTS", failpoints);
+        Watched::spawn(&mut command)
+    };
+    let mut first = scheduler("outbox.sent=abort@1");
+    assert_eq!(first.end().await, None, "it aborts: {}", first.said);
+    assert_eq!(web.calls().len(), 1);
+    let second = scheduler("");
+    until("the call comes again", || web.calls().len() == 2).await;
+    let calls = web.calls();
+    assert!(calls[0].header("idempotency-key").is_some());
+    assert_eq!(calls[0].header("idempotency-key"), calls[1].header("idempotency-key"));
+    let store = db.store().await;
+    let delivered = || async {
+        sqlx::query_as::<_, (String, i32)>("select state, tries from outbox").fetch_one(store.pool()).await.unwrap()
+    };
+    tokio::time::timeout(PATIENCE, async {
+        while delivered().await != ("delivered".to_owned(), 2) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the second try is noted");
+    drop(second);
+}
