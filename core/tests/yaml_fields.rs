@@ -103,6 +103,19 @@ fn refuses_mappings_that_cannot_be() {
 }
 
 #[test]
+fn what_is_mapped_over_a_result_cannot_run_always() {
+    let task =
+        |over: &str| format!("tasks:\n  a: {{bash: x}}\n  t: {{bash: x, foreach: {over}, trigger_rule: always}}\n");
+    refuses(&task("a"), "invalid_trigger_rule", 3);
+    assert_eq!(found(&task("[1, 2]")), []);
+    refuses(
+        "tasks: {a: {bash: x}}\ntask_groups:\n  g:\n    foreach: a\n    tasks:\n      t: {bash: x, trigger_rule: always}\n",
+        "invalid_trigger_rule",
+        6,
+    );
+}
+
+#[test]
 fn maps_groups_and_nothing_inside_them_again() {
     let dag = one("tasks: {list: {bash: echo}}\n\
                    task_groups:\n  g:\n    expand: {region: list.output}\n    tasks: {a: {bash: \"echo {{ region }}\"}, b: {bash: echo, depends_on: a}}\n");

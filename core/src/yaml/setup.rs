@@ -9,7 +9,10 @@ use super::{
     node::{Content, Mapping, Mark},
     task::Lookup,
 };
-use crate::dag::{Dag, Task, TriggerRule};
+use crate::{
+    dag::{Dag, MapInput, Task, TriggerRule},
+    mapping,
+};
 
 impl Context<'_> {
     /// Reads `setup`, `teardown` and `on_failure_fail_dagrun` of a task. `teardown: [names]` names its setups: they come into
@@ -111,11 +114,19 @@ impl Context<'_> {
     }
 
     /// The rules that hold for the whole DAG: what follows a setup has the rule `all_success`, and so has everything under
-    /// `fail_fast`; teardowns excepted.
+    /// `fail_fast`; teardowns excepted. What is mapped over a result cannot run `always` (Airflow refuses it, too).
     pub(super) fn check_rules(&self, dag: &Dag, members: &Members, fail_fast: Option<Mark>) {
         for (index, declared) in members.tasks.iter().enumerate() {
             let task = &dag.tasks[index];
             if task.is_teardown || task.trigger_rule == TriggerRule::AllSuccess {
+                continue;
+            }
+            if task.trigger_rule == TriggerRule::Always && waits_for_its_mapping(dag, task) {
+                let message = format!(
+                    "`{}` has as many instances as a result says, and so cannot start `always`, before the result is there",
+                    task.task_id
+                );
+                self.rule(declared, message, "write `all_done`, or map over a list");
                 continue;
             }
             let setup = dag.upstream(index).find(|&upstream| dag.tasks[upstream].is_setup);
@@ -140,4 +151,10 @@ impl Context<'_> {
             self.findings.error_help("invalid_trigger_rule", mark, message, Some(help.to_owned()));
         });
     }
+}
+
+/// Whether the number of a task's instances is known only when upstreams ended.
+fn waits_for_its_mapping(dag: &Dag, task: &Task) -> bool {
+    mapping::of_task(dag, task)
+        .is_some_and(|(mapping, _)| mapping.inputs.values().any(|input| !matches!(input, MapInput::Literal(_))))
 }
