@@ -315,9 +315,10 @@ impl Reactor {
             let version = row.follows.filter(|_| !row.run.state.is_finished()).unwrap_or(row.dag_version_id);
             match self.cache.take(row.run.id, row.tag).filter(|_| version == row.dag_version_id) {
                 Some(mut state) => {
-                    // Unpaused since: what was held back must be looked at.
-                    let scope =
-                        if state.run.dag_is_paused == row.run.dag_is_paused { Scope::Changed } else { Scope::All };
+                    // Unpaused since: what was held back must be looked at. So must everything once in a while: a run may
+                    // wait for something outside it that went without a word (an earlier run was deleted).
+                    let same = state.run.dag_is_paused == row.run.dag_is_paused && !row.decision_is_old;
+                    let scope = if same { Scope::Changed } else { Scope::All };
                     state.run = row.run.clone();
                     ready.push((row, state, version, scope));
                 }

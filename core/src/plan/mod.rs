@@ -167,7 +167,9 @@ pub fn plan(
     work.fail_fast();
     let due = state.run.logical_date.is_none_or(|date| date <= now);
     if state.run.state == DagRunState::Running && !state.run.dag_is_paused && due {
-        if scope == Scope::All || changes.iter().any(|change| change.event == Event::Look) {
+        // Nothing was decided yet: the run may have waited for its logical date.
+        let untouched = state.moving() == 0 && state.unfinished() == state.len();
+        if scope == Scope::All || untouched || changes.iter().any(|change| change.event == Event::Look) {
             work.look_at.extend(state.dag.topological().iter().enumerate().map(|(rank, &task)| (rank, task)));
         }
         work.evaluate();
@@ -265,9 +267,14 @@ impl<'a> Work<'a> {
             Ok(to) => to,
             Err(illegal) => unreachable!("{illegal}"),
         };
+        let was_active = ti.is_active();
         ti.state = to;
         edit(&mut ti);
+        let frees = was_active && !ti.is_active();
         self.plan.tis.insert(key, ti);
+        if frees && self.state.dag.tasks[key.task].max_active_tis_per_dagrun.is_some() {
+            self.look(key.task);
+        }
         self.failed |= event == TiEvent::FailedFinally;
         if to.is_finished() {
             self.plan.wake_later_runs |= self.state.dag.scopes().depends_on_past();
@@ -284,9 +291,6 @@ impl<'a> Work<'a> {
         let dag = &self.state.dag;
         let watchers = dag.scopes().watchers(task).iter().copied();
         self.look_at.extend(dag.downstream(task).chain(watchers).map(|next| (dag.rank(next), next)));
-        if dag.tasks[task].max_active_tis_per_dagrun.is_some() {
-            self.look(task);
-        }
     }
 
     /// Fences an attempt and has its node told.

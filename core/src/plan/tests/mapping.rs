@@ -208,7 +208,7 @@ fn a_cleared_source_of_another_length_adds_and_removes_instances() {
 
 #[test]
 fn max_active_tis_per_dagrun_bounds_the_instances_that_are_ready() {
-    let m = Task { max_active_tis_per_dagrun: Some(2), ..mapped("m", "source") };
+    let m = Task { max_active_tis_per_dagrun: Some(2), retries: 1, ..mapped("m", "source") };
     let mut sim = Sim::new(vec![task("source", &[]), m]);
     sim.begin();
     length(&mut sim, "source", Some(4));
@@ -217,7 +217,10 @@ fn max_active_tis_per_dagrun_bounds_the_instances_that_are_ready() {
     assert_eq!(ready(&sim), 2);
     sim.end_mapped("m", 0, Outcome::Success);
     assert_eq!(ready(&sim), 2);
-    for index in 1..4 {
+    sim.end_mapped("m", 1, Outcome::Failed);
+    assert_eq!(ready(&sim), 2, "one that waits for its retry leaves its place");
+    sim.wait(300);
+    for index in [2, 3, 1] {
         sim.end_mapped("m", index, Outcome::Success);
     }
     assert_eq!(sim.run_state(), DagRunState::Success);

@@ -48,8 +48,7 @@ fn a_run_whose_logical_date_is_to_come_waits_for_it() {
     sim.state.run.logical_date = Some(date);
     assert_eq!(sim.begin().wake_at, Some(date));
     assert_eq!(sim.state_of("a"), S::None);
-    sim.now = date;
-    sim.begin();
+    sim.wait(3600);
     assert_eq!(sim.state_of("a"), S::Scheduled);
 }
 
