@@ -9,6 +9,7 @@ mod cli;
 mod fleet;
 mod kill;
 mod notify;
+mod scheduling;
 mod standalone;
 mod tour;
 mod workspace;
