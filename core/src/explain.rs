@@ -57,6 +57,24 @@ pub enum Reason {
         try_number: i32,
         max_tries: i32,
     },
+    /// The sensor's condition does not hold yet.
+    SensorWaits {
+        until: Option<DateTime<Utc>>,
+        asked: i32,
+    },
+    /// `depends_on_past`: the task (or, with `wait_for_downstream`, what follows it) has not ended well in the run before.
+    EarlierRunNotDone {
+        wait_for_downstream: bool,
+    },
+    /// `max_active_tis_per_dagrun`: that many of the task's instances are active already.
+    TaskFullInRun {
+        limit: u32,
+        running: u32,
+    },
+    /// The run's logical date is to come.
+    LogicalDateToCome {
+        logical_date: DateTime<Utc>,
+    },
     /// Cleared while running: its old attempt is being stopped.
     Stopping {
         deadline: Option<DateTime<Utc>>,
@@ -139,7 +157,10 @@ pub fn explain(
             _ => Reason::RunStarting,
         }),
         DagRunState::Success | DagRunState::Failed => reasons.push(Reason::RunFinished { state: state.run.state }),
-        DagRunState::Running => {}
+        DagRunState::Running => {
+            let to_come = state.run.logical_date.filter(|date| *date > now);
+            reasons.extend(to_come.map(|logical_date| Reason::LogicalDateToCome { logical_date }));
+        }
     }
     match ti.state {
         TaskInstanceState::UpForRetry => reasons.push(Reason::RetryDelay {
@@ -147,25 +168,47 @@ pub fn explain(
             try_number: ti.try_number,
             max_tries: ti.max_tries,
         }),
+        TaskInstanceState::UpForReschedule => {
+            reasons.push(Reason::SensorWaits { until: ti.next_retry_at, asked: ti.reschedules });
+        }
         TaskInstanceState::Restarting => {
             reasons.push(Reason::Stopping { deadline: ti.stopping.map(|stopping| stopping.deadline) });
         }
         TaskInstanceState::None => {
-            let waiting_for: Vec<String> = state
-                .dag
-                .upstream(key.task)
-                .filter(|&upstream| state.instances(upstream).iter().any(|(_, ti)| !ti.state.is_finished()))
-                .map(|upstream| state.dag.tasks[upstream].task_id.to_string())
-                .collect();
-            if !waiting_for.is_empty() {
-                let trigger_rule = state.dag.tasks[key.task].trigger_rule;
-                reasons.push(Reason::UpstreamNotDone { trigger_rule, waiting_for });
-            }
+            reasons.extend(undecided(state, key));
         }
         _ => {}
     }
     if let Some(attempt) = attempt {
         reasons.push(dispatch_reason(attempt, capacity, class));
+    }
+    reasons
+}
+
+/// Why plan has not made an instance ready: what it waits for in its own run, else what outside or beside it.
+fn undecided(state: &RunState, key: Key) -> Vec<Reason> {
+    let dag = &state.dag;
+    let task = &dag.tasks[key.task];
+    let before = dag.upstream(key.task).chain(dag.scopes().teardown_scope(key.task).iter().copied());
+    let mut waiting_for: Vec<String> = before
+        .filter(|&other| {
+            let same_index = key.map_index >= 0 && dag.scopes().share_mapped_group(key.task, other);
+            let mut instances = state.instances(other).iter();
+            instances.any(|(index, ti)| !ti.state.is_finished() && (!same_index || index == key.map_index || index < 0))
+        })
+        .map(|other| dag.tasks[other].task_id.to_string())
+        .collect();
+    waiting_for.dedup();
+    if !waiting_for.is_empty() {
+        return vec![Reason::UpstreamNotDone { trigger_rule: task.trigger_rule, waiting_for }];
+    }
+    let mut reasons = Vec::new();
+    if task.depends_on_past && state.run.logical_date.is_some() {
+        reasons.push(Reason::EarlierRunNotDone { wait_for_downstream: task.wait_for_downstream });
+    }
+    let active = state.instances(key.task).iter().filter(|(_, ti)| ti.is_active()).count() as u32;
+    if let Some(limit) = task.max_active_tis_per_dagrun.filter(|limit| active >= *limit) {
+        reasons.push(Reason::TaskFullInRun { limit, running: active });
     }
     reasons
 }
@@ -189,7 +232,13 @@ fn dispatch_reason(attempt: &AttemptFacts, capacity: &Capacity, class: Option<&C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::testing::{Sim, start, task};
+    use crate::{
+        dag::Task,
+        plan::{
+            Past,
+            testing::{Sim, start, task},
+        },
+    };
 
     fn reasons(sim: &Sim, id: &str) -> Vec<Reason> {
         let index = sim.state.dag.index_of(id).unwrap();
@@ -215,6 +264,19 @@ mod tests {
         sim.fail("a");
         let until = Some(start() + std::time::Duration::from_secs(300));
         assert_eq!(reasons(&sim, "a"), [Reason::RetryDelay { until, try_number: 1, max_tries: 2 }]);
+    }
+
+    #[test]
+    fn an_undecided_task_says_what_beside_its_upstreams_holds_it() {
+        let past = Task { depends_on_past: true, ..task("past", &[]) };
+        let mut sim = Sim::new(vec![past]);
+        sim.state.run.logical_date = Some(start());
+        sim.facts.past = Some(Past::default());
+        assert_eq!(reasons(&sim, "past"), [Reason::EarlierRunNotDone { wait_for_downstream: false }]);
+        let mut sim = Sim::new(vec![task("a", &[])]);
+        let logical_date = start() + std::time::Duration::from_secs(60);
+        sim.state.run.logical_date = Some(logical_date);
+        assert_eq!(reasons(&sim, "a"), [Reason::LogicalDateToCome { logical_date }]);
     }
 
     #[test]

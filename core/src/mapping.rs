@@ -17,12 +17,8 @@ pub const MAX_MAP_LENGTH: usize = 1024;
 /// A literal of more elements than this is expanded by a plan, which refuses it, rather than when its run is created.
 const MAX_LITERAL_LENGTH: usize = 100_000;
 
-/// The mapping that makes the instances of a task: its own, else that of the innermost mapped group around it.
-pub fn mapping_of(dag: &Dag, task: TaskIndex) -> Option<&Mapping> {
-    of_task(dag, &dag.tasks[task]).map(|(mapping, _)| mapping)
-}
-
-/// The same with a flag that says whether it is a group's.
+/// The mapping that makes the instances of a task: its own, else that of the innermost mapped group around it; with a flag that
+/// says whether it is a group's. For a task of a DAG in use, [`Dag::mapping`] has it at hand.
 pub fn of_task<'a>(dag: &'a Dag, task: &'a Task) -> Option<(&'a Mapping, bool)> {
     if let Some(own) = &task.mapping {
         return Some((own, false));
@@ -50,7 +46,7 @@ pub fn literal_length(mapping: &Mapping) -> Option<usize> {
 /// The map indexes a run gets for this task when it is created: 0..n of a mapping over literals, else −1, one instance for
 /// what is not mapped, not yet known or empty (a plan skips that).
 pub fn initial_map_indexes(dag: &Dag, task: TaskIndex) -> std::ops::Range<i32> {
-    match mapping_of(dag, task).and_then(literal_length) {
+    match dag.mapping(task).and_then(literal_length) {
         Some(length @ 1..=MAX_LITERAL_LENGTH) => 0..i32::try_from(length).expect("the limit fits"),
         _ => -1..0,
     }

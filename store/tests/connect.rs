@@ -18,7 +18,12 @@ async fn a_database_of_a_newer_version_is_refused() {
     let db = TestDb::new().await;
     let store = db.store().await;
     store.check_schema().await.unwrap();
-    sqlx::query("update _sqlx_migrations set version = 900").execute(store.pool()).await.unwrap();
+    sqlx::query(
+        "update _sqlx_migrations set version = 900 where version = (select max(version) from _sqlx_migrations)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
     let refusal = store.check_schema().await.unwrap_err().to_string();
     assert!(refusal.contains("upgrade this process"), "{refusal}");
     let refusal = store.migrate().await.unwrap_err().to_string();

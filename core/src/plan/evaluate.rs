@@ -179,7 +179,7 @@ impl Work<'_> {
         let Some(cap) = self.state.dag.tasks[key.task].max_active_tis_per_dagrun else { return true };
         let mut active = 0;
         self.each(key.task, |_, ti| {
-            active += u32::from(ti.state.has_attempt() || ti.state == TaskInstanceState::Restarting);
+            active += u32::from(ti.is_active());
         });
         active < cap
     }

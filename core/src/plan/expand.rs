@@ -1,12 +1,15 @@
 //! Mapped tasks: from one instance to one per element (semantics §13), and `when`, which like a `foreach` template is
 //! evaluated here, by the function that renders on the nodes.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{Key, Need, RunState, Ti, UNMAPPED, Work, decide, trigger_rule::Verdict};
 use crate::{
-    dag::{MapInput, Mapping, MappingKind},
+    dag::{MapInput, TaskIndex},
     ids::MapIndex,
+    mapping,
     spec::{CodeRef, FailureClass, Launch, TaskSpec},
     state::{TaskInstanceState, TiEvent},
     template::{self, RenderError, Resolved},
@@ -125,16 +128,16 @@ impl Work<'_> {
     /// How many instances a mapped task has, as far as it is known.
     fn length(&mut self, key: Key) -> Length {
         let Some(mapping) = self.state.dag.mapping(key.task) else { return Length::Unknown };
-        let mut lengths = Vec::with_capacity(mapping.inputs.len());
+        let mut lengths: HashMap<&str, usize> = HashMap::new();
         let mut asked = false;
         for (name, input) in &mapping.inputs {
             match input {
-                MapInput::Literal(value) => match elements(value) {
-                    Some(length) => lengths.push(length),
+                MapInput::Literal(value) => match mapping::length(value) {
+                    Some(length) => drop(lengths.insert(name, length)),
                     None => return Length::Unknown,
                 },
                 MapInput::XCom { task_id, key } => match self.facts.lengths.get(&(task_id.clone(), key.clone())) {
-                    Some(Some(length)) => lengths.push(*length),
+                    Some(Some(length)) => drop(lengths.insert(name, *length)),
                     Some(None) => return Length::Unknown,
                     None => {
                         self.plan.needs.insert(Need::Length { task_id: task_id.clone(), key: key.clone() });
@@ -142,8 +145,8 @@ impl Work<'_> {
                     }
                 },
                 MapInput::Template(text) => match self.render(key, name, text, template::render_map_input) {
-                    Some(Ok(value)) => match elements(&value) {
-                        Some(length) => lengths.push(length),
+                    Some(Ok(value)) => match mapping::length(&value) {
+                        Some(length) => drop(lengths.insert(name, length)),
                         None => {
                             return Length::Failed(format!(
                                 "`{name}` must render to a list or a mapping; it gave {value}"
@@ -155,7 +158,10 @@ impl Work<'_> {
                 },
             }
         }
-        if asked { Length::Asked } else { Length::Known(total(mapping, &lengths)) }
+        if asked {
+            return Length::Asked;
+        }
+        mapping::total(mapping, |name| lengths.get(name).copied()).map_or(Length::Unknown, Length::Known)
     }
 
     /// Whether the task's `when` lets it begin; `None`: values are asked for.
@@ -191,7 +197,7 @@ impl Work<'_> {
 }
 
 /// The tasks whose results the mapping of a task goes through.
-fn sources(state: &RunState, key: Key) -> Vec<crate::dag::TaskIndex> {
+fn sources(state: &RunState, key: Key) -> Vec<TaskIndex> {
     let inputs = state.dag.mapping(key.task).into_iter().flat_map(|mapping| mapping.inputs.values());
     inputs
         .filter_map(|input| match input {
@@ -199,20 +205,4 @@ fn sources(state: &RunState, key: Key) -> Vec<crate::dag::TaskIndex> {
             MapInput::Literal(_) | MapInput::Template(_) => None,
         })
         .collect()
-}
-
-/// The number of elements of a list, or of entries of a mapping.
-fn elements(value: &Value) -> Option<usize> {
-    match value {
-        Value::Array(items) => Some(items.len()),
-        Value::Object(entries) => Some(entries.len()),
-        _ => None,
-    }
-}
-
-fn total(mapping: &Mapping, lengths: &[usize]) -> usize {
-    match mapping.kind {
-        MappingKind::Expand | MappingKind::Matrix => lengths.iter().copied().fold(1, usize::saturating_mul),
-        MappingKind::ExpandKwargs | MappingKind::Foreach => lengths.first().copied().unwrap_or(0),
-    }
 }

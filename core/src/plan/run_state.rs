@@ -138,6 +138,11 @@ impl Ti {
         self.reschedules = 0;
     }
 
+    /// It counts for the caps of its task: it has an attempt, or one is being stopped.
+    pub fn is_active(&self) -> bool {
+        self.state.has_attempt() || self.state == TaskInstanceState::Restarting
+    }
+
     /// When to look at the instance though nothing happens.
     pub(super) fn timer(&self) -> Option<DateTime<Utc>> {
         match self.state {

@@ -165,12 +165,14 @@ pub(super) async fn insert_missing(
     logical_date: Option<DateTime<Utc>>,
     run_type: DagRunType,
 ) -> Result<(), StoreError> {
-    let present: HashSet<String> =
-        sqlx::query_scalar!("select distinct task_id from task_instance where dag_run_id = $1", dag_run_id)
-            .fetch_all(&mut *connection)
-            .await?
-            .into_iter()
-            .collect();
+    let present: HashSet<String> = sqlx::query_scalar!(
+        "select distinct task_id from task_instance where dag_run_id = $1 and state <> 'removed'",
+        dag_run_id
+    )
+    .fetch_all(&mut *connection)
+    .await?
+    .into_iter()
+    .collect();
     let mut blueprint = Blueprint::of(dag);
     blueprint.tasks.retain(|task| !present.contains(&task.task_id));
     insert(connection, &[(Occasion { dag_run_id, run_type, logical_date }, &blueprint)]).await

@@ -178,6 +178,16 @@ export const strings = {
       const tries = `try ${text(try_number)} of ${Number(max_tries) + 1} failed`;
       return until === null ? `Will be retried: ${tries}.` : `Will be retried at ${time(until)}: ${tries}.`;
     },
+    sensor_waits: ({ until, asked }) =>
+      `Its condition does not hold yet (asked ${text(asked)} times)` +
+      (until === null ? "." : `; it is asked again at ${time(until)}.`),
+    earlier_run_not_done: ({ wait_for_downstream }) =>
+      wait_for_downstream === true
+        ? "In the run before, the task or what follows it has not ended well (wait_for_downstream)."
+        : "The task has not ended well in the run before (depends_on_past).",
+    task_full_in_run: ({ limit, running }) =>
+      `${text(running)} instances of the task are active in this run; its limit is ${text(limit)}.`,
+    logical_date_to_come: ({ logical_date }) => `The run's logical date, ${time(logical_date)}, is to come.`,
     stopping: () => "It was cleared while running; its old attempt is being stopped.",
     waiting_for_dispatch: () => "Nothing holds it; it is about to be given to a node.",
     waiting_for_triggerer: () => "Nothing holds it; the triggerer is about to take it up.",
