@@ -126,7 +126,8 @@ async fn runs_end_as_airflow_ends_them() {
         let alike = |told: &String, expected: &&str| {
             told == expected || expected.strip_suffix('*').is_some_and(|start| told.starts_with(start))
         };
-        let same = told.len() == expected.len() && told.iter().zip(&expected).all(|(told, expected)| alike(told, expected));
+        let same =
+            told.len() == expected.len() && told.iter().zip(&expected).all(|(told, expected)| alike(told, expected));
         assert!(same, "{}: {told:?} instead of {expected:?}", story.dag_id);
     }
     let check = standalone.cli(&["db", "check"]).await;
