@@ -7,6 +7,7 @@
 //! [`triggerer`] (tasks that need only the database), [`janitor`] (lost nodes),
 //! [`outbox`] (what is told to people and programs), [`dag_processor`] (DAG files).
 
+mod assets;
 pub mod dag_processor;
 mod deadlines;
 mod heartbeat;
@@ -61,6 +62,7 @@ pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> R
 
     tasks.spawn(heartbeat::run(store.clone(), id, config.hostname.clone(), live, stop.clone()));
     tasks.spawn(timetables::run(store.clone(), dags.clone(), stop.clone()));
+    tasks.spawn(assets::run(store.clone(), dags.clone(), stop.clone()));
     tasks.spawn(deadlines::run(store.clone(), stop.clone()));
     tasks.spawn(outbox::run(store.clone(), dags.clone(), config.outbox.clone(), stop.clone()));
     tasks.spawn(janitor::run(store.clone(), config.lease, stop.clone()));

@@ -262,6 +262,9 @@ impl Reactor {
         if written.notices {
             self.store.wake().ring(Signal::Outbox);
         }
+        if written.asset_events {
+            self.store.wake().ring(Signal::Dags);
+        }
         self.hints.extend(written.stopped_at_once);
         self.hints.extend(written.later_runs);
         self.remember(decided, now);

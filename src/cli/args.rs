@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// Runs for past dates
     #[command(subcommand)]
     Backfill(BackfillCommand),
+    /// Assets and their events
+    #[command(subcommand)]
+    Assets(AssetsCommand),
     /// The nodes that run tasks
     #[command(subcommand)]
     Executors(ExecutorsCommand),
@@ -382,6 +385,44 @@ pub(crate) enum RunsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum AssetsCommand {
+    /// The assets that DAGs produce and wait for
+    List {
+        /// Also those that no DAG names any more
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// The newest events, of one asset or of all, and the runs that took them
+    Events {
+        /// An asset's name or URI
+        asset: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 25)]
+        limit: usize,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Tells of an event that no task emitted; the DAGs that wait for the asset run
+    Emit {
+        /// An asset's name or URI
+        asset: String,
+        /// What the runs see of it: a JSON object
+        #[arg(long, value_name = "JSON")]
+        extra: Option<String>,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ExecutorsCommand {
     /// All nodes that registered
     List {
@@ -504,6 +545,11 @@ impl Arguments {
                 | RunsCommand::Retry { client, .. }
                 | RunsCommand::Why { client, .. }
                 | RunsCommand::Logs { client, .. },
+            )
+            | Command::Assets(
+                AssetsCommand::List { client, .. }
+                | AssetsCommand::Events { client, .. }
+                | AssetsCommand::Emit { client, .. },
             )
             | Command::Executors(ExecutorsCommand::List { client, .. })
             | Command::Notifications(NotificationsCommand::List { client, .. }) => client.set(&mut flags),

@@ -1,6 +1,7 @@
-//! What each command does. Roles and `db` reach into the crates; `dags`, `runs` and `executors` speak REST.
+//! What each command does. Roles and `db` reach into the crates; `dags`, `runs`, `assets` and `executors` speak REST.
 
 pub(crate) mod args;
+mod assets;
 mod backfill;
 mod client;
 mod config;
@@ -55,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Dags(dags) => dags::run(&app, dags).await,
         Command::Runs(runs) => runs::run(&app, runs).await,
         Command::Backfill(backfill) => backfill::run(&app, backfill).await,
+        Command::Assets(assets) => assets::run(&app, assets).await,
         Command::Executors(executors) => executors::run(&app, executors).await,
         Command::Notifications(command) => notifications::run(&app, command).await,
         Command::Db(db) => db::run(&app, db).await,

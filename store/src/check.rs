@@ -81,6 +81,16 @@ const INVARIANTS: &[(&str, &str)] = &[
          group by dag_run_id, task_id, map_index, try_number having count(*) > 1",
     ),
     (
+        "a DAG takes an asset event once, and then it waits no more",
+        "select format('dag %s event %s: taken %s times', d.dag_id, t.event_id, count(*))
+         from dag_run_asset_event t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
+         group by d.dag_id, t.event_id having count(*) > 1
+         union all
+         select format('dag %s event %s: taken and waiting', q.dag_fk, q.event_id)
+         from asset_dag_run_queue q join dag_run_asset_event t on t.event_id = q.event_id
+         join dag_run r on r.id = t.dag_run_id and r.dag_fk = q.dag_fk",
+    ),
+    (
         "no run is in quarantine",
         "select format('run %s: %s', id, quarantine_reason) from dag_run where quarantine_reason is not null",
     ),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, Row};
 use updraft_core::dag::Dag;
 
-use crate::StoreError;
+use crate::{StoreError, assets};
 
 /// What the database remembers of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -195,7 +195,7 @@ pub struct DagWrite<'a> {
     pub next_dagrun: Option<NextDagRun>,
 }
 
-/// Writes one DAG under its lock; returns the id of its latest version.
+/// Writes one DAG and the assets it names under its lock; returns the id of its latest version.
 ///
 /// # Errors
 /// [`StoreError::Constraint`] `dag_dag_id_key` when a new DAG's id was taken meanwhile by another bundle.
@@ -251,8 +251,17 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
         next.data_interval.map(|interval| interval.1),
         next.run_after
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    for conflict in assets::register(connection, dag_fk, dag).await? {
+        let (name, uri) = (conflict.name, conflict.uri);
+        tracing::warn!(
+            dag_id = dag.dag_id.as_str(),
+            name,
+            uri,
+            "the asset stays inactive: another one has its name or URI"
+        );
+    }
     Ok(version_id)
 }
 
@@ -412,14 +421,14 @@ pub async fn set_fingerprint(
 }
 
 /// Marks DAGs stale that are still at home in the file named with them (`(dag_id, relative_fileloc)`), so that one which
-/// moved meanwhile stays. History and versions stay; no run is scheduled any more. Returns how many.
+/// moved meanwhile stays. History and versions stay; no run is scheduled any more, by time or by assets. Returns how many.
 pub async fn mark_stale(
     connection: &mut PgConnection,
     bundle_name: &str,
     dags: &[(String, String)],
 ) -> Result<u64, StoreError> {
     let (dag_ids, files): (Vec<String>, Vec<String>) = dags.iter().cloned().unzip();
-    let done = sqlx::query!(
+    let gone = sqlx::query_scalar!(
         "with gone as (
              select d.id from dag d
              join unnest($2::text[], $3::text[]) g (dag_id, relative_fileloc) using (dag_id, relative_fileloc)
@@ -428,14 +437,17 @@ pub async fn mark_stale(
          update dag set is_stale = true, has_import_errors = false, next_dagrun = null,
                 next_dagrun_data_interval_start = null, next_dagrun_data_interval_end = null,
                 next_dagrun_create_after = null
-         from gone where dag.id = gone.id",
+         from gone where dag.id = gone.id returning dag.id",
         bundle_name,
         &dag_ids,
         &files
     )
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(done.rows_affected())
+    if !gone.is_empty() {
+        assets::forget(connection, &gone).await?;
+    }
+    Ok(gone.len() as u64)
 }
 
 /// Forgets files that are gone, with their import errors.

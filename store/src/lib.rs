@@ -7,6 +7,7 @@
 //! Where to start reading: [`Store`] (connections and their session settings), [`wake`] (NOTIFY and the in-process bell),
 //! [`plan`] (the run lock), [`dispatch`] (the dispatch lock), [`outbox`] (what is told to people and programs).
 
+pub mod assets;
 pub mod audit;
 pub mod backfill;
 pub mod bundles;

@@ -58,6 +58,7 @@ pub(crate) enum Kind {
     Log,
     Source,
     ImportError,
+    Asset,
     AuditLog,
     Executor,
     Job,
@@ -121,11 +122,12 @@ const fn least_role(action: Action, kind: Kind) -> Role {
             | Kind::Log
             | Kind::Source
             | Kind::ImportError
+            | Kind::Asset
             | Kind::Executor
             | Kind::Job,
         ) => Role::Viewer,
         (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance) => Role::User,
-        (Action::Read, Kind::AuditLog) | (Action::Write, Kind::Executor) => Role::Op,
+        (Action::Read, Kind::AuditLog) | (Action::Write, Kind::Executor | Kind::Asset) => Role::Op,
         (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog | Kind::Job) => Role::Admin,
     }
 }

@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     api::{
+        assets::{events, list, materialize, queue},
         backfills, change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
         hitl, import_errors, jobs, lists, logs, monitor, task_instances, tasks, tries, trigger, version,
     },
@@ -127,6 +128,21 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_detail)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(hitl::update_hitl_detail)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_detail_try_detail)))
+        // Assets
+        .routes(allow(app, read(Kind::Asset), routes!(list::get_assets)))
+        .routes(allow(app, read(Kind::Asset), routes!(list::get_asset_aliases)))
+        .routes(allow(app, read(Kind::Asset), routes!(list::get_asset_alias)))
+        .routes(allow(app, read(Kind::Asset), routes!(events::get_asset_events)))
+        .routes(allow(app, write(Kind::Asset), routes!(events::create_asset_event)))
+        .routes(allow(app, read(Kind::Asset), routes!(list::get_asset)))
+        .routes(allow(app, write(Kind::Asset), routes!(materialize::materialize_asset)))
+        .routes(allow(app, read(Kind::Asset), routes!(queue::get_asset_queued_events)))
+        .routes(allow(app, write(Kind::Asset), routes!(queue::delete_asset_queued_events)))
+        .routes(allow(app, read(Kind::Asset), routes!(queue::get_dag_asset_queued_events)))
+        .routes(allow(app, write(Kind::Asset), routes!(queue::delete_dag_asset_queued_events)))
+        .routes(allow(app, read(Kind::Asset), routes!(queue::get_dag_asset_queued_event)))
+        .routes(allow(app, write(Kind::Asset), routes!(queue::delete_dag_asset_queued_event)))
+        .routes(allow(app, read(Kind::Asset), routes!(events::get_upstream_asset_events)))
         // Audit
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs)))
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_log)))

@@ -3,6 +3,7 @@
 //! An event of an asset waits for each of its consumers until a run of that consumer takes it. [`due`] decides, from what
 //! waits, whether a consumer's run is made and which events it takes; nothing else does.
 
+mod emit;
 mod uri;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+pub use self::emit::{Emitted, emitted};
 pub use self::uri::{MAX_LENGTH, UriError, check_name, normalise};
 
 /// An asset, or something that stands for assets.

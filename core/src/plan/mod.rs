@@ -111,6 +111,8 @@ pub struct Plan {
     pub tis: BTreeMap<Key, Ti>,
     /// Rendered fields of attempts that ended.
     pub rendered: Vec<(Key, Value)>,
+    /// What the code of attempts that ended well said in `outlet_events`.
+    pub outlet_events: Vec<(Key, Value)>,
     pub attempts: Vec<NewAttempt>,
     /// Attempts that are over.
     pub ended: Vec<AttemptId>,

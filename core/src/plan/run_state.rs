@@ -390,6 +390,8 @@ pub struct Finished {
     pub decision: Option<Decision>,
     pub rendered_fields: Option<Value>,
     pub rendered_map_index: Option<String>,
+    /// What the task's code said in `outlet_events`; see [`crate::asset::emitted`].
+    pub outlet_events: Option<Value>,
 }
 
 /// The run of the DAG before this one, as `depends_on_past` sees it (semantics §5).

@@ -93,6 +93,9 @@ impl Work<'_> {
         if let Some(rendered) = &finished.rendered_fields {
             self.plan.rendered.push((key, rendered.clone()));
         }
+        if let (TiEvent::Succeeded, Some(events)) = (event, &finished.outlet_events) {
+            self.plan.outlet_events.push((key, events.clone()));
+        }
         let next = match event {
             TiEvent::FailedWithRetry => Some(end + finished.retry_delay.unwrap_or_else(|| self.retry_delay(key))),
             TiEvent::Rescheduled => Some(end + self.poke_interval(key)),

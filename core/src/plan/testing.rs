@@ -182,5 +182,6 @@ pub(crate) fn finished(outcome: Outcome, at: DateTime<Utc>) -> Event {
         decision: None,
         rendered_fields: None,
         rendered_map_index: None,
+        outlet_events: None,
     }))
 }

@@ -133,6 +133,7 @@ impl Looked {
             retry_delay_ms: None,
             decision: end.decision,
             rendered_map_index: None,
+            outlet_events: None,
             rendered_fields: scene.and_then(|scene| scene.rendered.clone()),
         };
         let push_result = task.is_none_or(|task| task.do_xcom_push);

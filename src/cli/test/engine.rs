@@ -317,6 +317,7 @@ fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {
         decision: report.decision.and_then(|decision| serde_json::from_value(decision).ok()),
         rendered_fields: report.rendered_fields,
         rendered_map_index,
+        outlet_events: report.outlet_events,
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Finished {
     pub rendered_fields: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered_map_index: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlet_events: Option<Value>,
 }
 
 /// The body of [`LOST`].

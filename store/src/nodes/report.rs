@@ -454,6 +454,7 @@ fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Ut
         no_retry: ended.no_retry,
         retry_delay_ms: ended.retry_delay_ms,
         decision: ended.decision.clone(),
+        outlet_events: ended.outlet_events.clone(),
         rendered_fields: ended.rendered_fields.clone(),
         rendered_map_index: ended.process.rendered_map_index.clone(),
     };

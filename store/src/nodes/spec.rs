@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{Handed, inbox};
 use crate::{
-    Store, StoreError,
+    Store, StoreError, assets,
     resolve::{self, Answer},
     versions::DagCache,
     wake::Signal,
@@ -243,6 +243,9 @@ pub(crate) async fn run_facts(
     )
     .fetch_all(&mut *connection)
     .await?;
+    let by_assets = rows.iter().filter(|row| row.run_type == DagRunType::AssetTriggered.as_str());
+    let by_assets: Vec<i64> = by_assets.map(|row| row.id).collect();
+    let mut triggering = assets::triggering(&mut *connection, &by_assets).await?;
     let mut runs = HashMap::with_capacity(rows.len());
     for row in rows {
         // A version that cannot be read ends its own attempts; it must not keep the node from everybody else's.
@@ -263,6 +266,7 @@ pub(crate) async fn run_facts(
             data_interval_start: row.data_interval_start,
             data_interval_end: row.data_interval_end,
             start_date: row.start_date,
+            triggering_asset_events: triggering.remove(&row.id).unwrap_or_default(),
             ..context
         };
         let run = Run {
@@ -298,6 +302,7 @@ async fn end_impossible(connection: &mut PgConnection, attempts: &[(&Handed, Str
                 no_retry: true,
                 retry_delay_ms: None,
                 decision: None,
+                outlet_events: None,
                 rendered_fields: None,
                 rendered_map_index: None,
             })

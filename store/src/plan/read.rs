@@ -152,6 +152,7 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
                 decision: body.decision,
                 rendered_fields: body.rendered_fields,
                 rendered_map_index: body.rendered_map_index,
+                outlet_events: body.outlet_events,
             }))
         }
         inbox::LOST => {

@@ -14,7 +14,7 @@ use updraft_core::{
 };
 use uuid::Uuid;
 
-use crate::{StoreError, deadlines, dispatch::Classes, outbox};
+use crate::{StoreError, assets, deadlines, dispatch::Classes, outbox};
 
 /// A decided plan, with the state it was made from.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ pub struct Written {
     pub triggers: bool,
     /// Whether there is something to send.
     pub notices: bool,
+    /// Whether tasks emitted asset events, for which DAGs may wait.
+    pub asset_events: bool,
 }
 
 #[derive(Serialize)]
@@ -363,6 +365,7 @@ pub async fn write(
             row.runs, row.tis, row.gone
         )));
     }
+    let asset_events = assets::emit_outlets(&mut *connection, now, planned).await?;
     deadlines::follow(&mut *connection, planned).await?;
     let notices: Vec<outbox::Row> = planned
         .iter()
@@ -377,6 +380,7 @@ pub async fn write(
         waiting,
         triggers,
         notices,
+        asset_events,
     })
 }
 

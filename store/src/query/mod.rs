@@ -3,6 +3,7 @@
 //! Nothing here locks or decides. A list never runs a query per row, and counts only when the page does not already say how
 //! many there are.
 
+pub mod assets;
 pub mod dag_runs;
 pub mod dags;
 pub mod event_logs;

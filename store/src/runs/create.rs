@@ -67,6 +67,16 @@ pub async fn trigger(
     dags: &DagCache,
     trigger: &Trigger<'_>,
 ) -> Result<i64, TriggerError> {
+    trigger_as(connection, dags, trigger, DagRunType::Manual).await
+}
+
+/// The same for a run of another type.
+pub async fn trigger_as(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    trigger: &Trigger<'_>,
+    run_type: DagRunType,
+) -> Result<i64, TriggerError> {
     let row = sqlx::query!(
         // Shared with other triggers; the DAG processor must not replace the version between here and the commit.
         r#"select id, latest_version_id, now() as "now!" from dag where dag_id = $1 and not is_stale for share"#,
@@ -87,8 +97,8 @@ pub async fn trigger(
         dag_fk: row.id,
         dag: &dag,
         dag_version_id: version,
-        run_type: DagRunType::Manual,
-        run_id: trigger.run_id.clone().unwrap_or_else(|| run_id(DagRunType::Manual, run_after)),
+        run_type,
+        run_id: trigger.run_id.clone().unwrap_or_else(|| run_id(run_type, run_after)),
         logical_date: trigger.logical_date,
         data_interval,
         run_after,

@@ -15,7 +15,7 @@ mod streak;
 
 pub use self::{
     adopt::adopt,
-    create::{NewRun, Trigger, TriggerError, trigger},
+    create::{NewRun, Trigger, TriggerError, trigger, trigger_as},
     due::{create_due, next_due, prepare},
     instances::Blueprints,
     mutate::{ClearRequest, Mutated, Outcome, clear, delete, mark},

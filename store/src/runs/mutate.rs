@@ -207,7 +207,8 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
               o as (delete from outbox where dag_run_id = $1),
               d as (delete from deadline where dag_run_id = $1),
               c as (delete from dag_run_conf where dag_run_id = $1),
-              n as (delete from dag_run_note where dag_run_id = $1)
+              n as (delete from dag_run_note where dag_run_id = $1),
+              v as (delete from dag_run_asset_event where dag_run_id = $1)
          delete from dag_run where id = $1",
         dag_run_id
     )

@@ -1,5 +1,6 @@
 //! `/api/v2`, one module per screen: query, body, response, handler, from top to bottom.
 
+pub(crate) mod assets;
 pub(crate) mod backfills;
 pub(crate) mod change_runs;
 pub(crate) mod clear;

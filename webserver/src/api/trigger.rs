@@ -52,23 +52,29 @@ pub(crate) struct TriggerDAGRunPostBody {
 impl FromBody for TriggerDAGRunPostBody {
     fn read(body: &mut Body) -> Self {
         body.require("logical_date");
-        let read = Self {
+        let (data_interval_start, data_interval_end) = interval(body);
+        Self {
             dag_run_id: body.text("dag_run_id"),
-            data_interval_start: body.time("data_interval_start", false),
-            data_interval_end: body.time("data_interval_end", false),
+            data_interval_start,
+            data_interval_end,
             logical_date: body.time("logical_date", false),
             run_after: body.time("run_after", true),
             conf: body.object("conf"),
             note: body.short_text("note", NOTE_LENGTH),
             partition_key: body.text("partition_key"),
-        };
-        if read.data_interval_start.is_some() != read.data_interval_end.is_some() {
-            body.refuse_whole(
-                "Either both data_interval_start and data_interval_end must be provided or both must be None",
-            );
         }
-        read
     }
+}
+
+/// The data interval of a run to make: both ends or none.
+pub(super) fn interval(body: &mut Body) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+    let ends = (body.time("data_interval_start", false), body.time("data_interval_end", false));
+    if ends.0.is_some() != ends.1.is_some() {
+        body.refuse_whole(
+            "Either both data_interval_start and data_interval_end must be provided or both must be None",
+        );
+    }
+    ends
 }
 
 /// Trigger a DAG run.

@@ -35,6 +35,8 @@ async fn every_answer_has_exactly_airflows_fields() {
         ("post", "/backfills", "/api/v2/backfills", backfill.clone()),
         ("post", "/backfills/dry_run", "/api/v2/backfills/dry_run", backfill),
         ("put", "/backfills/{backfill_id}/pause", "/api/v2/backfills/1/pause", json!({})),
+        ("post", "/assets/events", "/api/v2/assets/events", json!({"asset_id": 1, "extra": {"rows": 1}})),
+        ("post", "/assets/{asset_id}/materialize", "/api/v2/assets/1/materialize", json!({"note": "by hand"})),
     ] {
         let answer = server.call(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), uri, body).await;
         let schema = contract.answer(method, path);

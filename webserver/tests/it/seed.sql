@@ -101,3 +101,23 @@ from dag_run where tag = 2;
 insert into job (uuid, job_type, state, hostname, start_date, end_date, latest_heartbeat)
 values ('20000000-0000-4000-8000-000000000001', 'BackfillJob', 'success', 'host-1', '2024-05-01T06:00:00Z', '2024-05-01T07:00:00Z',
         '2024-05-01T06:59:58Z');
+
+-- `orders`, produced by etl.load and waited for by `other`: one event taken by the failed run, one that waits, and an alias.
+insert into asset (name, uri, "group", extra, is_active, created_at, updated_at)
+values ('orders', 's3://lake/orders', 'sales', '{"owner": "ops"}', true, '2024-05-01T00:00:00Z', '2024-05-01T00:00:00Z'),
+       ('old', 's3://lake/old', 'asset', '{}', false, '2024-04-01T00:00:00Z', '2024-04-01T00:00:00Z');
+insert into asset_alias (name) values ('daily');
+insert into asset_alias_asset (alias_id, asset_id) select l.id, a.id from asset_alias l, asset a where a.name = 'orders';
+insert into task_outlet_asset_reference (asset_id, dag_fk, task_id, created_at, updated_at)
+select a.id, d.id, 'load', '2024-05-01T00:00:00Z', '2024-05-01T00:00:00Z' from asset a, dag d where a.name = 'orders' and d.dag_id = 'etl';
+insert into task_inlet_asset_reference (asset_id, dag_fk, task_id, created_at, updated_at)
+select a.id, d.id, 'read', '2024-05-01T00:00:00Z', '2024-05-01T00:00:00Z' from asset a, dag d where a.name = 'orders' and d.dag_id = 'other';
+insert into dag_schedule_asset_reference (asset_id, dag_fk, created_at, updated_at)
+select a.id, d.id, '2024-05-01T00:00:00Z', '2024-05-01T00:00:00Z' from asset a, dag d where a.name = 'orders' and d.dag_id = 'other';
+insert into asset_event (asset_id, extra, source_dag_id, source_run_id, source_task_id, source_dag_run, source_try_number, timestamp)
+select a.id, '{"rows": 3}', 'etl', r.run_id, 'load', r.id, 1, '2024-05-01T08:00:12Z' from asset a, dag_run r where a.name = 'orders' and r.tag = 1;
+insert into asset_event (asset_id, extra, timestamp)
+select a.id, '{"from_rest_api": true}', '2024-05-01T09:00:00Z' from asset a where a.name = 'orders';
+insert into dag_run_asset_event (dag_run_id, event_id) select r.id, e.id from dag_run r, asset_event e where r.tag = 2 and e.source_dag_id = 'etl';
+insert into asset_dag_run_queue (dag_fk, event_id, asset_id, queued, created_at)
+select d.id, e.id, e.asset_id, true, e.timestamp from dag d, asset_event e where d.dag_id = 'other' and e.source_dag_id is null;

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, OptionalFromRequest, Request},
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -28,15 +28,32 @@ impl<S: Send + Sync, T: FromBody> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::TooLarge
-            } else {
-                ApiError::BadRequest("The request body could not be read".to_owned())
-            }
-        })?;
+        let bytes = read(request, state).await?;
         parse(&bytes).map(Self)
     }
+}
+
+/// `Option<JsonBody<T>>`: a request without a body is none.
+impl<S: Send + Sync, T: FromBody> OptionalFromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let bytes = read(request, state).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        parse(&bytes).map(Self).map(Some)
+    }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::TooLarge
+        } else {
+            ApiError::BadRequest("The request body could not be read".to_owned())
+        }
+    })
 }
 
 /// Reads `bytes` as a `T`.
@@ -196,6 +213,12 @@ impl Body {
             Value::String(text) => parse_int(text, place),
             _ => Err(place.error("int_type", "Input should be a valid integer")),
         })
+    }
+
+    /// An integer that must be there; 0 with a finding.
+    pub(crate) fn required_int(&mut self, name: &str) -> i64 {
+        self.require(name);
+        self.int(name).unwrap_or_default()
     }
 
     fn natural(&mut self, name: &str, default: i64) -> i64 {
