@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::backfill::BackfillCommand;
+use super::{approvals::ApprovalsCommand, backfill::BackfillCommand};
 use crate::config::Flags;
 
 /// An Airflow-compatible DAG scheduler.
@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Assets and their events
     #[command(subcommand)]
     Assets(AssetsCommand),
+    /// What tasks ask people, and answers
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
     /// The nodes that run tasks
     #[command(subcommand)]
     Executors(ExecutorsCommand),
@@ -554,6 +557,7 @@ impl Arguments {
             | Command::Executors(ExecutorsCommand::List { client, .. })
             | Command::Notifications(NotificationsCommand::List { client, .. }) => client.set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
+            Command::Approvals(command) => command.client().set(&mut flags),
             Command::Dags(
                 DagsCommand::Validate(_)
                 | DagsCommand::Explain(_)

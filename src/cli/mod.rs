@@ -1,5 +1,7 @@
-//! What each command does. Roles and `db` reach into the crates; `dags`, `runs`, `assets` and `executors` speak REST.
+//! What each command does. Roles and `db` reach into the crates; `dags`, `runs`, `assets`, `approvals` and `executors` speak
+//! REST.
 
+mod approvals;
 pub(crate) mod args;
 mod assets;
 mod backfill;
@@ -57,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Runs(runs) => runs::run(&app, runs).await,
         Command::Backfill(backfill) => backfill::run(&app, backfill).await,
         Command::Assets(assets) => assets::run(&app, assets).await,
+        Command::Approvals(approvals) => approvals::run(&app, approvals).await,
         Command::Executors(executors) => executors::run(&app, executors).await,
         Command::Notifications(command) => notifications::run(&app, command).await,
         Command::Db(db) => db::run(&app, db).await,

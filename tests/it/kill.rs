@@ -36,6 +36,8 @@ const SCHEDULER_FAILPOINTS: &[&str] = &[
     "dispatch.after_commit",
     "start_queued.before_commit",
     "start_queued.after_commit",
+    "triggerer.before_commit",
+    "triggerer.after_commit",
 ];
 const WEBSERVER_FAILPOINTS: &[&str] = &[
     "poll.before_commit",
@@ -69,7 +71,8 @@ impl Fleet {
         };
         let dag = format!(
             "max_active_runs: 50\nis_paused_upon_creation: false\ndefault_args: {{retries: 20, retry_delay: 0}}\ntasks:\n  a:\n{}  b:\n{}    \
-             depends_on: a\n  c:\n{}    depends_on: a\n  d:\n{}    depends_on: [b, c]\n",
+             depends_on: a\n  c:\n{}    depends_on: a\n  gate:\n    short_circuit: \"{{{{ 'yes' }}}}\"\n    depends_on: a\n  d:\n{}    \
+             depends_on: [b, c, gate]\n",
             bash("a"),
             bash("b"),
             bash("c"),

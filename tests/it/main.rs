@@ -12,4 +12,5 @@ mod notify;
 mod scheduling;
 mod standalone;
 mod tour;
+mod triggerer;
 mod workspace;
