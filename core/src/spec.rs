@@ -240,6 +240,22 @@ pub fn params(dag: &Dag, task: &Map<String, Value>, conf: &Value) -> Map<String,
     params
 }
 
+/// Whether the DAG's params with the conf over them fit their schemas; `Err` says which does not, and why. Keys of the conf that
+/// are no param are accepted.
+pub fn check_params(dag: &Dag, conf: &Map<String, Value>) -> Result<(), String> {
+    for (name, schema) in &dag.param_schemas {
+        let text = |error: String| format!("Invalid input for param {name}: {error}");
+        let value = conf.get(name).or_else(|| dag.params.get(name));
+        let value = value.ok_or_else(|| text("No value passed and Param has no default value".to_owned()))?;
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .build(schema)
+            .map_err(|error| text(format!("its schema is not valid: {error}")))?;
+        validator.validate(value).map_err(|error| text(error.to_string()))?;
+    }
+    Ok(())
+}
+
 /// Airflow's `dag.owner`: the tasks' owners, each once, in file order.
 pub fn owners(dag: &Dag) -> String {
     let mut seen = HashSet::new();

@@ -5,6 +5,7 @@ use sqlx::{Connection, PgConnection};
 use updraft_core::{
     ids::RunId,
     plan::Selection,
+    spec::check_params,
     state::{DagRunState, DagRunType},
     timetable::infer_manual_data_interval,
     triggerer::trigger::{Refused, Request, WhenExists},
@@ -56,6 +57,11 @@ pub async fn make(
         return Ok(Err(Refused::Paused));
     }
     let dag = dags.get(&mut *connection, version).await?;
+    if let Some(conf) = request.conf.as_object()
+        && let Err(why) = check_params(&dag, conf)
+    {
+        return Ok(Err(Refused::Conf(why)));
+    }
     let mut logical_date = request.logical_date;
     for _ in 0..MOMENTS {
         let new = NewRun {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use updraft_core::{
     dag::Dag,
     ids::RunId,
+    spec,
     state::DagRunType,
     timetable::{DataInterval, check_run_id},
 };
@@ -145,17 +146,7 @@ pub(crate) async fn trigger_dag_run(
 
 /// The DAG's params with the conf over them must fit their schemas. Keys that are no param are accepted.
 pub(super) fn check_params(dag: &Dag, conf: &Map<String, Value>) -> Result<(), ApiError> {
-    for (name, schema) in &dag.param_schemas {
-        let text = |error: String| ApiError::BadRequest(format!("Invalid input for param {name}: {error}"));
-        let value = conf.get(name).or_else(|| dag.params.get(name));
-        let value = value.ok_or_else(|| text("No value passed and Param has no default value".to_owned()))?;
-        let validator = jsonschema::options()
-            .should_validate_formats(true)
-            .build(schema)
-            .map_err(|error| ApiError::internal(format!("the schema of param {name} of {}: {error}", dag.dag_id)))?;
-        validator.validate(value).map_err(|error| text(error.to_string()))?;
-    }
-    Ok(())
+    spec::check_params(dag, conf).map_err(ApiError::BadRequest)
 }
 
 #[cfg(test)]
