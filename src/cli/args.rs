@@ -363,6 +363,39 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// Marks a run, or one of its tasks, as if it had ended so; what waits goes on accordingly
+    Mark {
+        dag_id: String,
+        run_id: String,
+        /// success or failed; of a run also queued, of a task also skipped
+        #[arg(value_parser = ["success", "failed", "skipped", "queued"])]
+        state: String,
+        /// The task to mark instead of the run
+        #[arg(long, value_name = "TASK_ID")]
+        task: Option<String>,
+        /// Of a mapped task only this instance
+        #[arg(long, value_name = "N", requires = "task")]
+        map_index: Option<i32>,
+        /// Also everything before the task
+        #[arg(long, requires = "task")]
+        upstream: bool,
+        /// Also everything behind the task
+        #[arg(long, requires = "task")]
+        downstream: bool,
+        /// Also in earlier runs
+        #[arg(long, requires = "task")]
+        past: bool,
+        /// Also in later runs
+        #[arg(long, requires = "task")]
+        future: bool,
+        /// Only say which tasks would be marked
+        #[arg(long, requires = "task")]
+        dry_run: bool,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
     /// Why a task (or each unfinished task) of a run has not started
     Why {
         dag_id: String,
@@ -546,6 +579,7 @@ impl Arguments {
                 RunsCommand::List { client, .. }
                 | RunsCommand::Show { client, .. }
                 | RunsCommand::Retry { client, .. }
+                | RunsCommand::Mark { client, .. }
                 | RunsCommand::Why { client, .. }
                 | RunsCommand::Logs { client, .. },
             )

@@ -1,4 +1,4 @@
-//! `updraft runs`: list, show, retry, why, logs over REST.
+//! `updraft runs`: list, show, retry, mark, why, logs over REST.
 
 use std::{
     io::{self, IsTerminal},
@@ -83,6 +83,38 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                 TASK_FIELDS,
                 "Nothing to retry: no task of the run failed (--all retries every task).",
             )?;
+        }
+        RunsCommand::Mark {
+            dag_id,
+            run_id,
+            state,
+            task,
+            map_index,
+            upstream,
+            downstream,
+            past,
+            future,
+            dry_run,
+            output,
+            ..
+        } => {
+            let mut path = vec!["api", "v2", "dags", &dag_id, "dagRuns", &run_id];
+            if let Some(task) = &task {
+                let index = map_index.map(|index| index.to_string());
+                path.extend(["taskInstances", task]);
+                path.extend(index.as_deref());
+                path.extend(dry_run.then_some("dry_run"));
+                let body = json!({
+                    "new_state": state, "include_upstream": upstream, "include_downstream": downstream,
+                    "include_past": past, "include_future": future,
+                });
+                let marked = client.patch(&path, &body).await?;
+                let marked = marked["task_instances"].as_array().cloned().unwrap_or_default();
+                list(&marked, output.output, TASK_FIELDS, "Every task is in that state already.")?;
+            } else {
+                let run = client.patch(&path, &json!({"state": state})).await?;
+                one(&run, output.output, RUN_FIELDS)?;
+            }
         }
         RunsCommand::Why { dag_id, run_id, task_id, output, .. } => {
             let open: Vec<String> = match task_id {

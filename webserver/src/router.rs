@@ -17,8 +17,9 @@ use crate::{
     App,
     api::{
         assets::{events, list, materialize, queue},
-        backfills, change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, event_logs,
-        hitl, import_errors, jobs, lists, logs, monitor, task_instances, tasks, tries, trigger, version,
+        backfills, change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, dependencies,
+        event_logs, hitl, import_errors, jobs, lists, logs, mark, monitor, task_instances, tasks, tries, trigger,
+        version,
     },
     auth::login,
     executor_api, layers,
@@ -116,7 +117,18 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(mark::patch_task_instance)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(mark::patch_task_instance_dry_run)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instances)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(dependencies::get_task_instance_dependencies)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instance)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(mark::patch_task_instance_by_map_index)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(mark::patch_task_instance_dry_run_by_map_index)))
+        .routes(allow(
+            app,
+            read(Kind::TaskInstance),
+            routes!(dependencies::get_task_instance_dependencies_by_map_index),
+        ))
         .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_task_instance_tries)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_mapped_task_instance_tries)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_task_instance_try_details)))

@@ -43,6 +43,8 @@ pub struct TiRow {
     pub failure_reason: Option<String>,
     pub exit_code: Option<i64>,
     pub rendered_fields: Option<Value>,
+    pub rendered_map_index: Option<String>,
+    pub note: Option<String>,
     pub dag_version_id: i64,
     pub version_uuid: Option<Uuid>,
     pub version_number: Option<i32>,
@@ -83,6 +85,9 @@ pub struct TiFilter {
     pub operator: Vec<String>,
     pub operator_name: Pattern,
     pub map_index: Vec<i32>,
+    pub rendered_map_index: Pattern,
+    /// Leaves out what is not mapped or not yet expanded.
+    pub only_mapped: bool,
 }
 
 pub const ORDER_BY: OrderBy = &[
@@ -115,20 +120,22 @@ const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag
     coalesce(t.start_date, a.started_at) as start_date, t.end_date, \
     case when t.hostname = '' then coalesce(e.name, '') else t.hostname end as hostname, t.pid, t.operator, t.pool, \
     t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, r.dag_version_id, v.uuid as version_uuid, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, r.dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const SELECT_HISTORY: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
     t.map_index, r.logical_date, r.run_after, t.state, t.try_number, t.max_tries, t.scheduled_dttm, t.queued_dttm, \
     t.start_date, t.end_date, t.hostname, t.pid, t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, r.dag_version_id, v.uuid as version_uuid, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, r.dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk \
     left join dag_version v on v.id = r.dag_version_id left join attempt a on a.attempt_id = t.attempt_id \
-    left join executor e on e.id = a.executor_id";
+    left join executor e on e.id = a.executor_id \
+    left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
-    join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id";
+    join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id \
+    left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 
 /// The primary key, the tie-breaker of every order.
 const KEY: &[(&str, &str)] = &[("t.dag_run_id", "bigint"), ("t.task_id", "text"), ("t.map_index", "integer")];
@@ -160,6 +167,10 @@ pub async fn page(connection: &mut PgConnection, filter: &TiFilter, page: &Page)
         sql.any_of("t.operator", &filter.operator);
         sql.pattern("t.operator", &filter.operator_name);
         sql.any_of("t.map_index", &filter.map_index);
+        sql.pattern("t.rendered_map_index", &filter.rendered_map_index);
+        if filter.only_mapped {
+            sql.and().push("t.map_index >= 0");
+        }
     })
     .await
 }
@@ -252,6 +263,71 @@ pub async fn of_attempts(
     sql.any_of("t.dag_run_id", runs);
     sql.any_of("t.attempt_id", attempts);
     sql.fetch_page(connection, &Page::ALL, KEY).await
+}
+
+/// A task's instances in one run, or the one of `map_index`.
+pub async fn of_task(
+    connection: &mut PgConnection,
+    dag_run_key: i64,
+    task_id: &str,
+    map_index: Option<i32>,
+) -> Result<Vec<TiRow>, StoreError> {
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.equals("t.dag_run_id", Some(dag_run_key));
+    sql.equals("t.task_id", Some(task_id.to_owned()));
+    sql.equals("t.map_index", map_index);
+    sql.fetch_page(connection, &Page::ALL, KEY).await
+}
+
+/// The same rows as they are now.
+pub async fn again(connection: &mut PgConnection, rows: &[TiRow]) -> Result<Vec<TiRow>, StoreError> {
+    let mut runs: Vec<i64> = rows.iter().map(|row| row.dag_run_key).collect();
+    runs.dedup();
+    let mut found = Vec::with_capacity(rows.len());
+    for run in runs {
+        let of_run = rows.iter().filter(|row| row.dag_run_key == run);
+        let keys: Vec<(TaskId, i32)> = of_run.map(|row| (row.task_id.clone().into(), row.map_index)).collect();
+        found.extend(of_instances(&mut *connection, run, &keys).await?);
+    }
+    Ok(found)
+}
+
+/// Notes something about instances of one run, in place of what was noted before; an empty note deletes it.
+pub async fn set_note(
+    connection: &mut PgConnection,
+    dag_run_key: i64,
+    instances: &[(TaskId, i32)],
+    content: &str,
+    user_name: &str,
+) -> Result<(), StoreError> {
+    let (task_ids, map_indexes): (Vec<String>, Vec<i32>) =
+        instances.iter().map(|(task_id, map_index)| (task_id.to_string(), *map_index)).unzip();
+    if content.is_empty() {
+        sqlx::query!(
+            "delete from task_instance_note n using unnest($2::text[], $3::integer[]) as k(task_id, map_index)
+             where n.dag_run_id = $1 and n.task_id = k.task_id and n.map_index = k.map_index",
+            dag_run_key,
+            &task_ids,
+            &map_indexes
+        )
+        .execute(connection)
+        .await?;
+    } else {
+        sqlx::query!(
+            "insert into task_instance_note (dag_run_id, task_id, map_index, content, user_name)
+             select $1, k.task_id, k.map_index, $4, $5 from unnest($2::text[], $3::integer[]) as k(task_id, map_index)
+             on conflict (dag_run_id, task_id, map_index)
+             do update set content = excluded.content, user_name = excluded.user_name, updated_at = now()",
+            dag_run_key,
+            &task_ids,
+            &map_indexes,
+            content,
+            user_name
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// What the log of a try consists of.

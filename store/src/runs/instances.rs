@@ -175,6 +175,8 @@ pub(super) async fn insert_missing(
     .collect();
     let mut blueprint = Blueprint::of(dag);
     blueprint.tasks.retain(|task| !present.contains(&task.task_id));
+    // Deadlines come with a run, not with a version that it adopts.
+    blueprint.deadlines.clear();
     insert(connection, &[(Occasion { dag_run_id, run_type, logical_date }, &blueprint)]).await
 }
 

@@ -5,9 +5,11 @@
 //! [`Outcome::ring`] after the mutations.
 
 mod adopt;
+mod again;
 pub(crate) mod batch;
 mod create;
 mod due;
+mod held;
 pub(crate) mod instances;
 mod mutate;
 mod start;
@@ -17,12 +19,13 @@ pub use self::{
     adopt::adopt,
     create::{NewRun, Trigger, TriggerError, trigger, trigger_as},
     due::{create_due, next_due, prepare},
+    held::{Mutated, Outcome},
     instances::Blueprints,
-    mutate::{ClearRequest, Mutated, Outcome, clear, delete, mark},
+    mutate::{ClearRequest, MarkRequest, add_new_tasks, clear, delete, mark, mark_instances},
     start::{next_start, start_queued},
     streak::pause_failing,
 };
 pub(crate) use self::{
+    again::{Reprocess, reprocess},
     create::insert,
-    mutate::{Reprocess, reprocess},
 };

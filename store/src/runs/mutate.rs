@@ -1,23 +1,17 @@
-//! What users do to a run: clear task instances, mark it, delete it. Each holds the run's lock.
+//! What users do to a run: clear task instances, mark it or some of them, delete it. Each holds the run's lock.
 
-use std::collections::BTreeSet;
-
-use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
-    ids::TaskId,
-    plan::{self, Key, Plan, RunState, Selection},
-    state::DagRunState,
+    plan::{self, Key, Selection},
+    state::{DagRunState, TaskInstanceState},
 };
 
-use super::adopt;
+use super::held::{Follow, Mutated, Outcome, commit, hold, hold_locked, named, outcome};
 use crate::{
-    Store, StoreError,
+    StoreError,
     dispatch::Classes,
-    plan::{Planned, RunRow, Written, load, lock_one, new_attempt_id, read_row, write},
+    plan::{RunRow, lock_one, new_attempt_id, read_row},
     versions::DagCache,
-    wake::Signal,
 };
 
 /// Which instances of one run to clear.
@@ -33,51 +27,6 @@ pub struct ClearRequest<'a> {
     pub run_on_latest_version: Option<bool>,
     /// The user, for the tasks' logs.
     pub by: &'a str,
-}
-
-/// What a mutation met.
-#[derive(Debug)]
-pub enum Mutated<T> {
-    Done(T),
-    /// The run does not exist (any more).
-    NoRun,
-}
-
-/// What a mutation changed, and whom to wake after the commit.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub dag_run_id: i64,
-    /// Task and map index of each.
-    pub instances: Vec<(TaskId, i32)>,
-    changed: bool,
-    notices: bool,
-    nodes: BTreeSet<i64>,
-}
-
-impl Outcome {
-    /// Wakes scheduler and nodes. Call it after the commit.
-    pub fn ring(&self, store: &Store) {
-        if !self.changed {
-            return;
-        }
-        store.wake().ring(Signal::Run(self.dag_run_id));
-        store.wake().ring(Signal::Dags);
-        store.wake().ring(Signal::Dispatch);
-        if self.notices {
-            store.wake().ring(Signal::Outbox);
-        }
-        for &node in &self.nodes {
-            store.wake().ring(Signal::Executor(node));
-        }
-    }
-}
-
-/// A run under its lock, following its DAG's latest version where it does.
-struct Held {
-    row: RunRow,
-    state: RunState,
-    version: i64,
-    now: DateTime<Utc>,
 }
 
 /// Clears task instances of one run (semantics §11).
@@ -103,8 +52,8 @@ pub async fn clear(
         plan::clear(&held.state, &request.selection, request.reset_dag_run, request.by, held.now, &mut new_attempt_id);
     let instances = named(&held, &cleared.instances);
     // A version that was adopted is written even when nothing is cleared.
-    if request.dry_run || (cleared.instances.is_empty() && held.version == held.row.dag_version_id) {
-        return Ok(Mutated::Done(Outcome { dag_run_id: request.dag_run_id, instances, ..Outcome::default() }));
+    if request.dry_run || (cleared.instances.is_empty() && !held.has_new_version()) {
+        return Ok(Mutated::Done(Outcome::unchanged(request.dag_run_id, instances)));
     }
     let written = commit(connection, classes, &held, &cleared.plan).await?;
     Ok(Mutated::Done(outcome(&held, instances, written)))
@@ -127,61 +76,71 @@ pub async fn mark(
     Ok(Mutated::Done(outcome(&held, instances, written)))
 }
 
-/// A run that a backfill runs again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reprocess<'a> {
-    pub(crate) dag_run_id: i64,
-    pub(crate) backfill_id: i64,
-    pub(crate) ordinal: i32,
-    pub(crate) run_on_latest_version: bool,
-    /// Takes the place of the run's own.
-    pub(crate) conf: Option<&'a Value>,
+/// Which instances of one run to mark, and as what.
+#[derive(Clone, Debug)]
+pub struct MarkRequest<'a> {
+    pub dag_run_id: i64,
+    pub selection: Selection,
+    /// `success`, `failed` or `skipped`.
+    pub to: TaskInstanceState,
+    /// Say what would be marked and write nothing.
+    pub dry_run: bool,
+    /// The user, for the tasks' logs.
+    pub by: &'a str,
 }
 
-/// Clears all of a run and makes it the backfill's (semantics §10), if it is wanted in the state in which the lock finds it.
-pub(crate) async fn reprocess<E>(
+/// Marks task instances of one run (semantics §11.4); none in the outcome: all of them were in that state.
+pub async fn mark_instances(
     connection: &mut PgConnection,
     classes: &Classes,
     dags: &DagCache,
-    request: &Reprocess<'_>,
-    wanted: impl Fn(DagRunState) -> Result<(), E>,
-) -> Result<Mutated<Result<Outcome, E>>, StoreError> {
-    let Some(locked) = lock_one(&mut *connection, request.dag_run_id).await? else { return Ok(Mutated::NoRun) };
-    let (row, now) = read_row(&mut *connection, locked).await?;
-    if let Err(reason) = wanted(row.run.state) {
-        return Ok(Mutated::Done(Err(reason)));
-    }
-    let follow = if request.run_on_latest_version { Follow::Latest } else { Follow::AsItDoes };
-    let Some(held) = hold_locked(&mut *connection, dags, row, now, follow).await? else { return Ok(Mutated::NoRun) };
-    let by = format!("backfill {}", request.backfill_id);
-    let cleared = plan::clear(&held.state, &Selection::default(), true, &by, now, &mut new_attempt_id);
-    let plan = if cleared.instances.is_empty() {
-        // A run without task instances is queued all the same.
-        plan::mark_run(&held.state, DagRunState::Queued, &by, now, &mut new_attempt_id)
-    } else {
-        cleared.plan
+    request: &MarkRequest<'_>,
+) -> Result<Mutated<Outcome>, StoreError> {
+    let follow = if request.dry_run { Follow::Stay } else { Follow::AsItDoes };
+    let Some(held) = hold(&mut *connection, dags, request.dag_run_id, follow).await? else {
+        return Ok(Mutated::NoRun);
     };
-    let written = commit(&mut *connection, classes, &held, &plan).await?;
-    sqlx::query!(
-        "update dag_run set run_type = 'backfill', triggered_by = 'backfill', backfill_id = $2, backfill_ordinal = $3
-         where id = $1",
-        request.dag_run_id,
-        request.backfill_id,
-        request.ordinal
-    )
-    .execute(&mut *connection)
-    .await?;
-    if let Some(conf) = request.conf {
-        sqlx::query!(
-            "insert into dag_run_conf (dag_run_id, conf) values ($1, $2)
-             on conflict (dag_run_id) do update set conf = excluded.conf",
-            request.dag_run_id,
-            conf
-        )
-        .execute(connection)
-        .await?;
+    let marked = plan::mark_tis(&held.state, &request.selection, request.to, request.by, held.now, &mut new_attempt_id);
+    let instances = named(&held, &marked.instances);
+    if request.dry_run || (marked.instances.is_empty() && !held.has_new_version()) {
+        return Ok(Mutated::Done(Outcome::unchanged(request.dag_run_id, instances)));
     }
-    Ok(Mutated::Done(Ok(outcome(&held, Vec::new(), written))))
+    let written = commit(connection, classes, &held, &marked.plan).await?;
+    Ok(Mutated::Done(outcome(&held, instances, written)))
+}
+
+/// Gives a run the tasks that its DAG's latest version has and it lacks, and queues it if it had ended (Airflow's `only_new`).
+/// In a dry run only says which those are.
+pub async fn add_new_tasks(
+    connection: &mut PgConnection,
+    classes: &Classes,
+    dags: &DagCache,
+    dag_run_id: i64,
+    dry_run: bool,
+    by: &str,
+) -> Result<Mutated<Outcome>, StoreError> {
+    let Some(before) = hold(&mut *connection, dags, dag_run_id, Follow::Stay).await? else {
+        return Ok(Mutated::NoRun);
+    };
+    let latest = latest_version(&mut *connection, &before.row).await?;
+    let dag = dags.get(&mut *connection, latest).await?;
+    let lacks = |id: &str| before.state.dag.index_of(id).is_none_or(|task| before.state.instances(task).is_empty());
+    let new: Vec<_> =
+        dag.tasks.iter().filter(|task| lacks(task.task_id.as_str())).map(|task| (task.task_id.clone(), -1)).collect();
+    if dry_run || new.is_empty() {
+        return Ok(Mutated::Done(Outcome::unchanged(dag_run_id, new)));
+    }
+    let Some(held) = hold(&mut *connection, dags, dag_run_id, Follow::Latest).await? else { return Ok(Mutated::NoRun) };
+    let plan = plan::mark_run(&held.state, DagRunState::Queued, by, held.now, &mut new_attempt_id);
+    let written = commit(connection, classes, &held, &plan).await?;
+    Ok(Mutated::Done(outcome(&held, new, written)))
+}
+
+async fn latest_version(connection: &mut PgConnection, row: &RunRow) -> Result<i64, StoreError> {
+    let latest = sqlx::query_scalar!("select latest_version_id from dag where id = $1", row.dag_fk)
+        .fetch_one(connection)
+        .await?;
+    Ok(latest.unwrap_or(row.dag_version_id))
 }
 
 /// Deletes a run that is not running, with everything it left. `Done(false)`: it is running.
@@ -206,6 +165,7 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
               q as (delete from hitl_detail where dag_run_id = $1),
               o as (delete from outbox where dag_run_id = $1),
               d as (delete from deadline where dag_run_id = $1),
+              i as (delete from task_instance_note where dag_run_id = $1),
               c as (delete from dag_run_conf where dag_run_id = $1),
               n as (delete from dag_run_note where dag_run_id = $1),
               v as (delete from dag_run_asset_event where dag_run_id = $1)
@@ -229,90 +189,4 @@ async fn rerun_on_latest(
     }
     let dag = dags.get(connection, row.follows.unwrap_or(row.dag_version_id)).await?;
     Ok(dag.rerun_with_latest_version.unwrap_or(false))
-}
-
-/// Which version a held run is looked at in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follow {
-    /// The one it has: nothing is written.
-    Stay,
-    /// A folder's run the latest one, a pinned one its own (semantics §14).
-    AsItDoes,
-    /// The latest one, also where it was pinned.
-    Latest,
-}
-
-async fn hold(
-    connection: &mut PgConnection,
-    dags: &DagCache,
-    dag_run_id: i64,
-    follow: Follow,
-) -> Result<Option<Held>, StoreError> {
-    let Some(locked) = lock_one(&mut *connection, dag_run_id).await? else { return Ok(None) };
-    let (row, now) = read_row(&mut *connection, locked).await?;
-    hold_locked(connection, dags, row, now, follow).await
-}
-
-async fn hold_locked(
-    connection: &mut PgConnection,
-    dags: &DagCache,
-    row: RunRow,
-    now: DateTime<Utc>,
-    follow: Follow,
-) -> Result<Option<Held>, StoreError> {
-    let other = match follow {
-        Follow::Stay => None,
-        Follow::AsItDoes => row.follows,
-        Follow::Latest => follow_latest(&mut *connection, &row).await?,
-    };
-    let version = other.unwrap_or(row.dag_version_id);
-    let dag = dags.get(&mut *connection, version).await?;
-    if version != row.dag_version_id {
-        adopt(&mut *connection, &row, &dag, now).await?;
-    }
-    let state = load(connection, vec![(row.clone(), dag)]).await?.pop();
-    Ok(state.map(|state| Held { row, state, version, now }))
-}
-
-/// The DAG's latest version, to which a pinned run is pinned anew.
-async fn follow_latest(connection: &mut PgConnection, row: &RunRow) -> Result<Option<i64>, StoreError> {
-    let latest = sqlx::query_scalar!(
-        "update dag_run r set bundle_version = v.bundle_version
-         from dag d join dag_version v on v.id = d.latest_version_id
-         where r.id = $1 and d.id = r.dag_fk returning v.id",
-        row.run.id
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(latest)
-}
-
-async fn commit(
-    connection: &mut PgConnection,
-    classes: &Classes,
-    held: &Held,
-    plan: &Plan,
-) -> Result<Written, StoreError> {
-    let planned = Planned {
-        dag_fk: held.row.dag_fk,
-        dag_version_id: held.version,
-        state: &held.state,
-        plan,
-        tag: rand::random(),
-    };
-    write(connection, classes, held.now, &[planned]).await
-}
-
-fn named(held: &Held, keys: &[Key]) -> Vec<(TaskId, i32)> {
-    keys.iter().map(|key| (held.state.dag.tasks[key.task].task_id.clone(), key.map_index)).collect()
-}
-
-fn outcome(held: &Held, instances: Vec<(TaskId, i32)>, written: Written) -> Outcome {
-    Outcome {
-        dag_run_id: held.row.run.id,
-        instances,
-        changed: true,
-        notices: written.notices,
-        nodes: written.cancelled_on,
-    }
 }

@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{Postgres, Transaction};
-use updraft_core::plan::{Selection, TaskRef};
+use updraft_core::{
+    ids::TaskId,
+    plan::{Selection, TaskRef},
+};
 use updraft_store::{
     audit,
     query::{
@@ -146,9 +149,6 @@ pub(crate) async fn post_clear_task_instances(
     PathParams(DagPath { dag_id }): PathParams<DagPath>,
     JsonBody(body): JsonBody<ClearTaskInstancesBody>,
 ) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
-    if body.note.as_deref().is_some_and(|note| !note.is_empty()) {
-        return Err(ApiError::BadRequest("Notes on task instances are not supported".to_owned()));
-    }
     let mut transaction = app.store.begin().await?;
     let keys = runs_of(&mut transaction, &dag_id, &body).await?;
     let mut clear = Clear {
@@ -163,7 +163,14 @@ pub(crate) async fn post_clear_task_instances(
     };
     let mut rows = Vec::new();
     for key in keys {
-        rows.extend(clear.run(&mut transaction, key).await?);
+        let mut cleared = clear.run(&mut transaction, key).await?;
+        if let Some(note) = body.note.as_deref().filter(|_| !body.dry_run) {
+            let instances: Vec<(TaskId, i32)> =
+                cleared.iter().map(|row| (row.task_id.clone().into(), row.map_index)).collect();
+            task_instances::set_note(&mut transaction, key, &instances, note, &principal.name).await?;
+            cleared = task_instances::again(&mut transaction, &cleared).await?;
+        }
+        rows.extend(cleared);
     }
     let task_instances = respond(&app, &mut transaction, rows, TaskInstanceResponse::new).await?;
     if !body.dry_run {
@@ -198,14 +205,12 @@ pub(crate) async fn clear_dag_run(
     PathParams(path): PathParams<RunPath>,
     JsonBody(body): JsonBody<DAGRunClearBody>,
 ) -> Result<Response, ApiError> {
-    if body.only_new {
-        return Err(ApiError::BadRequest(
-            "only_new is not supported: a run gets new tasks when it is cleared".to_owned(),
-        ));
-    }
     let mut transaction = app.store.begin().await?;
     let run = dag_runs::get(&mut transaction, &path.dag_id, &path.dag_run_id).await?;
     let run = run.ok_or_else(|| run_not_found(&path))?;
+    if body.only_new {
+        return add_new_tasks(&app, &principal, transaction, &path, run, &body).await;
+    }
     let mut clear = Clear {
         app: &app,
         principal: &principal,
@@ -232,6 +237,61 @@ pub(crate) async fn clear_dag_run(
     Ok(Json(DAGRunResponse::from(run)).into_response())
 }
 
+/// A task of the latest DAG version that a run does not have yet.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewTaskResponse {
+    task_id: String,
+    task_display_name: String,
+}
+
+/// What a dry run of `only_new` would add.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewTaskCollectionResponse {
+    task_instances: Vec<NewTaskResponse>,
+    total_entries: i64,
+}
+
+/// `only_new`: nothing is cleared, the tasks that the run lacks are added and the run is queued for them.
+async fn add_new_tasks(
+    app: &App,
+    principal: &Principal,
+    mut transaction: Transaction<'static, Postgres>,
+    path: &RunPath,
+    run: RunRow,
+    body: &DAGRunClearBody,
+) -> Result<Response, ApiError> {
+    let by = &principal.name;
+    let added = runs::add_new_tasks(&mut transaction, &app.classes, &app.dags, run.id, body.dry_run, by).await?;
+    let Mutated::Done(outcome) = added else { return Err(run_not_found(path)) };
+    if body.dry_run {
+        let dag = dags::get(&mut transaction, &path.dag_id).await?;
+        let dag = match dag.and_then(|dag| dag.latest_version_id) {
+            Some(version) => Some(app.dags.get(&mut *transaction, version).await?),
+            None => None,
+        };
+        let named = outcome.instances.iter().map(|(task_id, _)| NewTaskResponse {
+            task_display_name: dag
+                .as_ref()
+                .and_then(|dag| dag.task(task_id.as_str()))
+                .map_or_else(|| task_id.to_string(), |task| task.task_display_name.clone()),
+            task_id: task_id.to_string(),
+        });
+        let task_instances: Vec<_> = named.collect();
+        let total_entries = task_instances.len() as i64;
+        return Ok(Json(NewTaskCollectionResponse { task_instances, total_entries }).into_response());
+    }
+    if let Some(note) = &body.note {
+        dag_runs::set_note(&mut transaction, run.id, note, by).await?;
+    }
+    let new: Vec<String> = outcome.instances.iter().map(|(task_id, _)| task_id.to_string()).collect();
+    let extra = json!({"only_new": true, "added": new, "note": body.note});
+    audit::write(&mut transaction, &entry("clear_dag_run", principal, &run, extra)).await?;
+    let run = dag_runs::get_by_key(&mut transaction, run.id).await?.ok_or_else(|| run_not_found(path))?;
+    app.commit(transaction).await?;
+    outcome.ring(&app.store);
+    Ok(Json(DAGRunResponse::from(run)).into_response())
+}
+
 /// The keys of the runs that a body means, in the order of their locks.
 async fn runs_of(
     transaction: &mut Transaction<'static, Postgres>,
@@ -246,15 +306,26 @@ async fn runs_of(
     };
     let path = RunPath { dag_id: dag_id.to_owned(), dag_run_id: run_id.clone() };
     let run: RunRow = dag_runs::get(transaction, dag_id, run_id).await?.ok_or_else(|| run_not_found(&path))?;
-    if !body.include_past && !body.include_future {
+    related_runs(transaction, dag_id, &run, body.include_past, body.include_future).await
+}
+
+/// The run, with `past` also those before it and with `future` those after, in the order of their locks.
+pub(super) async fn related_runs(
+    transaction: &mut Transaction<'static, Postgres>,
+    dag_id: &str,
+    run: &RunRow,
+    past: bool,
+    future: bool,
+) -> Result<Vec<i64>, ApiError> {
+    if !past && !future {
         return Ok(vec![run.id]);
     }
     let date = run.logical_date.ok_or_else(|| {
         let text = "Cannot use include_past or include_future with a DAG run that has no logical_date";
         ApiError::BadRequest(text.to_owned())
     })?;
-    let start = (!body.include_past).then_some(date);
-    let end = (!body.include_future).then_some(date);
+    let start = (!past).then_some(date);
+    let end = (!future).then_some(date);
     Ok(dag_runs::keys_between(transaction, dag_id, start, end, Some(run.id)).await?)
 }
 

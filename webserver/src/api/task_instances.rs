@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use updraft_core::{dag::Dag, state::TaskInstanceState};
 use updraft_store::query::{
     dag_runs,
+    filter::Page,
     task_instances::{self, TiFilter, TiPath, TiRow},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -47,6 +48,12 @@ impl TaskPath {
 }
 
 impl MappedPath {
+    /// The task, and which of its instances.
+    pub(super) fn split(self) -> (TaskPath, i32) {
+        let Self { dag_id, dag_run_id, task_id, map_index } = self;
+        (TaskPath { dag_id, dag_run_id, task_id }, map_index)
+    }
+
     pub(super) fn key(&self) -> TiPath<'_> {
         let Self { dag_id, dag_run_id, task_id, map_index } = self;
         TiPath { dag_id, run_id: dag_run_id, task_id, map_index: *map_index }
@@ -60,35 +67,50 @@ pub(crate) struct TisQuery {
 
 impl FromQuery for TisQuery {
     fn read(query: &mut Query) -> Self {
-        Self {
-            page: query.cursor_page(task_instances::ORDER_BY, &["map_index"]),
-            filter: TiFilter {
-                dag_id: None,
-                run_id: None,
-                dag_ids: Vec::new(),
-                run_ids: Vec::new(),
-                task_ids: Vec::new(),
-                task_id: query.text("task_id"),
-                dag_id_pattern: query.pattern("dag_id"),
-                run_id_pattern: query.pattern("run_id"),
-                run_after: query.times("run_after"),
-                logical_date: query.times("logical_date"),
-                start_date: query.times("start_date"),
-                end_date: query.times("end_date"),
-                updated_at: query.times("updated_at"),
-                duration: query.floats("duration"),
-                state: states(query),
-                pool: query.texts("pool"),
-                pool_name: query.pattern("pool_name"),
-                queue: query.texts("queue"),
-                queue_name: query.pattern("queue_name"),
-                version_number: query.small_ints("version_number"),
-                try_number: query.small_ints("try_number"),
-                operator: query.texts("operator"),
-                operator_name: query.pattern("operator_name"),
-                map_index: query.small_ints("map_index"),
-            },
-        }
+        let page = query.cursor_page(task_instances::ORDER_BY, &["map_index"]);
+        let filter = TiFilter {
+            task_id: query.text("task_id"),
+            dag_id_pattern: query.pattern("dag_id"),
+            run_id_pattern: query.pattern("run_id"),
+            ..instance_filter(query)
+        };
+        Self { page, filter }
+    }
+}
+
+/// Like [`TisQuery`], of one task.
+pub(crate) struct MappedQuery {
+    filter: TiFilter,
+    page: Page,
+}
+
+impl FromQuery for MappedQuery {
+    fn read(query: &mut Query) -> Self {
+        Self { page: query.page(task_instances::ORDER_BY, &["map_index"]), filter: instance_filter(query) }
+    }
+}
+
+/// The filters that any list of instances has.
+fn instance_filter(query: &mut Query) -> TiFilter {
+    TiFilter {
+        run_after: query.times("run_after"),
+        logical_date: query.times("logical_date"),
+        start_date: query.times("start_date"),
+        end_date: query.times("end_date"),
+        updated_at: query.times("updated_at"),
+        duration: query.floats("duration"),
+        state: states(query),
+        pool: query.texts("pool"),
+        pool_name: query.pattern("pool_name"),
+        queue: query.texts("queue"),
+        queue_name: query.pattern("queue_name"),
+        version_number: query.small_ints("version_number"),
+        try_number: query.small_ints("try_number"),
+        operator: query.texts("operator"),
+        operator_name: query.pattern("operator_name"),
+        map_index: query.small_ints("map_index"),
+        rendered_map_index: query.pattern("rendered_map_index"),
+        ..TiFilter::default()
     }
 }
 
@@ -221,11 +243,11 @@ impl TaskInstanceResponse {
             logical_date: row.logical_date.map(Into::into),
             run_after: row.run_after.into(),
             rendered_fields,
-            note: None,
-            rendered_map_index: None,
             trigger: None,
             triggerer_job: None,
             dag_version: version(&row),
+            note: row.note,
+            rendered_map_index: row.rendered_map_index,
             duration: super::seconds_between(row.start_date, row.end_date),
             state: state(&row.state),
             operator: class_name(&row.operator),
@@ -313,6 +335,44 @@ pub(crate) async fn get_mapped_task_instance(
     let mut connection = app.connection().await?;
     let row = task_instances::get(&mut connection, path.key()).await?.ok_or_else(|| ti_not_found(path.key()))?;
     single(&app, &mut connection, row).await
+}
+
+/// The instances of a mapped task.
+#[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/listMapped",
+    tag = "Task Instance", params(TaskPath, QueryParams<MappedQuery>),
+    responses((status = 200, body = TaskInstanceCollectionResponse), (status = 404)))]
+pub(crate) async fn get_mapped_task_instances(
+    State(app): State<App>,
+    PathParams(path): PathParams<TaskPath>,
+    QueryParams(MappedQuery { filter, page }): QueryParams<MappedQuery>,
+) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
+    let mut connection = app.connection().await?;
+    let filter = TiFilter {
+        dag_id: Some(path.dag_id.clone()),
+        run_id: Some(path.dag_run_id.clone()),
+        task_ids: vec![path.task_id.clone()],
+        only_mapped: true,
+        ..filter
+    };
+    let found = task_instances::page(&mut connection, &filter, &page).await?;
+    if found.rows.is_empty() {
+        // Of a mapped task that is not expanded, or expands to nothing, the list is empty; of another there is none.
+        let row = task_instances::get(&mut connection, path.key(-1)).await?;
+        let dag = match &row {
+            Some(row) => app.dags.get_many(&mut *connection, &[row.dag_version_id]).await?.into_values().next(),
+            None => None,
+        };
+        let is_mapped = |dag: &Dag| dag.index_of(&path.task_id).is_some_and(|task| dag.mapping(task).is_some());
+        let some = task_instances::is_mapped(&mut connection, &path.dag_id, &path.dag_run_id, &path.task_id).await?;
+        if !some && !dag.as_deref().is_some_and(is_mapped) {
+            return Err(match row {
+                Some(_) => ApiError::not_found(format!("Task id {} is not mapped", path.task_id)),
+                None => ti_not_found(path.key(-1)),
+            });
+        }
+    }
+    let task_instances = respond(&app, &mut connection, found.rows, TaskInstanceResponse::new).await?;
+    Ok(Json(TaskInstanceCollectionResponse::page(task_instances, found.total, Cursors::default())))
 }
 
 async fn single(app: &App, connection: &mut PgConnection, row: TiRow) -> Result<Json<TaskInstanceResponse>, ApiError> {

@@ -9,6 +9,7 @@ mod contract;
 mod errors;
 mod hitl;
 mod logs;
+mod marks;
 mod mutations;
 mod reads;
 mod support;

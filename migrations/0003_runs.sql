@@ -1,4 +1,4 @@
--- Backfills (Airflow's tables): what was asked for, and one row for each of its dates.
+-- Backfills (Airflow's tables): what was asked for, and one row for each of its dates. Notes of task instances.
 
 create table backfill (
     id                     bigint generated always as identity constraint backfill_pkey primary key,
@@ -41,3 +41,14 @@ create table backfill_dag_run (
 -- The dates still to be processed.
 create index backfill_dag_run_open_idx on backfill_dag_run (backfill_id, sort_ordinal)
     where dag_run_id is null and exception_reason is null;
+
+-- It stays with the instance through its tries.
+create table task_instance_note (
+    dag_run_id  bigint      not null,
+    task_id     text        not null,
+    map_index   integer     not null,
+    content     text        not null,
+    user_name   text,
+    updated_at  timestamptz not null default now(),
+    constraint task_instance_note_pkey primary key (dag_run_id, task_id, map_index)
+);
