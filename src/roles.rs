@@ -59,7 +59,7 @@ pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
         };
         tokio::join!(processor, scheduler).1
     };
-    until_forced(&shutdown, app, both).await?;
+    Box::pin(until_forced(&shutdown, app, both)).await?;
     store.close().await;
     Ok(ExitCode::SUCCESS)
 }

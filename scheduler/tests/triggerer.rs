@@ -391,7 +391,7 @@ async fn clearing_a_waiting_task_asks_anew_at_once() {
     let mut transaction = world.store.begin().await.unwrap();
     let request = ClearRequest {
         dag_run_id: run,
-        selection: Default::default(),
+        selection: updraft_core::plan::Selection::default(),
         reset_dag_run: true,
         run_on_latest_version: None,
         dry_run: false,

@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let app = App { environment, loaded };
     match arguments.command {
         Command::Standalone(flags) => standalone::run(&app, &flags).await,
-        Command::Scheduler(_) => roles::scheduler(&app).await,
+        Command::Scheduler(_) => Box::pin(roles::scheduler(&app)).await,
         Command::Webserver(_) => roles::webserver(&app).await,
         Command::Executor(executor) => match executor.command {
             None => roles::executor(&app).await,

@@ -1,5 +1,7 @@
 //! Variables and connections against a real Postgres: encrypted at rest, rotated, resolved.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
+
 use serde_json::{Value, json};
 use updraft_core::{
     connection::Connection,
@@ -169,7 +171,7 @@ async fn a_missing_or_wrong_key_says_what_to_set_and_stops_nothing_else() {
         assert_eq!(listed, [("db", Some(cause)), ("plain", None)]);
     }
     let error = variables::insert(
-        &mut *fixture.store.pool().acquire().await.unwrap(),
+        &mut fixture.store.pool().acquire().await.unwrap(),
         &Keys::default(),
         "other",
         "hunter2",

@@ -7,7 +7,6 @@ use std::{
     time::Instant,
 };
 
-use chrono::Utc;
 use granit_parser::Parser;
 use updraft_core::{
     diagnostic::Severity,
@@ -66,7 +65,7 @@ fn rate(count: usize, work: impl Fn(usize) + Sync) -> f64 {
 fn compile(root: &Path, name: &str) {
     let files = FolderFiles::new(root);
     let bytes = files.open(name).unwrap();
-    let loaded = yaml::load(name, &bytes, &files, &Settings::new(Utc::now()));
+    let loaded = yaml::load(name, &bytes, &files, &Settings::new(chrono::DateTime::UNIX_EPOCH));
     assert!(loaded.diagnostics.iter().all(|found| found.severity == Severity::Warning), "{:#?}", loaded.diagnostics);
     for loaded in &loaded.dags {
         assert_eq!(loaded.dag.hash().len(), 64);

@@ -13,7 +13,7 @@ pub fn next_try(tries: u32, age: Duration, give_up_after: Duration) -> Option<Du
     }
     let doubled = FIRST.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
     // The last try is at the very end of the time.
-    Some(doubled.min(LONGEST).min(give_up_after - age).max(Duration::from_millis(100)))
+    Some(doubled.min(LONGEST).min(give_up_after.saturating_sub(age)).max(Duration::from_millis(100)))
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn the_last_try_is_at_the_end_of_the_time_and_none_follows() {
-        assert_eq!(next_try(12, DAY - Duration::from_secs(60), DAY), Some(Duration::from_secs(60)));
+        assert_eq!(next_try(12, DAY.saturating_sub(Duration::from_secs(60)), DAY), Some(Duration::from_secs(60)));
         assert_eq!(next_try(12, DAY, DAY), None);
         assert_eq!(next_try(1, Duration::ZERO, Duration::ZERO), None);
     }

@@ -211,7 +211,8 @@ mod tests {
         let tasks =
             json!({"external_task_ids": ["a", "b"], "failed_states": ["failed"], "skipped_states": ["skipped"]});
         let group = json!({"external_task_group_id": "g"});
-        let table: [(&Value, &[(&str, S)], &str); 9] = [
+        type Row<'a> = (&'a Value, &'a [(&'a str, S)], &'a str);
+        let table: [Row<'_>; 9] = [
             (&tasks, &[], "not yet"),
             (&tasks, &[("a", S::Success)], "not yet"),
             (&tasks, &[("a", S::Success), ("b", S::Running)], "not yet"),

@@ -40,16 +40,13 @@ pub fn request(look: &Look<'_>) -> Result<Request, BadArguments> {
     let args: TriggerDagRunArgs = look.arguments()?;
     let day = look.now.with_timezone(&look.dag.timezone).date_naive();
     let logical_date = args.logical_date.as_ref().map_or(look.now, |date| date.on(day, look.dag.timezone));
-    let run_id = match args.trigger_run_id.filter(|id| !id.is_empty()) {
-        Some(id) => {
-            check_run_id(&id, DagRunType::OperatorTriggered)
-                .map_err(|error| BadArguments(format!("`trigger_run_id` is `{id}`: {error}")))?;
-            RunId::from(id)
-        }
-        None => {
-            let suffix = look.spec.attempt_id.to_string();
-            run_id_with_suffix(DagRunType::OperatorTriggered, logical_date, &suffix[..8])
-        }
+    let run_id = if let Some(id) = args.trigger_run_id.filter(|id| !id.is_empty()) {
+        check_run_id(&id, DagRunType::OperatorTriggered)
+            .map_err(|error| BadArguments(format!("`trigger_run_id` is `{id}`: {error}")))?;
+        RunId::from(id)
+    } else {
+        let suffix = look.spec.attempt_id.to_string();
+        run_id_with_suffix(DagRunType::OperatorTriggered, logical_date, &suffix[..8])
     };
     Ok(Request {
         dag_id: args.trigger_dag_id,

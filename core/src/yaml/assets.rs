@@ -119,13 +119,14 @@ impl Context<'_> {
                 };
                 let extra = match argument("extra").filter(|node| !node.is_null()) {
                     None => Map::new(),
-                    Some(node) => match self.json(node)? {
-                        Value::Object(extra) => extra,
-                        _ => {
+                    Some(node) => {
+                        if let Value::Object(extra) = self.json(node)? {
+                            extra
+                        } else {
                             self.wrong_type("extra", node, "a mapping");
                             return None;
                         }
-                    },
+                    }
                 };
                 let uri = uri.unwrap_or_else(|| first.clone());
                 self.asset_of(found.path_mark, name.unwrap_or(first), &uri, text("group"), extra)

@@ -85,7 +85,7 @@ impl Context<'_> {
             out.line(indent, "task_groups:", None);
         }
         for index in 0..members.groups.len() {
-            self.explain_group(&mut out, indent + 2, &members, index, &trace.borrow().groups[index]);
+            Self::explain_group(&mut out, indent + 2, &members, index, &trace.borrow().groups[index]);
         }
         out.line(indent, if members.tasks.is_empty() { "tasks: {}" } else { "tasks:" }, None);
         let default_args = entries.get("default_args").and_then(|entry| entry.value.as_mapping());
@@ -96,14 +96,7 @@ impl Context<'_> {
         trace.borrow_mut().documents.push(text);
     }
 
-    fn explain_group(
-        &self,
-        out: &mut Emitter,
-        indent: usize,
-        members: &Members,
-        index: usize,
-        dependencies: &[Dependency],
-    ) {
+    fn explain_group(out: &mut Emitter, indent: usize, members: &Members, index: usize, dependencies: &[Dependency]) {
         let group = &members.groups[index];
         out.entry(indent, &group.name, &Node::scalar(group.mark, "", Style::Plain), group.mark);
         let indent = indent + 2;

@@ -143,7 +143,7 @@ pub(super) async fn existing(
 }
 
 /// A date of a backfill.
-struct Date {
+struct DueDate {
     logical_date: DateTime<Utc>,
     interval: updraft_core::timetable::DataInterval,
     run_after: DateTime<Utc>,
@@ -154,7 +154,7 @@ async fn plan(
     connection: &mut PgConnection,
     dags: &DagCache,
     new: &NewBackfill<'_>,
-) -> Result<(i64, Vec<Date>, bool), CreateError> {
+) -> Result<(i64, Vec<DueDate>, bool), CreateError> {
     let row = sqlx::query!(
         // Shared with triggers; the DAG processor must not replace the version between here and the commit.
         r#"select id, latest_version_id, now() as "now!" from dag where dag_id = $1 and not is_stale for share"#,
@@ -171,6 +171,6 @@ async fn plan(
 }
 
 /// Timetables with past dates give every run a logical date and an interval.
-fn date(info: DagRunInfo) -> Option<Date> {
-    Some(Date { logical_date: info.logical_date?, interval: info.data_interval?, run_after: info.run_after })
+fn date(info: DagRunInfo) -> Option<DueDate> {
+    Some(DueDate { logical_date: info.logical_date?, interval: info.data_interval?, run_after: info.run_after })
 }

@@ -42,7 +42,7 @@ struct Open {
 }
 
 /// A date to process.
-struct Date {
+struct DueDate {
     ordinal: i32,
     logical_date: DateTime<Utc>,
     info: DagRunInfo,
@@ -72,8 +72,8 @@ pub async fn proceed(store: &Store, classes: &Classes, dags: &DagCache) -> Resul
     there.sort_by_key(|run| run.id);
 
     let mut got = Vec::with_capacity(dates.len());
-    let is_new = |date: &&Date| there.iter().all(|run| run.logical_date != date.logical_date);
-    let new: Vec<&Date> = dates.iter().filter(is_new).collect();
+    let is_new = |date: &&DueDate| there.iter().all(|run| run.logical_date != date.logical_date);
+    let new: Vec<&DueDate> = dates.iter().filter(is_new).collect();
     got.extend(create(&mut transaction, &open, &blueprint, &new).await?);
     let mut outcomes = Vec::new();
     for run in &there {
@@ -129,7 +129,7 @@ async fn lock(connection: &mut PgConnection) -> Result<Option<Open>, StoreError>
     }))
 }
 
-async fn dates(connection: &mut PgConnection, backfill: i64, limit: usize) -> Result<Vec<Date>, StoreError> {
+async fn dates(connection: &mut PgConnection, backfill: i64, limit: usize) -> Result<Vec<DueDate>, StoreError> {
     let rows = sqlx::query!(
         "select sort_ordinal, logical_date, data_interval_start, data_interval_end, run_after from backfill_dag_run
          where backfill_id = $1 and dag_run_id is null and exception_reason is null order by sort_ordinal limit $2",
@@ -138,7 +138,7 @@ async fn dates(connection: &mut PgConnection, backfill: i64, limit: usize) -> Re
     )
     .fetch_all(connection)
     .await?;
-    let dates = rows.into_iter().map(|row| Date {
+    let dates = rows.into_iter().map(|row| DueDate {
         ordinal: row.sort_ordinal,
         logical_date: row.logical_date,
         info: DagRunInfo {
@@ -154,7 +154,7 @@ async fn create(
     connection: &mut PgConnection,
     open: &Open,
     blueprint: &Blueprint,
-    dates: &[&Date],
+    dates: &[&DueDate],
 ) -> Result<Vec<Got>, StoreError> {
     let planned: Vec<Planned<'_>> = dates
         .iter()
@@ -188,7 +188,7 @@ async fn again(
     classes: &Classes,
     dags: &DagCache,
     open: &Open,
-    date: &Date,
+    date: &DueDate,
     run: i64,
 ) -> Result<(Option<i64>, Option<SkipReason>, Option<Outcome>), StoreError> {
     let request = Reprocess {

@@ -286,7 +286,6 @@ pub(crate) async fn update_hitl_detail(
             "params_input": answer.params_input.keys().collect::<Vec<_>>(),
             "method": "PATCH",
         })),
-        ..audit::Entry::default()
     };
     audit::write(&mut transaction, &entry).await?;
     app.commit(transaction).await?;
