@@ -310,12 +310,33 @@ create table xcom (
     task_id     text        not null,
     map_index   integer     not null default -1,
     key         text        not null,
-    value       jsonb       not null,
+    value       jsonb,
+    -- A large value is a file of the log folder, at this place (store/src/objects.rs).
+    place       text,
+    -- Bytes of the value as JSON.
+    size        bigint      not null,
     -- Items of a list, entries of a mapping, null for anything else: what mapping over it needs.
     length      integer,
     timestamp   timestamptz not null default now(),
-    constraint xcom_pkey primary key (dag_run_id, task_id, map_index, key)
+    constraint xcom_pkey primary key (dag_run_id, task_id, map_index, key),
+    constraint xcom_value_check check ((value is null) <> (place is null))
 );
+
+-- Files of the log folder that no row names: to be deleted when due. A place stands here before its file is written, and goes
+-- with the statement that makes a row name it.
+create table object_garbage (
+    place  text        not null constraint object_garbage_pkey primary key,
+    due    timestamptz not null default now()
+);
+create function object_garbage_add() returns trigger language plpgsql as $$
+begin
+    insert into object_garbage (place) values (old.place) on conflict (place) do nothing;
+    return null;
+end $$;
+create trigger xcom_deleted after delete on xcom
+    for each row when (old.place is not null) execute function object_garbage_add();
+create trigger xcom_replaced after update on xcom
+    for each row when (old.place is not null and old.place is distinct from new.place) execute function object_garbage_add();
 
 -- Which attempts' logs exist, also of fenced ones.
 create table attempt_log (

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
 use updraft_scheduler::{dag_processor, outbox};
-use updraft_store::sources::{Environment, Sources};
+use updraft_store::{
+    objects::Objects,
+    sources::{Environment, Sources},
+};
 
 use crate::{
     cli::App,
@@ -49,10 +52,12 @@ fn outbox(config: &Config, url: Option<&str>) -> outbox::Config {
     }
 }
 
-/// What a store answers variables and connections from beside its tables.
+/// What a store answers references from beside its tables.
 pub(crate) fn sources(app: &App, layout: &Layout) -> Result<Sources> {
-    let keys = fernet_keys(&app.loaded.config, layout)?;
-    Ok(Sources { keys, environment: Environment::new(app.environment.others()) })
+    let config = &app.loaded.config;
+    let objects = Objects::new(log_folder(config, layout), config.core.xcom_inline_limit);
+    let environment = Environment::new(app.environment.others());
+    Ok(Sources { keys: fernet_keys(config, layout)?, environment, objects })
 }
 
 /// The DAG processor's configuration.
@@ -70,10 +75,15 @@ pub(crate) fn dag_processor(app: &App) -> Result<dag_processor::Config> {
     Ok(settings)
 }
 
+/// Where logs and large XComs are.
+fn log_folder(config: &Config, layout: &Layout) -> PathBuf {
+    config.webserver.log_folder.clone().unwrap_or_else(|| layout.logs())
+}
+
 /// The webserver's configuration. Running tasks prove themselves by tokens of a key derived from the one secret of a deployment.
 pub(crate) fn webserver(config: &Config, layout: &Layout, secrets: &Secrets) -> updraft_webserver::Config {
     let attempt_secret = SecretString::from(format!("attempt {}", secrets.jwt_secret));
-    let logs_dir = config.webserver.log_folder.clone().unwrap_or_else(|| layout.logs());
+    let logs_dir = log_folder(config, layout);
     let mut settings = updraft_webserver::Config::new(
         SecretString::from(secrets.jwt_secret.as_str()),
         SecretString::from(secrets.admin_password.as_str()),

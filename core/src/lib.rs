@@ -24,6 +24,7 @@ pub mod mapping;
 pub mod notify;
 pub mod operator;
 pub mod plan;
+pub mod redact;
 pub mod scopes;
 pub mod secret_source;
 pub mod spec;

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{approvals::ApprovalsCommand, backfill::BackfillCommand};
+use super::{
+    approvals::ApprovalsCommand,
+    backfill::BackfillCommand,
+    entity_args::{ConnectionsCommand, PoolsCommand, VariablesCommand},
+};
 use crate::config::Flags;
 
 /// An Airflow-compatible DAG scheduler.
@@ -55,6 +59,15 @@ pub(crate) enum Command {
     /// Callbacks and notifications: what was told to whom, and what could not be
     #[command(subcommand)]
     Notifications(NotificationsCommand),
+    /// Variables that templates and secrets name
+    #[command(subcommand)]
+    Variables(VariablesCommand),
+    /// Connections that templates and secrets name
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
+    /// How many tasks of a kind may run at once
+    #[command(subcommand)]
+    Pools(PoolsCommand),
     /// The database's schema and invariants
     #[command(subcommand)]
     Db(DbCommand),
@@ -592,6 +605,9 @@ impl Arguments {
             | Command::Notifications(NotificationsCommand::List { client, .. }) => client.set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
             Command::Approvals(command) => command.client().set(&mut flags),
+            Command::Variables(command) => command.client().set(&mut flags),
+            Command::Connections(command) => command.client().set(&mut flags),
+            Command::Pools(command) => command.client().set(&mut flags),
             Command::Dags(
                 DagsCommand::Validate(_)
                 | DagsCommand::Explain(_)

@@ -102,6 +102,11 @@ impl Client {
         parse(self.send(self.request(method, path)).await?).await
     }
 
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<()> {
+        check(self.send(self.request(Method::DELETE, path)).await?).await?;
+        Ok(())
+    }
+
     /// All pages of a list: the envelope's `key` of each.
     pub(crate) async fn list(
         &self,

@@ -1,5 +1,4 @@
-//! What each command does. Roles and `db` reach into the crates; `dags`, `runs`, `assets`, `approvals` and `executors` speak
-//! REST.
+//! What each command does. Roles and `db` reach into the crates; everything else speaks REST.
 
 mod approvals;
 pub(crate) mod args;
@@ -10,6 +9,8 @@ mod config;
 mod convert;
 mod dags;
 mod db;
+mod entities;
+mod entity_args;
 mod executors;
 mod explain;
 mod notifications;
@@ -62,6 +63,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Approvals(approvals) => approvals::run(&app, approvals).await,
         Command::Executors(executors) => executors::run(&app, executors).await,
         Command::Notifications(command) => notifications::run(&app, command).await,
+        Command::Variables(variables) => entities::variables(&app, variables).await,
+        Command::Connections(connections) => entities::connections(&app, connections).await,
+        Command::Pools(pools) => entities::pools(&app, pools).await,
         Command::Db(db) => db::run(&app, db).await,
         Command::Config(config) => config::run(&app, &config),
         Command::Version => {

@@ -177,6 +177,8 @@ mod tests {
         assert!(error.starts_with("environment variable UPDRAFT__WEBSERVER__PORT: `webserver.port`: "), "{error}");
         let error = with(&[("UPDRAFT__CORE__PARALLELISM", "0")]).err().unwrap().to_string();
         assert!(error.starts_with("environment variable UPDRAFT__CORE__PARALLELISM: `core.parallelism`: "), "{error}");
+        let error = with(&[("UPDRAFT__CORE__XCOM_INLINE_LIMIT", "100")]).err().unwrap().to_string();
+        assert!(error.contains("core.xcom_inline_limit") && error.contains("65536"), "{error}");
         let error = with(&[("UPDRAFT__LOGGING__FORMAT", "xml")]).err().unwrap().to_string();
         assert!(error.contains("logging.format"), "{error}");
         let error = with(&[("UPDRAFT__EXECUTOR__LABELS", "gpu")]).err().unwrap().to_string();

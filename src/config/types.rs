@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) dag_environment: Vec<String>,
     #[serde(deserialize_with = "optional")]
     pub(crate) fernet_key: Option<SecretString>,
+    #[serde(deserialize_with = "inline_limit")]
+    pub(crate) xcom_inline_limit: usize,
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,
@@ -185,6 +187,16 @@ fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
 fn positive_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let value = seconds(input)?;
     if value.is_zero() { Err(de::Error::custom("0 seconds are not enough for anything")) } else { Ok(value) }
+}
+
+/// Bytes, at least what a node's report carries.
+fn inline_limit<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    let limit = usize::deserialize(input)?;
+    if limit >= updraft_protocol::INLINE_LIMIT {
+        Ok(limit)
+    } else {
+        Err(de::Error::custom(format!("{limit} is less than {}", updraft_protocol::INLINE_LIMIT)))
+    }
 }
 
 /// `["key=value", …]` as a map.

@@ -99,6 +99,11 @@ pub async fn get_many(connection: &mut PgConnection, keys: &Keys, ids: &[String]
     Ok(rows.into_iter().map(|row| opened(keys, row)).collect())
 }
 
+/// Which of these ids exist.
+pub async fn existing(connection: &mut PgConnection, ids: &[String]) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!("select conn_id from connection where conn_id = any($1)", ids).fetch_all(connection).await?)
+}
+
 /// Writes a connection, a new one or (with `overwrite`) over that of the same id; `false` when there is one and it stays.
 ///
 /// # Errors

@@ -79,7 +79,7 @@ pub(crate) async fn answers(
             }
         }
     }
-    let mut xcoms = xcom::load(&mut *connection, xcoms, limit).await?;
+    let mut xcoms = xcom::load(&mut *connection, &sources.objects, xcoms, limit).await?;
     let mut secrets = load_variables(&mut *connection, sources, keys).await?;
     secrets.extend(load_connections(connection, sources, ids).await?);
     let answer = |(run, reference): (i64, Ref)| {

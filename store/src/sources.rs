@@ -1,11 +1,11 @@
-//! What variables and connections are answered from beside their tables: the keys that open these, and the environment, which
-//! is asked first (Airflow 3: `secrets/environment_variables.py`).
+//! What references are answered from beside their tables: the keys that open variables and connections, the environment, which
+//! is asked for these first (Airflow 3: `secrets/environment_variables.py`), and the folder of large XComs.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use updraft_core::connection::Connection;
 
-use crate::{StoreError, crypto::Keys};
+use crate::{StoreError, crypto::Keys, objects::Objects};
 
 const VARIABLE: &str = "AIRFLOW_VAR_";
 const CONNECTION: &str = "AIRFLOW_CONN_";
@@ -15,6 +15,8 @@ const CONNECTION: &str = "AIRFLOW_CONN_";
 pub struct Sources {
     pub keys: Keys,
     pub environment: Environment,
+    /// Where large XComs are.
+    pub objects: Objects,
 }
 
 /// The variables `AIRFLOW_VAR_KEY` and `AIRFLOW_CONN_ID` of this process. Keys and ids are looked up in upper case.

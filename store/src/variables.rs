@@ -96,6 +96,11 @@ pub async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Which of these keys exist.
+pub async fn existing(connection: &mut PgConnection, names: &[String]) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!("select key from variable where key = any($1)", names).fetch_all(connection).await?)
+}
+
 /// What changes of a variable; the rest stays.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change<'a> {

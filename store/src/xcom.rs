@@ -6,7 +6,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::template::Part;
 
-use crate::StoreError;
+use crate::{
+    Store, StoreError,
+    objects::{self, Objects},
+};
 
 /// One pushed value's place and its length, for mapping over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,154 @@ pub struct XComLength {
     pub map_index: i32,
     /// Items of a list, entries of a mapping; `None` for anything else.
     pub length: Option<i32>,
+}
+
+/// Where one XCom is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct XComKey {
+    pub dag_run_id: i64,
+    pub task_id: String,
+    pub map_index: i32,
+    pub key: String,
+}
+
+/// A value on its way into the table: in the row, or a file whose place the row keeps.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub(crate) value: Option<Value>,
+    pub(crate) place: Option<String>,
+    pub(crate) size: i64,
+    pub(crate) length: Option<i32>,
+}
+
+impl Prepared {
+    /// A value that stays in the row; what cannot be stored in jsonb is made readable.
+    pub(crate) fn inline(value: Value) -> Self {
+        let value = sanitised(value);
+        Self { size: value.to_string().len() as i64, length: length(&value), value: Some(value), place: None }
+    }
+}
+
+/// Makes a value ready to be written: a large one becomes a file. Call it before the transaction, which must not wait for a disk;
+/// when that is not committed, the file goes by itself.
+pub async fn prepare(store: &Store, value: Value) -> Result<Prepared, StoreError> {
+    let mut prepared = Prepared::inline(value);
+    let size = usize::try_from(prepared.size).unwrap_or(usize::MAX);
+    if store.sources().objects.takes(size)
+        && let Some(value) = prepared.value.take()
+    {
+        prepared.place = Some(objects::keep(store, serde_json::to_vec(&value)?).await?);
+    }
+    Ok(prepared)
+}
+
+/// One XCom's value; `None`: nothing was pushed.
+pub async fn value(
+    connection: &mut PgConnection,
+    objects: &Objects,
+    key: &XComKey,
+) -> Result<Option<Value>, StoreError> {
+    let row = sqlx::query!(
+        "select value, place from xcom where dag_run_id = $1 and task_id = $2 and map_index = $3 and key = $4",
+        key.dag_run_id,
+        key.task_id,
+        key.map_index,
+        key.key
+    );
+    match row.fetch_optional(connection).await? {
+        None => Ok(None),
+        Some(row) => match row.place {
+            Some(place) => Ok(Some(objects.get(&place).await?)),
+            None => Ok(row.value),
+        },
+    }
+}
+
+/// Keeps a run from being deleted until the transaction ends, without waiting for its plan; its DAG version, or `None` when it
+/// is gone.
+pub async fn hold_run(connection: &mut PgConnection, dag_run_id: i64) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query_scalar!("select dag_version_id from dag_run where id = $1 for key share", dag_run_id);
+    Ok(row.fetch_optional(connection).await?)
+}
+
+/// Pushes an XCom in a task's name; `false` when there is one of that key.
+pub async fn insert(connection: &mut PgConnection, key: &XComKey, value: Prepared) -> Result<bool, StoreError> {
+    put(connection, key, value, false).await
+}
+
+/// Pushes an XCom, a new one or (with `overwrite`) over that of the same key; `false` when there is one and it stays.
+pub(crate) async fn put(
+    connection: &mut PgConnection,
+    key: &XComKey,
+    value: Prepared,
+    overwrite: bool,
+) -> Result<bool, StoreError> {
+    let written = sqlx::query!(
+        "with claimed as (delete from object_garbage where place = $6)
+         insert into xcom (dag_run_id, task_id, map_index, key, value, place, size, length)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (dag_run_id, task_id, map_index, key) do update
+         set value = excluded.value, place = excluded.place, size = excluded.size, length = excluded.length, timestamp = now()
+         where $9",
+        key.dag_run_id,
+        key.task_id,
+        key.map_index,
+        key.key,
+        value.value,
+        value.place,
+        value.size,
+        value.length,
+        overwrite
+    )
+    .execute(connection)
+    .await?;
+    Ok(written.rows_affected() == 1)
+}
+
+/// Changes an XCom; `false` when there is none.
+pub async fn update(connection: &mut PgConnection, key: &XComKey, value: Prepared) -> Result<bool, StoreError> {
+    let updated = sqlx::query!(
+        "with claimed as (delete from object_garbage where place = $6)
+         update xcom set value = $5, place = $6, size = $7, length = $8, timestamp = now()
+         where dag_run_id = $1 and task_id = $2 and map_index = $3 and key = $4",
+        key.dag_run_id,
+        key.task_id,
+        key.map_index,
+        key.key,
+        value.value,
+        value.place,
+        value.size,
+        value.length
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Deletes an XCom; `false` when there is none.
+pub async fn delete(connection: &mut PgConnection, key: &XComKey) -> Result<bool, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from xcom where dag_run_id = $1 and task_id = $2 and map_index = $3 and key = $4",
+        key.dag_run_id,
+        key.task_id,
+        key.map_index,
+        key.key
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+/// Postgres' jsonb holds no NUL character; a task's output may.
+pub(crate) fn sanitised(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(items) => Value::Array(items.into_iter().map(sanitised).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter().map(|(key, value)| (key.replace('\0', "\u{fffd}"), sanitised(value))).collect(),
+        ),
+        other => other,
+    }
 }
 
 /// What Airflow maps over: the items of a list, the entries of a mapping; nothing else has a length.
@@ -82,6 +233,7 @@ pub(crate) type Loaded = HashMap<(i64, XComRef), LoadedValue>;
 /// unread. A mapping's entries are taken in the order jsonb keeps them in. Served by `xcom_pkey`.
 pub(crate) async fn load(
     connection: &mut PgConnection,
+    objects: &Objects,
     refs: HashSet<(i64, XComRef)>,
     limit: usize,
 ) -> Result<Loaded, StoreError> {
@@ -106,7 +258,8 @@ pub(crate) async fn load(
     // `listed`: the whole is the list of a mapped task's values, one a row; its parts are rows.
     let rows = sqlx::query!(
         r#"with found as (
-               select w.n, w.is_length, w.item, x.map_index, x.value, w.map_index is null and x.map_index >= 0 as listed,
+               select w.n, w.is_length, w.item, x.map_index, x.value, x.place, x.size, x.length,
+                      w.map_index is null and x.map_index >= 0 as listed,
                       row_number() over (partition by w.n order by x.map_index) - 1 as position,
                       count(*) over (partition by w.n) as count
                from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $6::boolean[], $7::bigint[]) with ordinality
@@ -114,15 +267,13 @@ pub(crate) async fn load(
                join xcom x on x.dag_run_id = w.run and x.task_id = w.task_id and x.key = w.key
                           and (w.map_index is null or x.map_index = w.map_index)
            ), wanted as (
-               select n, map_index, listed and item is null and not is_length as many,
+               select n, map_index, listed, listed and item is null and not is_length as many, size,
+                      case when not is_length then place end as place,
                       case
                           when item is null and not is_length then value
                           when listed and is_length then to_jsonb(count)
                           when listed then jsonb_build_array(value)
-                          when is_length then to_jsonb(case jsonb_typeof(value)
-                              when 'array' then jsonb_array_length(value)::bigint
-                              when 'object' then (select count(*) from jsonb_object_keys(value))
-                          end)
+                          when is_length then to_jsonb(length)
                           when jsonb_typeof(value) = 'array' and item < jsonb_array_length(value)
                               then jsonb_build_array(value -> item::integer)
                           when jsonb_typeof(value) = 'object'
@@ -132,7 +283,8 @@ pub(crate) async fn load(
                from found
                where not listed or (item is null and not is_length) or (is_length and position = 0) or position = item
            )
-           select n as "n!", many as "many!", coalesce(octet_length(value::text), 0) as "bytes!",
+           select n as "n!", many as "many!", listed as "listed!", place as "place?",
+                  case when place is not null then size else coalesce(octet_length(value::text), 0) end as "bytes!",
                   case when octet_length(value::text) <= $5 then value end as "value?"
            from wanted order by n, map_index"#,
         &runs,
@@ -145,25 +297,55 @@ pub(crate) async fn load(
     )
     .fetch_all(connection)
     .await?;
-    let mut found: HashMap<usize, Vec<(bool, usize, Option<Value>)>> = HashMap::new();
+    let mut found: HashMap<usize, Vec<Row>> = HashMap::new();
     for row in rows {
         let position = usize::try_from(row.n - 1).expect("ordinality counts from 1");
         let bytes = usize::try_from(row.bytes).unwrap_or_default();
-        found.entry(position).or_default().push((row.many, bytes, row.value));
+        let row = Row { many: row.many, listed: row.listed, bytes, value: row.value, place: row.place };
+        found.entry(position).or_default().push(row);
     }
     let mut loaded = Loaded::with_capacity(refs.len());
     for (position, reference) in refs.into_iter().enumerate() {
         let rows = found.remove(&position).unwrap_or_default();
-        let bytes = rows.iter().map(|(_, bytes, _)| bytes + 1).sum();
+        let bytes = rows.iter().fold(0_usize, |sum, row| sum.saturating_add(row.bytes + 1));
         if bytes > limit {
             continue;
         }
-        let is_list = rows.iter().any(|(many, ..)| *many);
-        let mut values = rows.into_iter().filter_map(|(_, _, value)| value);
-        let value = if is_list { Some(Value::Array(values.collect())) } else { values.next() };
+        let is_list = rows.iter().any(|row| row.many);
+        let mut values = Vec::with_capacity(rows.len());
+        for row in rows {
+            values.extend(match &row.place {
+                Some(place) => row.part_of(objects.get(place).await?, reference.1.part),
+                None => row.value,
+            });
+        }
+        let value = if is_list { Some(Value::Array(values)) } else { values.into_iter().next() };
         loaded.insert(reference, LoadedValue { bytes, value });
     }
     Ok(loaded)
+}
+
+/// One value of a reference, or the part of it that is asked for.
+struct Row {
+    /// One of the values that are the whole.
+    many: bool,
+    /// Of a mapped task's list, asked for as such.
+    listed: bool,
+    bytes: usize,
+    value: Option<Value>,
+    /// Where the whole value is, of which the part is to be taken.
+    place: Option<String>,
+}
+
+impl Row {
+    /// What is asked for of a value that was read from a file.
+    fn part_of(&self, value: Value, part: Option<Part>) -> Option<Value> {
+        match part {
+            None => Some(value),
+            Some(_) if self.listed => Some(Value::Array(vec![value])),
+            Some(part) => part.of(&value),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Fixture {
 }
 
 fn sources(keys: &str) -> Sources {
-    Sources { keys: Keys::parse(keys).unwrap(), environment: Environment::default() }
+    Sources { keys: Keys::parse(keys).unwrap(), ..Sources::default() }
 }
 
 fn variable(key: &str) -> Ref {
@@ -114,7 +114,7 @@ async fn references_are_resolved_with_the_environment_first() {
     fixture.connect("db", "postgres://me:pw@h:5432/s").await;
     for (index, value) in [(1, json!("b")), (0, json!("a"))] {
         sqlx::query(
-            "insert into xcom (dag_run_id, task_id, map_index, key, value) values (1, 'm', $1, 'return_value', $2)",
+            "insert into xcom (dag_run_id, task_id, map_index, key, value, size) values (1, 'm', $1, 'return_value', $2, 3)",
         )
         .bind(index)
         .bind(value)

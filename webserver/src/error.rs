@@ -62,6 +62,14 @@ pub(crate) struct FieldError {
     pub ctx: Option<Box<Value>>,
 }
 
+impl FieldError {
+    /// A field that the body must have.
+    pub(crate) fn missing(field: &str) -> Self {
+        let (loc, input) = (vec!["body".into(), field.into()], Box::new(Value::Null));
+        Self { kind: "missing", loc, msg: "Field required".to_owned(), input, ctx: None }
+    }
+}
+
 impl ApiError {
     /// "The X with … was not found", Airflow's most frequent 404.
     pub(crate) fn not_found(text: impl Into<String>) -> Self {

@@ -62,6 +62,10 @@ pub(crate) enum Kind {
     AuditLog,
     Executor,
     Job,
+    Variable,
+    Connection,
+    Pool,
+    XCom,
 }
 
 /// A resource of a request; the DAG is named so that teams can be a lookup later.
@@ -124,10 +128,14 @@ const fn least_role(action: Action, kind: Kind) -> Role {
             | Kind::ImportError
             | Kind::Asset
             | Kind::Executor
+            | Kind::Pool
+            | Kind::XCom
             | Kind::Job,
         ) => Role::Viewer,
-        (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance) => Role::User,
-        (Action::Read, Kind::AuditLog) | (Action::Write, Kind::Executor | Kind::Asset) => Role::Op,
+        (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance | Kind::XCom) => Role::User,
+        (Action::Read, Kind::AuditLog)
+        | (Action::Write, Kind::Executor | Kind::Asset | Kind::Pool)
+        | (_, Kind::Variable | Kind::Connection) => Role::Op,
         (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog | Kind::Job) => Role::Admin,
     }
 }

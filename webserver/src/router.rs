@@ -17,9 +17,9 @@ use crate::{
     App,
     api::{
         assets::{events, list, materialize, queue},
-        backfills, change_runs, clear, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags, dependencies,
-        event_logs, hitl, import_errors, jobs, lists, logs, mark, monitor, task_instances, tasks, tries, trigger,
-        version,
+        backfills, change_runs, clear, connections, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags,
+        dependencies, event_logs, hitl, import_errors, jobs, lists, logs, mark, monitor, pools, task_instances, tasks,
+        tries, trigger, variables, version, xcoms,
     },
     auth::login,
     executor_api, layers,
@@ -47,7 +47,7 @@ fn unlisted(app: &App, methods: MethodRouter<App>) -> MethodRouter<App> {
 /// Everything this process answers.
 pub fn router(app: &App) -> Router {
     let (described, document) = described(app).split_for_parts();
-    let document = Json(document);
+    let document = Json(plain_paths(document));
     let described = described.route("/openapi.json", axum::routing::get(async move || document.clone()));
     let router = layers::bounded(described, &app.config)
         .with_state(app.clone())
@@ -60,7 +60,14 @@ pub fn router(app: &App) -> Router {
 
 /// The OpenAPI document of [`router`].
 pub fn open_api(app: &App) -> OpenApi {
-    described(app).split_for_parts().1
+    plain_paths(described(app).split_for_parts().1)
+}
+
+/// A parameter that may contain slashes is `{*name}` to the router and `{name}` to readers of the document.
+fn plain_paths(mut document: OpenApi) -> OpenApi {
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document
 }
 
 fn described(app: &App) -> OpenApiRouter<App> {
@@ -155,6 +162,32 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::Asset), routes!(queue::get_dag_asset_queued_event)))
         .routes(allow(app, write(Kind::Asset), routes!(queue::delete_dag_asset_queued_event)))
         .routes(allow(app, read(Kind::Asset), routes!(events::get_upstream_asset_events)))
+        .routes(allow(app, read(Kind::XCom), routes!(xcoms::get_xcom_entries)))
+        .routes(allow(app, write(Kind::XCom), routes!(xcoms::create_xcom_entry)))
+        .routes(allow(app, read(Kind::XCom), routes!(xcoms::get_xcom_entry)))
+        .routes(allow(app, write(Kind::XCom), routes!(xcoms::update_xcom_entry, xcoms::delete_xcom_entry)))
+        // Variables, connections, pools
+        .routes(allow(app, read(Kind::Variable), routes!(variables::get_variables)))
+        .routes(allow(app, write(Kind::Variable), routes!(variables::post_variable, variables::bulk_variables)))
+        .routes(allow(app, read(Kind::Variable), routes!(variables::get_variable)))
+        .routes(allow(app, write(Kind::Variable), routes!(variables::patch_variable, variables::delete_variable)))
+        .routes(allow(app, read(Kind::Connection), routes!(connections::get_connections)))
+        .routes(allow(
+            app,
+            write(Kind::Connection),
+            routes!(connections::post_connection, connections::bulk_connections),
+        ))
+        .routes(allow(app, write(Kind::Connection), routes!(connections::test_connection)))
+        .routes(allow(app, read(Kind::Connection), routes!(connections::get_connection)))
+        .routes(allow(
+            app,
+            write(Kind::Connection),
+            routes!(connections::patch_connection, connections::delete_connection),
+        ))
+        .routes(allow(app, read(Kind::Pool), routes!(pools::get_pools)))
+        .routes(allow(app, write(Kind::Pool), routes!(pools::post_pool, pools::bulk_pools)))
+        .routes(allow(app, read(Kind::Pool), routes!(pools::get_pool)))
+        .routes(allow(app, write(Kind::Pool), routes!(pools::patch_pool, pools::delete_pool)))
         // Audit
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs)))
         .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_log)))

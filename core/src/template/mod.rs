@@ -379,6 +379,11 @@ fn column(text: &str, offset: usize) -> u32 {
     line.chars().count() as u32 + 1
 }
 
+/// `str(value)` as Python has it: `True`, `None`, `{'a': [1]}`; a text is itself.
+pub fn python_text(value: &Value) -> String {
+    python::text(&json::from_json(value))
+}
+
 /// `AIRFLOW_CTX_*`: what Airflow puts into the environment of every command.
 pub fn airflow_ctx_env(spec: &TaskSpec) -> Vec<(String, String)> {
     let run = &spec.run;

@@ -22,7 +22,6 @@ pub use poll::{Cancel, HandOut, Handed, Heartbeat, LogPlace, begin_poll, hand_ou
 pub(crate) use reconcile::interval;
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
 pub use register::{NewNode, Registration, register};
-pub(crate) use report::sanitised;
 pub use report::{Ended, Event, EventBody, NodeReport, Process, Verdict, report};
 pub use spec::{Loaded, ResolvedRef, Start, starts};
 pub(crate) use spec::{run_facts, specs};

@@ -18,9 +18,14 @@ use updraft_core::{
 use uuid::Uuid;
 
 use super::{TokenId, inbox, reconcile::interval};
-use crate::{Store, StoreError, versions::DagCache, wake::Signal, xcom};
+use crate::{
+    Store, StoreError,
+    versions::DagCache,
+    wake::Signal,
+    xcom::{self, sanitised},
+};
 
-const RETURN_VALUE: &str = "return_value";
+pub(super) const RETURN_VALUE: &str = "return_value";
 
 /// One word about one attempt.
 #[derive(Clone, Debug)]
@@ -209,7 +214,7 @@ async fn outputs(
     }
     let mut outputs = Vec::new();
     if let Value::Object(map) = &value
-        && pushes_each_key(connection, dags, attempt).await?
+        && pushes_each_key(connection, dags, attempt.dag_version_id, &attempt.task_id).await?
     {
         outputs.extend(map.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
@@ -224,26 +229,34 @@ async fn skips(
     attempt: &Live,
     decision: &Decision,
 ) -> Result<bool, StoreError> {
-    let Some(dag) = readable(connection, dags, attempt).await? else { return Ok(false) };
+    let Some(dag) = readable(connection, dags, attempt.dag_version_id, &attempt.task_id).await? else {
+        return Ok(false);
+    };
     Ok(dag.index_of(&attempt.task_id).is_some_and(|task| is_skipping(&dag, task, decision)))
 }
 
 /// Whether the task has `multiple_outputs`.
-async fn pushes_each_key(connection: &mut PgConnection, dags: &DagCache, attempt: &Live) -> Result<bool, StoreError> {
-    let dag = readable(connection, dags, attempt).await?;
-    Ok(dag.is_some_and(|dag| dag.task(&attempt.task_id).is_some_and(|task| task.multiple_outputs)))
+pub(super) async fn pushes_each_key(
+    connection: &mut PgConnection,
+    dags: &DagCache,
+    dag_version_id: i64,
+    task_id: &str,
+) -> Result<bool, StoreError> {
+    let dag = readable(connection, dags, dag_version_id, task_id).await?;
+    Ok(dag.is_some_and(|dag| dag.task(task_id).is_some_and(|task| task.multiple_outputs)))
 }
 
 /// The attempt's DAG version. One that cannot be read is no reason to lose the result.
 async fn readable(
     connection: &mut PgConnection,
     dags: &DagCache,
-    attempt: &Live,
+    dag_version_id: i64,
+    task_id: &str,
 ) -> Result<Option<Arc<Dag>>, StoreError> {
-    match dags.get(connection, attempt.dag_version_id).await {
+    match dags.get(connection, dag_version_id).await {
         Ok(dag) => Ok(Some(dag)),
         Err(error @ (StoreError::Data(_) | StoreError::Inconsistent(_))) => {
-            tracing::warn!(%error, task_id = attempt.task_id, "of a result, only return_value is kept");
+            tracing::warn!(%error, task_id, "of a result, only return_value is kept");
             Ok(None)
         }
         Err(error) => Err(error),
@@ -362,7 +375,8 @@ impl Writes {
             bodies.push(body.clone());
         }
         let (mut x_runs, mut x_tasks, mut x_indexes) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut x_keys, mut x_values, mut x_lengths) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut x_keys, mut x_values) = (Vec::new(), Vec::new());
+        let (mut x_lengths, mut x_sizes) = (Vec::new(), Vec::new());
         for ((run, task_id, map_index, key), value) in &self.xcoms {
             x_runs.push(*run);
             x_tasks.push(task_id.clone());
@@ -370,6 +384,7 @@ impl Writes {
             x_keys.push(key.clone());
             x_values.push(value.clone());
             x_lengths.push(xcom::length(value));
+            x_sizes.push(value.to_string().len() as i64);
         }
         sqlx::query!(
             "with touched as (
@@ -388,10 +403,11 @@ impl Writes {
                       as e (run, task_id, map_index, attempt_id, kind, body, n)
                  order by n
              )
-             insert into xcom (dag_run_id, task_id, map_index, key, value, length)
-             select * from unnest($11::bigint[], $12::text[], $13::integer[], $14::text[], $15::jsonb[], $17::integer[])
-             on conflict (dag_run_id, task_id, map_index, key)
-             do update set value = excluded.value, length = excluded.length, timestamp = now()",
+             insert into xcom (dag_run_id, task_id, map_index, key, value, length, size)
+             select * from unnest($11::bigint[], $12::text[], $13::integer[], $14::text[], $15::jsonb[], $17::integer[],
+                                  $18::bigint[])
+             on conflict (dag_run_id, task_id, map_index, key) do update
+             set value = excluded.value, place = null, length = excluded.length, size = excluded.size, timestamp = now()",
             &attempts,
             &starts as &[Option<DateTime<Utc>>],
             &preparing,
@@ -408,7 +424,8 @@ impl Writes {
             &x_keys,
             &x_values,
             &given_up,
-            &x_lengths as &[Option<i32>]
+            &x_lengths as &[Option<i32>],
+            &x_sizes
         )
         .execute(connection)
         .await?;
@@ -464,16 +481,4 @@ fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Ut
 /// `instant` minus `age`; an age no calendar can hold is taken for none.
 fn before(instant: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(age).ok().and_then(|age| instant.checked_sub_signed(age)).unwrap_or(instant)
-}
-
-/// Postgres' jsonb holds no NUL character; a task's output may.
-pub(crate) fn sanitised(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(items) => Value::Array(items.into_iter().map(sanitised).collect()),
-        Value::Object(map) => Value::Object(
-            map.into_iter().map(|(key, value)| (key.replace('\0', "\u{fffd}"), sanitised(value))).collect(),
-        ),
-        other => other,
-    }
 }

@@ -4,8 +4,15 @@ use serde_json::Value;
 use updraft_core::template::Ref;
 use uuid::Uuid;
 
-use super::{ResolvedRef, TokenId, report::sanitised};
-use crate::{Store, StoreError, resolve, xcom};
+use super::{
+    ResolvedRef, TokenId,
+    report::{RETURN_VALUE, pushes_each_key},
+};
+use crate::{
+    Store, StoreError, resolve,
+    versions::DagCache,
+    xcom::{self, XComKey},
+};
 
 /// What became of a pushed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,36 +22,62 @@ pub enum Put {
     Stale,
 }
 
-/// Writes one XCom of a current attempt, over an earlier one of the same key. The attempt's row is held while it is written, so
-/// that a fence either comes first (stale) or waits. Called for values too large for a report.
+/// Writes one XCom of a current attempt, over an earlier one of the same key; `return_value` of a task with `multiple_outputs`
+/// with each of its keys. The attempt's row is held while they are written, so that a fence either comes first (stale) or waits.
+/// Called for values too large for a report.
 pub async fn put_xcom(
     store: &Store,
+    dags: &DagCache,
     token: TokenId,
     attempt_id: Uuid,
     key: &str,
     value: Value,
 ) -> Result<Put, StoreError> {
-    let value = sanitised(value);
-    let written = sqlx::query!(
-        "with live as (
-             select a.dag_run_id, a.task_id, a.map_index
-             from attempt a join executor e on e.id = a.executor_id
-             where a.attempt_id = $1 and e.token_id = $2
-             for key share of a
-         )
-         insert into xcom (dag_run_id, task_id, map_index, key, value, length)
-         select dag_run_id, task_id, map_index, $3, $4, $5 from live
-         on conflict (dag_run_id, task_id, map_index, key)
-         do update set value = excluded.value, length = excluded.length, timestamp = now()",
+    let mut connection = store.pool().acquire().await?;
+    let attempt = sqlx::query!(
+        "select a.dag_run_id, a.task_id, a.map_index, r.dag_version_id
+         from attempt a join executor e on e.id = a.executor_id join dag_run r on r.id = a.dag_run_id
+         where a.attempt_id = $1 and e.token_id = $2",
         attempt_id,
-        token.0,
-        key,
-        value,
-        xcom::length(&value)
+        token.0
     )
-    .execute(store.pool())
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(if written.rows_affected() == 0 { Put::Stale } else { Put::Written })
+    let Some(attempt) = attempt else { return Ok(Put::Stale) };
+    let mut values = Vec::new();
+    if key == RETURN_VALUE
+        && let Value::Object(fields) = &value
+        && pushes_each_key(&mut connection, dags, attempt.dag_version_id, &attempt.task_id).await?
+    {
+        values.extend(fields.iter().map(|(key, value)| (key.replace('\0', "\u{fffd}"), value.clone())));
+    }
+    drop(connection);
+    values.push((key.to_owned(), value));
+    // Sorted, as everybody who writes several rows has it.
+    values.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut prepared = Vec::with_capacity(values.len());
+    for (key, value) in values {
+        prepared.push((key, xcom::prepare(store, value).await?));
+    }
+    let mut transaction = store.begin().await?;
+    let live = sqlx::query_scalar!(
+        r#"select 1 as "one!" from attempt a join executor e on e.id = a.executor_id
+           where a.attempt_id = $1 and e.token_id = $2 for key share of a"#,
+        attempt_id,
+        token.0
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if live.is_none() {
+        return Ok(Put::Stale);
+    }
+    for (key, value) in prepared {
+        let (task_id, map_index) = (attempt.task_id.clone(), attempt.map_index);
+        let key = XComKey { dag_run_id: attempt.dag_run_id, task_id, map_index, key };
+        xcom::put(&mut transaction, &key, value, true).await?;
+    }
+    transaction.commit().await?;
+    Ok(Put::Written)
 }
 
 /// The values of references of an attempt, in the order asked; XComs are those of its own run. `None`: the attempt is no longer

@@ -308,11 +308,12 @@ pub async fn write(
                 failure_reason text, operator text, pool text, pool_slots integer, queue text, priority_weight integer)
             returning 1
         ), decisions as (
-            insert into xcom (dag_run_id, task_id, map_index, key, value, length)
-            select dag_run_id, task_id, map_index, 'skipmixin_key', skipmixin, 1
+            insert into xcom (dag_run_id, task_id, map_index, key, value, length, size)
+            select dag_run_id, task_id, map_index, 'skipmixin_key', skipmixin, 1, octet_length(skipmixin::text)
             from json_to_recordset($6::text::json) as w(dag_run_id bigint, task_id text, map_index integer, state text, skipmixin jsonb)
             where skipmixin is not null and state = 'success'
-            on conflict (dag_run_id, task_id, map_index, key) do update set value = excluded.value
+            on conflict (dag_run_id, task_id, map_index, key)
+            do update set value = excluded.value, place = null, length = excluded.length, size = excluded.size
         ), looks as (
             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
             select r.id, '', -1, gen_random_uuid(), 'look', '{}'

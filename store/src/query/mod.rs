@@ -16,3 +16,4 @@ pub mod jobs;
 pub mod seek;
 pub mod task_instances;
 pub mod versions;
+pub mod xcoms;

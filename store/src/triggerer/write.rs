@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::Claimed;
 use crate::{
     StoreError,
-    nodes::{inbox, sanitised},
-    xcom,
+    nodes::inbox,
+    xcom::{self, sanitised},
 };
 
 /// How an attempt waits.
@@ -191,13 +191,14 @@ impl XComs {
         }
         // A result with a key of its own name: the last one counts, and a statement may touch a row only once.
         sqlx::query!(
-            "insert into xcom (dag_run_id, task_id, map_index, key, value, length)
-             select distinct on (run, task_id, map_index, key) run, task_id, map_index, key, value, length
+            "insert into xcom (dag_run_id, task_id, map_index, key, value, length, size)
+             select distinct on (run, task_id, map_index, key) run, task_id, map_index, key, value, length,
+                    octet_length(value::text)
              from unnest($1::bigint[], $2::text[], $3::integer[], $4::text[], $5::jsonb[], $6::integer[]) with ordinality
                   as x (run, task_id, map_index, key, value, length, n)
              order by run, task_id, map_index, key, n desc
-             on conflict (dag_run_id, task_id, map_index, key)
-             do update set value = excluded.value, length = excluded.length, timestamp = now()",
+             on conflict (dag_run_id, task_id, map_index, key) do update
+             set value = excluded.value, place = null, length = excluded.length, size = excluded.size, timestamp = now()",
             &self.runs,
             &self.tasks,
             &self.indexes,

@@ -128,8 +128,8 @@ async fn xcoms_that_templates_name_travel_along_as_far_as_they_fit() {
     let node = seed.node("n1").await;
     let large = "x".repeat(100);
     let (t0, t1) = (seed.placed(node, "t0", -1).await, seed.placed(node, "t1", -1).await);
-    nodes::put_xcom(&seed.store, seed.token, t0, "return_value", json!(large)).await.unwrap();
-    nodes::put_xcom(&seed.store, seed.token, t1, "k", json!("small")).await.unwrap();
+    nodes::put_xcom(&seed.store, &seed.dags, seed.token, t0, "return_value", json!(large)).await.unwrap();
+    nodes::put_xcom(&seed.store, &seed.dags, seed.token, t1, "k", json!("small")).await.unwrap();
     seed.placed(node, "t2", -1).await;
     let handed = seed.hand_out(node, &[t0, t1]).await.unwrap().start;
     for (limit, expected) in [(1024, vec![json!(large), json!("small")]), (50, vec![json!("small")])] {

@@ -1,7 +1,12 @@
+use std::path::Path;
+
 use serde_json::{Value, json};
 use updraft_core::template::{Part, Ref};
 use updraft_store::{
+    Store, StoreError,
     nodes::{self, Put, TokenId},
+    objects::{self, Objects},
+    sources::Sources,
     xcom,
 };
 
@@ -21,12 +26,12 @@ async fn a_current_attempt_pushes_and_pulls_xcoms_of_its_run() {
     let node = seed.node("n1").await;
     let attempt = seed.placed(node, "t0", -1).await;
     for value in [json!("first"), json!("second")] {
-        let put = nodes::put_xcom(&seed.store, seed.token, attempt, "return_value", value).await.unwrap();
+        let put = nodes::put_xcom(&seed.store, &seed.dags, seed.token, attempt, "return_value", value).await.unwrap();
         assert_eq!(put, Put::Written);
     }
     for index in [1, 0] {
         let mapped = seed.placed(node, "t1", index).await;
-        nodes::put_xcom(&seed.store, seed.token, mapped, "return_value", json!(index * 10)).await.unwrap();
+        nodes::put_xcom(&seed.store, &seed.dags, seed.token, mapped, "return_value", json!(index * 10)).await.unwrap();
     }
     let refs = [
         reference("t0", None),
@@ -43,9 +48,22 @@ async fn a_current_attempt_pushes_and_pulls_xcoms_of_its_run() {
 #[tokio::test]
 async fn only_the_part_of_a_value_that_mapping_needs_is_read() {
     let seed = Seed::new().await;
+    parts(&seed, &seed.store).await;
+}
+
+#[tokio::test]
+async fn the_parts_of_a_value_that_is_a_file_are_the_same() {
+    let (seed, folder) = (Seed::new().await, tempfile::tempdir().unwrap());
+    let objects = Objects::new(folder.path(), 0);
+    let store = seed.store.clone().with_sources(Sources { objects, ..Sources::default() });
+    parts(&seed, &store).await;
+    assert_eq!(files(folder.path()).len(), 5);
+}
+
+async fn parts(seed: &Seed, store: &Store) {
     let node = seed.node("n1").await;
     let attempt = seed.placed(node, "t0", -1).await;
-    let put = |attempt, key: &'static str, value| nodes::put_xcom(&seed.store, seed.token, attempt, key, value);
+    let put = |attempt, key: &'static str, value| nodes::put_xcom(store, &seed.dags, seed.token, attempt, key, value);
     put(attempt, "return_value", json!(["a", null, {"x": 1}])).await.unwrap();
     for index in [2, 0] {
         let mapped = seed.placed(node, "t1", index).await;
@@ -76,7 +94,7 @@ async fn only_the_part_of_a_value_that_mapping_needs_is_read() {
         (part("no", None, Part::Length), None),
     ];
     let refs: Vec<Ref> = cases.iter().map(|(reference, _)| reference.clone()).collect();
-    let values = nodes::resolve(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
+    let values = nodes::resolve(store, seed.token, attempt, &refs).await.unwrap().unwrap();
     for (value, (reference, expected)) in values.into_iter().zip(cases) {
         assert_eq!(value.value, expected, "{reference:?}");
     }
@@ -87,10 +105,10 @@ async fn a_fenced_attempt_or_another_token_pushes_and_pulls_nothing() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;
     let attempt = seed.placed(node, "t0", -1).await;
-    let put = nodes::put_xcom(&seed.store, TokenId(99), attempt, "k", json!(1)).await.unwrap();
+    let put = nodes::put_xcom(&seed.store, &seed.dags, TokenId(99), attempt, "k", json!(1)).await.unwrap();
     assert_eq!(put, Put::Stale);
     seed.fence(attempt).await;
-    let put = nodes::put_xcom(&seed.store, seed.token, attempt, "k", json!(1)).await.unwrap();
+    let put = nodes::put_xcom(&seed.store, &seed.dags, seed.token, attempt, "k", json!(1)).await.unwrap();
     assert_eq!(put, Put::Stale);
     assert!(seed.xcoms().await.is_empty());
     assert!(nodes::resolve(&seed.store, seed.token, attempt, &[]).await.unwrap().is_none());
@@ -104,7 +122,7 @@ async fn every_way_to_push_leaves_the_length_that_mapping_needs() {
     seed.report(node, vec![finished(reported, Some(json!({"items": [1, 2, 3], "n": 7})))]).await;
     for (index, value) in [(0, json!([1])), (1, json!([1, 2]))] {
         let put = seed.placed(node, "t2", index).await;
-        nodes::put_xcom(&seed.store, seed.token, put, "return_value", value).await.unwrap();
+        nodes::put_xcom(&seed.store, &seed.dags, seed.token, put, "return_value", value).await.unwrap();
     }
     let refs = [("t2", "return_value"), ("t1", "items"), ("t1", "n"), ("t1", "return_value"), ("t0", "return_value")];
     let refs = refs.map(|(task_id, key)| (seed.run, task_id.to_owned(), key.to_owned()));
@@ -119,6 +137,90 @@ async fn every_way_to_push_leaves_the_length_that_mapping_needs() {
         ("t2", "return_value", 1, Some(2)),
     ];
     assert_eq!(lengths, expected);
+}
+
+/// The files under a folder, as texts.
+fn files(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(std::fs::read_to_string(path).unwrap()) }
+    }
+    found
+}
+
+/// The seed's store, with a folder for values of more than 100 bytes.
+fn with_folder(seed: &Seed, folder: &Path) -> Store {
+    seed.store.clone().with_sources(Sources { objects: Objects::new(folder, 100), ..Sources::default() })
+}
+
+#[tokio::test]
+async fn a_large_value_is_a_file_that_reads_like_any_other_and_goes_with_its_row() {
+    let (seed, folder) = (Seed::new().await, tempfile::tempdir().unwrap());
+    let store = with_folder(&seed, folder.path());
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    let put = async |value: &Value| {
+        let put =
+            nodes::put_xcom(&store, &seed.dags, seed.token, attempt, "return_value", value.clone()).await.unwrap();
+        assert_eq!(put, Put::Written);
+    };
+    let large = json!(["x".repeat(200), "y"]);
+    put(&large).await;
+    assert_eq!(files(folder.path()), [large.to_string()]);
+    let row: (Option<Value>, i64, Option<i32>) =
+        sqlx::query_as("select value, size, length from xcom").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(row, (None, large.to_string().len() as i64, Some(2)));
+    let read = nodes::resolve(&store, seed.token, attempt, &[reference("t0", None)]).await.unwrap().unwrap();
+    assert_eq!(read[0].value.as_ref(), Some(&large));
+    let error = nodes::resolve(&seed.store, seed.token, attempt, &[reference("t0", None)]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Data(_)), "a process without the folder says so: {error:?}");
+    assert_eq!(objects::sweep(&store).await.unwrap(), 0, "the row names it");
+
+    let larger = json!("z".repeat(300));
+    put(&larger).await;
+    assert_eq!(objects::sweep(&store).await.unwrap(), 1, "the first was replaced");
+    assert_eq!(files(folder.path()), [larger.to_string()]);
+    put(&json!("small")).await;
+    assert_eq!(objects::sweep(&store).await.unwrap(), 1);
+    put(&large).await;
+    seed.execute("delete from xcom").await;
+    assert_eq!(objects::sweep(&store).await.unwrap(), 1);
+    assert!(files(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_file_whose_row_was_never_written_goes_when_it_is_due() {
+    let (seed, folder) = (Seed::new().await, tempfile::tempdir().unwrap());
+    let store = with_folder(&seed, folder.path());
+    drop(xcom::prepare(&store, json!("x".repeat(200))).await.unwrap());
+    assert_eq!(objects::sweep(&store).await.unwrap(), 0, "somebody may be about to name it");
+    assert_eq!(files(folder.path()).len(), 1);
+    seed.execute("update object_garbage set due = now()").await;
+    assert_eq!(objects::sweep(&store).await.unwrap(), 1);
+    assert!(files(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_large_result_pushes_each_key_too() {
+    let (seed, folder) = (Seed::new().await, tempfile::tempdir().unwrap());
+    let store = with_folder(&seed, folder.path());
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t1", -1).await;
+    let result = json!({"small": 1, "large": "x".repeat(200)});
+    nodes::put_xcom(&store, &seed.dags, seed.token, attempt, "return_value", result.clone()).await.unwrap();
+    let rows: Vec<(String, Option<Value>, bool)> =
+        sqlx::query_as("select key, value, place is not null from xcom order by key")
+            .fetch_all(store.pool())
+            .await
+            .unwrap();
+    let expected =
+        [("large".into(), None, true), ("return_value".into(), None, true), ("small".into(), Some(json!(1)), false)];
+    assert_eq!(rows, expected);
+    let mut found = files(folder.path());
+    found.sort_by_key(String::len);
+    assert_eq!(found, [result["large"].to_string(), result.to_string()]);
 }
 
 #[tokio::test]

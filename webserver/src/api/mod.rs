@@ -2,8 +2,10 @@
 
 pub(crate) mod assets;
 pub(crate) mod backfills;
+pub(crate) mod bulk;
 pub(crate) mod change_runs;
 pub(crate) mod clear;
+pub(crate) mod connections;
 pub(crate) mod dag_details;
 pub(crate) mod dag_runs;
 pub(crate) mod dag_sources;
@@ -20,13 +22,22 @@ pub(crate) mod logs;
 pub(crate) mod mark;
 pub(crate) mod monitor;
 pub(crate) mod params;
+pub(crate) mod pools;
 pub(crate) mod task_instances;
 pub(crate) mod tasks;
 pub(crate) mod tries;
 pub(crate) mod trigger;
+pub(crate) mod variables;
 pub(crate) mod version;
+pub(crate) mod xcoms;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use updraft_store::audit;
+
+use self::params::Body;
+use crate::{auth::Principal, error::ApiError};
 
 /// `~` as a path segment means "all".
 fn wildcard(segment: &str) -> Option<String> {
@@ -34,11 +45,25 @@ fn wildcard(segment: &str) -> Option<String> {
 }
 
 /// The 404 of a DAG that a path names.
-fn dag_not_found(dag_id: &str) -> crate::error::ApiError {
-    crate::error::ApiError::not_found(format!("The Dag with ID: `{dag_id}` was not found"))
+fn dag_not_found(dag_id: &str) -> ApiError {
+    ApiError::not_found(format!("The Dag with ID: `{dag_id}` was not found"))
 }
 
 /// Seconds from one instant to another, when both are there.
 fn seconds_between(start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Option<f64> {
     Some((end? - start?).as_seconds_f64())
+}
+
+/// The audit row of a change that is about no run. `extra` holds no secret.
+async fn note(connection: &mut PgConnection, event: &str, by: &Principal, extra: Value) -> Result<(), ApiError> {
+    let entry = audit::Entry { event, owner: Some(&by.name), extra: Some(extra), ..audit::Entry::default() };
+    Ok(audit::write(connection, &entry).await?)
+}
+
+/// Takes `team_name`, which must be null: there are no teams yet (Airflow: `[core] multi_team`).
+fn refuse_team(body: &mut Body) {
+    if let Some(team) = body.value("team_name") {
+        let msg = "team_name cannot be set when multi_team mode is disabled. Please contact your administrator.";
+        body.refuse_value("team_name", team, msg);
+    }
 }

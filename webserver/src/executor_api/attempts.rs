@@ -54,7 +54,7 @@ pub(super) async fn put_xcom(
     if key.is_empty() || key.chars().count() > KEY_LIMIT || key.contains('\0') {
         return Err(ApiError::invalid(format!("an XCom's key has 1 to {KEY_LIMIT} characters")));
     }
-    match nodes::put_xcom(&api.inner.store, token, attempt_id, &key, value).await? {
+    match nodes::put_xcom(&api.inner.store, &api.inner.dags, token, attempt_id, &key, value).await? {
         Put::Written => Ok(StatusCode::NO_CONTENT),
         Put::Stale => Err(ApiError::stale()),
     }

@@ -14,6 +14,7 @@ mod poll;
 mod register;
 mod report;
 mod stamper;
+mod sweeper;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -108,6 +109,7 @@ impl ExecutorApi {
             shutdown,
         };
         drop(spawn_stamper(inner.store.clone(), inner.shutdown.clone()));
+        drop(sweeper::spawn_sweeper(inner.store.clone(), inner.shutdown.clone()));
         Self { inner: Arc::new(inner) }
     }
 }

@@ -28,7 +28,27 @@ async fn every_answer_has_exactly_airflows_fields() {
     let run = "/api/v2/dags/etl/dagRuns";
     let clear = "/api/v2/dags/etl/clearTaskInstances";
     let backfill = json!({"dag_id": "etl", "from_date": "2024-05-01T06:00:00Z", "to_date": "2024-05-01T07:00:00Z"});
+    let bulk = json!({"actions": [{"action": "delete", "entities": ["none"]}]});
+    let xcoms = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/xcomEntries";
+    let entry = format!("{xcoms}/{{xcom_key}}");
+    let entries =
+        "/api/v2/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/xcomEntries";
     for (method, path, uri, body) in [
+        ("post", "/variables", "/api/v2/variables", json!({"key": "v", "value": [1]})),
+        ("get", "/variables", "/api/v2/variables", Value::Null),
+        ("get", "/variables/{variable_key}", "/api/v2/variables/v", Value::Null),
+        ("patch", "/variables", "/api/v2/variables", bulk.clone()),
+        ("post", "/connections", "/api/v2/connections", json!({"connection_id": "c", "conn_type": "http"})),
+        ("get", "/connections", "/api/v2/connections", Value::Null),
+        ("get", "/connections/{connection_id}", "/api/v2/connections/c", Value::Null),
+        ("patch", "/connections", "/api/v2/connections", bulk.clone()),
+        ("post", "/pools", "/api/v2/pools", json!({"name": "p", "slots": 1})),
+        ("get", "/pools", "/api/v2/pools", Value::Null),
+        ("get", "/pools/{pool_name}", "/api/v2/pools/p", Value::Null),
+        ("patch", "/pools", "/api/v2/pools", bulk),
+        ("post", xcoms, entries, json!({"key": "k", "value": {"a": 1}})),
+        ("get", xcoms, entries, Value::Null),
+        ("get", &entry, &format!("{entries}/k"), Value::Null),
         ("post", "/dags/{dag_id}/dagRuns", run, json!({"logical_date": null})),
         ("patch", "/dags/{dag_id}", "/api/v2/dags/etl", json!({"is_paused": true})),
         ("post", "/dags/{dag_id}/clearTaskInstances", clear, json!({"only_failed": false})),
@@ -96,10 +116,11 @@ struct Contract {
 }
 
 impl Contract {
-    /// The schema of an operation's 200.
+    /// The schema of an operation's success.
     fn answer(&self, method: &str, path: &str) -> &Value {
         let operation = &self.document["paths"][format!("/api/v2{path}")][method];
-        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let answer = ["200", "201"].into_iter().map(|status| &operation["responses"][status]).find(|it| it.is_object());
+        let schema = &answer.expect("a success is described")["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "Airflow does not describe {method} {path}");
         schema
     }

@@ -12,4 +12,5 @@ mod logs;
 mod marks;
 mod mutations;
 mod reads;
+mod secrets;
 mod support;

@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use updraft_store::{Store, testing::TestDb};
+use updraft_store::{Store, crypto::Keys, sources::Sources, testing::TestDb};
 use updraft_webserver::{App, Config, logs::LogStore};
 
 /// The admin's password.
@@ -120,7 +120,8 @@ impl TestServer {
     /// An empty database.
     pub(crate) async fn empty() -> Self {
         let db = TestDb::new().await;
-        let store = db.store().await;
+        let keys = Keys::parse(&Keys::generate()).unwrap();
+        let store = db.store().await.with_sources(Sources { keys, ..Sources::default() });
         let folder = tempfile::tempdir().unwrap();
         let config = Config::new(
             "a secret for tests".to_owned().into(),

@@ -7,6 +7,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use updraft_core::redact::MASK;
 use updraft_store::query::filter::{OrderBy, Page, Range};
 
 use super::{
@@ -64,8 +65,18 @@ pub(super) fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(read)
 }
 
+/// An element of a list: an object to take apart, or anything else.
+enum Element {
+    Object(Body),
+    Other(Value),
+}
+
 /// A JSON object being taken apart.
 pub(crate) struct Body {
+    /// Where it stands: `body`, and what leads to it.
+    at: Vec<Value>,
+    /// Keys whose values no finding repeats.
+    concealed: &'static [&'static str],
     whole: Value,
     rest: Map<String, Value>,
     errors: Vec<FieldError>,
@@ -86,21 +97,51 @@ impl Body {
             place.error_with("json_invalid", "JSON decode error", json!({ "error": error.to_string() }))
         })?;
         if let Value::Object(object) = &whole {
-            return Ok(Self { rest: object.clone(), whole, errors: Vec::new(), refusal: None });
+            return Ok(Self {
+                at: vec!["body".into()],
+                concealed: &[],
+                rest: object.clone(),
+                whole,
+                errors: Vec::new(),
+                refusal: None,
+            });
         }
         let msg = "Input should be a valid dictionary or object to extract fields from";
         Err(Place { input: whole, ..nothing() }.error("model_attributes_type", msg))
     }
 
     fn finish(mut self) -> Result<(), ApiError> {
-        for (key, value) in self.rest {
-            self.errors
-                .push(Place::new("body", &key, value).error("extra_forbidden", "Extra inputs are not permitted"));
-        }
+        self.refuse_rest();
         if !self.errors.is_empty() {
             return Err(ApiError::Invalid(self.errors));
         }
         self.refusal.map_or(Ok(()), Err)
+    }
+
+    /// A finding for each key that nobody took.
+    fn refuse_rest(&mut self) {
+        for (key, value) in std::mem::take(&mut self.rest) {
+            self.refuse(&key, value, "extra_forbidden", "Extra inputs are not permitted");
+        }
+    }
+
+    /// Keeps the values of these keys, which may be secrets, out of every finding.
+    pub(crate) fn conceal(&mut self, names: &'static [&'static str]) {
+        self.concealed = names;
+        if let Value::Object(fields) = &mut self.whole {
+            for name in names {
+                if let Some(field) = fields.get_mut(*name) {
+                    *field = MASK.into();
+                }
+            }
+        }
+    }
+
+    fn place(&self, name: &str, input: impl Into<Value>) -> Place {
+        let mut loc = self.at.clone();
+        loc.push(name.into());
+        let input = if self.concealed.contains(&name) { MASK.into() } else { input.into() };
+        Place { loc, input }
     }
 
     /// Which keys of `names` the body has (before they are taken).
@@ -110,12 +151,13 @@ impl Body {
 
     /// A finding about one key.
     pub(crate) fn refuse(&mut self, name: &str, input: Value, kind: &'static str, msg: &str) {
-        self.errors.push(Place::new("body", name, input).error(kind, msg));
+        let place = self.place(name, input);
+        self.errors.push(place.error(kind, msg));
     }
 
     /// A finding about the whole body (pydantic's `model_validator`).
     pub(crate) fn refuse_whole(&mut self, msg: &str) {
-        let place = Place { loc: vec!["body".into()], input: self.whole.clone() };
+        let place = Place { loc: self.at.clone(), input: self.whole.clone() };
         self.errors.push(place.error_with("value_error", format!("Value error, {msg}"), json!({"error": {}})));
     }
 
@@ -127,13 +169,14 @@ impl Body {
     /// Notes a required key that is absent.
     pub(crate) fn require(&mut self, name: &str) {
         if !self.has(name) {
-            self.errors.push(Place::new("body", name, self.whole.clone()).error("missing", "Field required"));
+            let place = self.place(name, self.whole.clone());
+            self.errors.push(place.error("missing", "Field required"));
         }
     }
 
     fn typed<T>(&mut self, name: &str, read: impl FnOnce(Value, Place) -> Result<T, FieldError>) -> Option<T> {
         let value = self.value(name)?;
-        let place = Place::new("body", name, value.clone());
+        let place = self.place(name, value.clone());
         read(value, place).map_err(|error| self.errors.push(error)).ok()
     }
 
@@ -156,7 +199,7 @@ impl Body {
             return Some(text);
         }
         let msg = format!("String should have at most {max} characters");
-        let place = Place::new("body", name, text);
+        let place = self.place(name, text);
         self.errors.push(place.error_with("string_too_long", msg, json!({"max_length": max})));
         None
     }
@@ -207,6 +250,92 @@ impl Body {
         })
     }
 
+    /// A list of objects, each read by `read`; empty when there is none.
+    pub(crate) fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        self.elements(name, |body| match body {
+            Element::Object(mut body) => (Some(read(&mut body)), Some(body)),
+            Element::Other(_) => (None, None),
+        })
+    }
+
+    /// The same, where a text may stand instead of an object.
+    pub(crate) fn objects_or_texts<T>(
+        &mut self,
+        name: &str,
+        mut read: impl FnMut(Result<&mut Self, String>) -> T,
+    ) -> Vec<T> {
+        self.elements(name, |body| match body {
+            Element::Object(mut body) => (Some(read(Ok(&mut body))), Some(body)),
+            Element::Other(Value::String(text)) => (Some(read(Err(text))), None),
+            Element::Other(_) => (None, None),
+        })
+    }
+
+    fn elements<T>(&mut self, name: &str, mut read: impl FnMut(Element) -> (Option<T>, Option<Self>)) -> Vec<T> {
+        self.require(name);
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let Value::Array(items) = value else {
+            self.refuse(name, value, "list_type", "Input should be a valid list");
+            return Vec::new();
+        };
+        let mut found = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let mut place = self.place(name, item.clone());
+            place.loc.push(index.into());
+            let element = match &item {
+                Value::Object(object) => Element::Object(Self {
+                    at: place.loc.clone(),
+                    concealed: &[],
+                    rest: object.clone(),
+                    whole: item,
+                    errors: Vec::new(),
+                    refusal: None,
+                }),
+                _ => Element::Other(item),
+            };
+            match read(element) {
+                (Some(one), body) => {
+                    found.push(one);
+                    if let Some(mut body) = body {
+                        body.refuse_rest();
+                        self.errors.append(&mut body.errors);
+                        self.refusal = self.refusal.take().or(body.refusal);
+                    }
+                }
+                (None, _) => {
+                    let msg = "Input should be a valid dictionary or object to extract fields from";
+                    self.errors.push(place.error("model_attributes_type", msg));
+                }
+            }
+        }
+        found
+    }
+
+    /// Any JSON under a key that must be there; `null` is a value.
+    pub(crate) fn required_json(&mut self, name: &str) -> Value {
+        self.require(name);
+        self.rest.remove(name).unwrap_or_default()
+    }
+
+    /// An integer of the width of a column, at least `least`.
+    pub(crate) fn small_int(&mut self, name: &str, least: i32) -> Option<i32> {
+        let number = self.int(name)?;
+        let place = self.place(name, number);
+        if number < i64::from(least) {
+            let msg = format!("Input should be greater than or equal to {least}");
+            self.errors.push(place.error_with("greater_than_equal", msg, json!({ "ge": least })));
+            return None;
+        }
+        let narrow = i32::try_from(number).map_err(|_| place.error("int_type", "Input should be a valid integer"));
+        narrow.map_err(|error| self.errors.push(error)).ok()
+    }
+
+    /// A finding of a field's own rule (pydantic's `field_validator`).
+    pub(crate) fn refuse_value(&mut self, name: &str, input: impl Into<Value>, msg: &str) {
+        let place = self.place(name, input);
+        self.errors.push(place.error_with("value_error", format!("Value error, {msg}"), json!({"error": {}})));
+    }
+
     pub(crate) fn int(&mut self, name: &str) -> Option<i64> {
         self.typed(name, |value, place| match &value {
             Value::Number(number) if number.is_i64() => Ok(number.as_i64().unwrap_or_default()),
@@ -224,7 +353,7 @@ impl Body {
     fn natural(&mut self, name: &str, default: i64) -> i64 {
         match self.int(name) {
             Some(number) if number < 0 => {
-                let place = Place::new("body", name, number);
+                let place = self.place(name, number);
                 let msg = "Input should be greater than or equal to 0";
                 self.errors.push(place.error_with("greater_than_equal", msg, json!({"ge": 0})));
                 default
@@ -298,7 +427,7 @@ impl Body {
         };
         let mut found = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let mut place = Place::new("body", name, item.clone());
+            let mut place = self.place(name, item.clone());
             place.loc.push(index.into());
             match read(item, place) {
                 Ok(one) => found.push(one),

@@ -1,0 +1,218 @@
+//! `PATCH /variables | /connections | /pools`: many created, updated and deleted at once (Airflow 3: `core_api/services`).
+//! Always 200; each kind of action tells what succeeded and what did not.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::params::{Body, FromBody};
+use crate::error::ApiError;
+
+/// Something that bulk requests are about.
+pub(crate) trait Entity: FromBody {
+    /// `variables with these keys`, for errors.
+    const NOUN: &'static str;
+
+    fn id(&self) -> &str;
+}
+
+/// What the actions are done to; inside one transaction.
+pub(crate) trait Target<T> {
+    /// Which of these exist.
+    async fn existing(&mut self, ids: &[String]) -> Result<Vec<String>, ApiError>;
+    /// Creates one, or overwrites the one of its id.
+    async fn create(&mut self, entity: &T) -> Result<(), ApiError>;
+    async fn update(&mut self, entity: &T, mask: Option<&[String]>) -> Result<(), ApiError>;
+    async fn delete(&mut self, id: &str) -> Result<(), ApiError>;
+}
+
+/// What to do when it is already there, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Otherwise {
+    Fail,
+    Skip,
+    Overwrite,
+}
+
+enum Action<T> {
+    Create { entities: Vec<T>, on_existence: Otherwise },
+    Update { entities: Vec<T>, mask: Option<Vec<String>>, on_non_existence: Otherwise },
+    Delete { ids: Vec<String>, on_non_existence: Otherwise },
+}
+
+/// The actions, in order.
+pub(crate) struct BulkBody<T>(Vec<Action<T>>);
+
+/// How it reads in the OpenAPI document.
+#[derive(ToSchema)]
+#[schema(as = BulkBody)]
+#[expect(dead_code, reason = "describes what `BulkBody::read` reads")]
+pub(crate) struct BulkBodySchema {
+    /// `{action: create | update | delete, entities: […], action_on_existence, action_on_non_existence, update_mask}`
+    #[schema(value_type = Vec<Object>)]
+    actions: Vec<Value>,
+}
+
+impl<T: Entity> FromBody for BulkBody<T> {
+    fn read(body: &mut Body) -> Self {
+        let actions = body.objects("actions", |action| {
+            let word = action.word("action", &["create", "update", "delete"]).unwrap_or_default();
+            let missing = |action: &mut Body| otherwise(action, "action_on_non_existence", &["fail", "skip"]);
+            match word.as_str() {
+                "create" => Some(Action::Create {
+                    on_existence: otherwise(action, "action_on_existence", &["fail", "skip", "overwrite"]),
+                    entities: action.objects("entities", T::read),
+                }),
+                "update" => Some(Action::Update {
+                    on_non_existence: missing(action),
+                    mask: action
+                        .has("update_mask")
+                        .then(|| action.texts("update_mask"))
+                        .filter(|mask| !mask.is_empty()),
+                    entities: action.objects("entities", T::read),
+                }),
+                "delete" => Some(Action::Delete {
+                    on_non_existence: missing(action),
+                    ids: action.objects_or_texts("entities", |entity| match entity {
+                        Ok(entity) => T::read(entity).id().to_owned(),
+                        Err(id) => id,
+                    }),
+                }),
+                // The word is a finding already.
+                _ => None,
+            }
+        });
+        Self(actions.into_iter().flatten().collect())
+    }
+}
+
+fn otherwise(action: &mut Body, name: &str, valid: &[&str]) -> Otherwise {
+    match action.word(name, valid).as_deref() {
+        Some("skip") => Otherwise::Skip,
+        Some("overwrite") => Otherwise::Overwrite,
+        _ => Otherwise::Fail,
+    }
+}
+
+/// What became of one kind of action.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct BulkActionResponse {
+    /// Ids or keys.
+    success: Vec<String>,
+    /// `{error, status_code}`
+    #[schema(value_type = Vec<Object>)]
+    errors: Vec<Value>,
+}
+
+/// What became of each kind of action; null for those that were not asked for.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct BulkResponse {
+    create: Option<BulkActionResponse>,
+    update: Option<BulkActionResponse>,
+    delete: Option<BulkActionResponse>,
+}
+
+impl BulkResponse {
+    /// Ids by kind of action, for the audit trail.
+    pub(crate) fn done(&self) -> Value {
+        let ids = |done: &Option<BulkActionResponse>| done.as_ref().map(|done| done.success.clone());
+        json!({"create": ids(&self.create), "update": ids(&self.update), "delete": ids(&self.delete), "method": "PATCH"})
+    }
+}
+
+/// Does the actions one after the other. What a caller did wrong is told per action; anything else ends the request.
+pub(crate) async fn run<T: Entity>(body: BulkBody<T>, target: &mut impl Target<T>) -> Result<BulkResponse, ApiError> {
+    let mut response = BulkResponse::default();
+    for action in body.0 {
+        let (outcome, place) = match action {
+            Action::Create { entities, on_existence } => {
+                (create(target, &entities, on_existence).await, &mut response.create)
+            }
+            Action::Update { entities, mask, on_non_existence } => {
+                (update(target, &entities, mask.as_deref(), on_non_existence).await, &mut response.update)
+            }
+            Action::Delete { ids, on_non_existence } => {
+                (delete::<T>(target, &ids, on_non_existence).await, &mut response.delete)
+            }
+        };
+        let told = place.get_or_insert_default();
+        match outcome {
+            Ok(mut ids) => told.success.append(&mut ids),
+            Err(ApiError::BadRequest(error)) => told.errors.push(json!({"error": error, "status_code": 400})),
+            Err(ApiError::NotFound(error)) => told.errors.push(json!({"error": error, "status_code": 404})),
+            Err(ApiError::Conflict(error)) => told.errors.push(json!({"error": error, "status_code": 409})),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(response)
+}
+
+async fn create<T: Entity>(
+    target: &mut impl Target<T>,
+    entities: &[T],
+    on_existence: Otherwise,
+) -> Result<Vec<String>, ApiError> {
+    let ids: Vec<String> = entities.iter().map(|entity| entity.id().to_owned()).collect();
+    let existing: BTreeSet<String> = target.existing(&ids).await?.into_iter().collect();
+    if on_existence == Otherwise::Fail && !existing.is_empty() {
+        return Err(ApiError::Conflict(format!("The {}: {} already exist.", T::NOUN, set(&existing))));
+    }
+    let mut done = Vec::new();
+    for entity in entities {
+        if on_existence == Otherwise::Overwrite || !existing.contains(entity.id()) {
+            target.create(entity).await?;
+            done.push(entity.id().to_owned());
+        }
+    }
+    Ok(done)
+}
+
+async fn update<T: Entity>(
+    target: &mut impl Target<T>,
+    entities: &[T],
+    mask: Option<&[String]>,
+    on_non_existence: Otherwise,
+) -> Result<Vec<String>, ApiError> {
+    let ids: Vec<String> = entities.iter().map(|entity| entity.id().to_owned()).collect();
+    let existing = found::<T>(target, &ids, on_non_existence).await?;
+    let mut done = Vec::new();
+    for entity in entities.iter().filter(|entity| existing.contains(entity.id())) {
+        target.update(entity, mask).await?;
+        done.push(entity.id().to_owned());
+    }
+    Ok(done)
+}
+
+async fn delete<T: Entity>(
+    target: &mut impl Target<T>,
+    ids: &[String],
+    on_non_existence: Otherwise,
+) -> Result<Vec<String>, ApiError> {
+    let existing = found::<T>(target, ids, on_non_existence).await?;
+    for id in &existing {
+        target.delete(id).await?;
+    }
+    Ok(existing.into_iter().collect())
+}
+
+/// Those that exist; all, unless the others may be passed over.
+async fn found<T: Entity>(
+    target: &mut impl Target<T>,
+    ids: &[String],
+    on_non_existence: Otherwise,
+) -> Result<BTreeSet<String>, ApiError> {
+    let existing: BTreeSet<String> = target.existing(ids).await?.into_iter().collect();
+    let missing: BTreeSet<String> = ids.iter().filter(|id| !existing.contains(*id)).cloned().collect();
+    if on_non_existence == Otherwise::Fail && !missing.is_empty() {
+        return Err(ApiError::not_found(format!("The {}: {} were not found.", T::NOUN, set(&missing))));
+    }
+    Ok(existing)
+}
+
+/// As Python shows a set.
+fn set(ids: &BTreeSet<String>) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+    format!("{{{}}}", ids.join(", "))
+}
