@@ -132,17 +132,16 @@ pub async fn emit(
     .await?;
     let mut ids = Vec::with_capacity(written.len());
     for row in written {
-        match row.id {
-            Some(id) => ids.push(id),
-            None => {
-                let event = &events[usize::try_from(row.n).unwrap_or_default()];
-                let (name, uri) = (event.name, event.uri);
-                tracing::warn!(
-                    name,
-                    uri,
-                    "an event is dropped: no DAG has this asset, or another one has its name or URI"
-                );
-            }
+        if let Some(id) = row.id {
+            ids.push(id);
+        } else {
+            let event = &events[usize::try_from(row.n).unwrap_or_default()];
+            let (name, uri) = (event.name, event.uri);
+            tracing::warn!(
+                name,
+                uri,
+                "an event is dropped: no DAG has this asset, or another one has its name or URI"
+            );
         }
     }
     Ok(ids)

@@ -25,10 +25,13 @@ struct Key<'a> {
     uri: &'a str,
 }
 
+/// The group of an asset, and its extra where the DAG gives one.
+type Described<'a> = (&'a str, Option<&'a Map<String, Value>>);
+
 /// What a DAG names, by what it does with it; sorted, because rows are locked in this order.
 #[derive(Default)]
 struct Named<'a> {
-    assets: BTreeMap<Key<'a>, (&'a str, Option<&'a Map<String, Value>>)>,
+    assets: BTreeMap<Key<'a>, Described<'a>>,
     aliases: BTreeMap<&'a str, &'a str>,
     schedule: BTreeSet<Key<'a>>,
     schedule_aliases: BTreeSet<&'a str>,

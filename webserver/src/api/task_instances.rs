@@ -74,7 +74,7 @@ impl FromQuery for TisQuery {
             run_id_pattern: query.pattern("run_id"),
             ..instance_filter(query)
         };
-        Self { page, filter }
+        Self { filter, page }
     }
 }
 
