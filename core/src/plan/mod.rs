@@ -298,6 +298,12 @@ impl<'a> Work<'a> {
     /// Fences an attempt and has its node told.
     pub(crate) fn cancel(&mut self, key: Key, attempt: AttemptId, reason: String, wanted: bool) -> DateTime<Utc> {
         let deadline = stop_deadline(self.now);
+        // An attempt of this very plan is not written yet: nobody has it.
+        let made = self.plan.attempts.len();
+        self.plan.attempts.retain(|new| new.attempt != attempt);
+        if self.plan.attempts.len() < made {
+            return deadline;
+        }
         self.plan.cancels.push(Cancel { key, attempt, reason, deadline, wanted });
         deadline
     }

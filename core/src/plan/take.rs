@@ -35,6 +35,18 @@ impl Work<'_> {
         if !ti.state.has_attempt() || ti.attempt != change.attempt {
             return false;
         }
+        // Told twice, or late: a start after the attempt began to wait for a person.
+        let too_late = |event| ti.state.next(event).is_err();
+        let told = match &change.event {
+            Event::Started(_) => too_late(TiEvent::Started),
+            Event::Deferred => too_late(TiEvent::Deferred),
+            Event::AwaitingInput => too_late(TiEvent::AwaitsInput),
+            Event::Lost { handed: false, .. } => too_late(TiEvent::Unplaced),
+            _ => false,
+        };
+        if told {
+            return false;
+        }
         match &change.event {
             Event::Started(started) => self.step(key, TiEvent::Started, |ti| note_start(ti, started)),
             Event::Finished(finished) => self.finished(key, finished),

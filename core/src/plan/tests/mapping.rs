@@ -225,3 +225,15 @@ fn max_active_tis_per_dagrun_bounds_the_instances_that_are_ready() {
     }
     assert_eq!(sim.run_state(), DagRunState::Success);
 }
+
+/// Found by the simulator.
+#[test]
+fn an_instance_that_waits_for_its_next_try_leaves_room_under_the_cap() {
+    let m = Task { max_active_tis_per_dagrun: Some(1), retries: 1, ..mapped("m", "source") };
+    let mut sim = Sim::new(vec![task("source", &[]), m]);
+    sim.begin();
+    length(&mut sim, "source", Some(2));
+    sim.succeed("source");
+    sim.end_mapped("m", 0, Outcome::Failed);
+    assert_eq!(sim.states("m"), [(0, S::UpForRetry), (1, S::Scheduled)]);
+}

@@ -1,8 +1,9 @@
 //! The run's own state: final states, deadlock, fail_fast, marks (semantics §2, §11.4).
 
-use super::{super::*, Sim, start, task};
+use super::{super::*, Sim, finished, start, task};
 use crate::{
     dag::{Task, TriggerRule},
+    spec::Outcome,
     state::{DagRunState as R, TaskInstanceState as S},
 };
 
@@ -29,6 +30,31 @@ fn fail_fast_fails_what_runs_and_skips_what_waits() {
     sim.fail("bad");
     assert_eq!((sim.state_of("running"), sim.state_of("waiting")), (S::Failed, S::Skipped));
     assert_eq!((sim.run_state(), sim.last.cancels.len()), (R::Failed, 1));
+}
+
+/// Found by the simulator: the new attempt of what no node had was cancelled and then written.
+#[test]
+fn fail_fast_in_the_plan_that_places_anew_leaves_no_attempt_behind() {
+    let mut sim = Sim::with(|dag| {
+        dag.fail_fast = true;
+        dag.tasks = vec![task("bad", &[]), task("unplaced", &[])];
+    });
+    sim.begin();
+    let lost = sim.change("unplaced", Event::Lost { handed: false, reason: "gone".into() });
+    let failed = sim.change("bad", finished(Outcome::Failed, sim.now));
+    sim.step(Scope::Changed, &[lost, failed]);
+    assert_eq!((sim.last.attempts.len(), sim.last.cancels.len(), sim.run_state()), (0, 0, R::Failed));
+}
+
+/// Found by the simulator.
+#[test]
+fn a_start_that_is_heard_after_the_wait_for_a_person_began_is_stale() {
+    let mut sim = Sim::new(vec![task("a", &[])]);
+    sim.begin();
+    let waits = sim.change("a", Event::AwaitingInput);
+    let late = sim.change("a", Event::Started(Started::default()));
+    sim.step(Scope::Changed, &[waits, late]);
+    assert_eq!((sim.state_of("a"), sim.last.stale), (S::AwaitingInput, 1));
 }
 
 #[test]
