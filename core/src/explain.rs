@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dag::TriggerRule,
     dispatch::{Blocked, Candidate, Capacity, Class},
-    plan::{Key, RunState},
+    plan::{
+        Key, RunState,
+        trigger_rule::{self, Upstreams, Verdict},
+    },
     spec::Failure,
     state::{DagRunState, TaskInstanceState},
     triggerer::WaitingFor,
@@ -71,6 +74,12 @@ pub enum Reason {
         limit: u32,
         running: u32,
     },
+    /// Every upstream is over, and its rule is neither met nor broken by how they ended (`all_skipped` with removed ones).
+    RuleNotMet {
+        trigger_rule: TriggerRule,
+    },
+    /// Nothing holds it: something changed just now, and the next plan decides about it.
+    NotYetDecided,
     /// The run's logical date is to come.
     LogicalDateToCome {
         logical_date: DateTime<Utc>,
@@ -182,6 +191,9 @@ pub fn explain(
     if let Some(attempt) = attempt {
         reasons.push(dispatch_reason(attempt, capacity, class));
     }
+    if reasons.is_empty() {
+        reasons.push(Reason::NotYetDecided);
+    }
     reasons
 }
 
@@ -209,6 +221,13 @@ fn undecided(state: &RunState, key: Key) -> Vec<Reason> {
     let active = state.instances(key.task).iter().filter(|(_, ti)| ti.is_active()).count() as u32;
     if let Some(limit) = task.max_active_tis_per_dagrun.filter(|limit| active >= *limit) {
         reasons.push(Reason::TaskFullInRun { limit, running: active });
+    }
+    let mut up = Upstreams::default();
+    for upstream in dag.upstream(key.task) {
+        state.instances(upstream).iter().for_each(|(_, ti)| up.count(ti.state, dag.tasks[upstream].is_setup));
+    }
+    if trigger_rule::evaluate(task.trigger_rule, &up, key.map_index) == Verdict::Wait {
+        reasons.push(Reason::RuleNotMet { trigger_rule: task.trigger_rule });
     }
     reasons
 }
@@ -277,6 +296,22 @@ mod tests {
         let logical_date = start() + std::time::Duration::from_secs(60);
         sim.state.run.logical_date = Some(logical_date);
         assert_eq!(reasons(&sim, "a"), [Reason::LogicalDateToCome { logical_date }]);
+    }
+
+    #[test]
+    fn what_a_user_made_ready_waits_for_the_next_plan_and_an_unmeetable_rule_says_so() {
+        let mut all_skipped = task("b", &["a"]);
+        all_skipped.trigger_rule = TriggerRule::AllSkipped;
+        let mut sim = Sim::new(vec![task("a", &[]), all_skipped]);
+        sim.begin();
+        let mut removed = sim.ti("a").clone();
+        removed.state = TaskInstanceState::Removed;
+        sim.state.put(Key::unmapped(0), removed);
+        assert_eq!(reasons(&sim, "b"), [Reason::RuleNotMet { trigger_rule: TriggerRule::AllSkipped }]);
+        let mut skipped = sim.ti("a").clone();
+        skipped.state = TaskInstanceState::Skipped;
+        sim.state.put(Key::unmapped(0), skipped);
+        assert_eq!(reasons(&sim, "b"), [Reason::NotYetDecided]);
     }
 
     #[test]

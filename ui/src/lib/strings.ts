@@ -188,6 +188,9 @@ export const strings = {
     task_full_in_run: ({ limit, running }) =>
       `${text(running)} instances of the task are active in this run; its limit is ${text(limit)}.`,
     logical_date_to_come: ({ logical_date }) => `The run's logical date, ${time(logical_date)}, is to come.`,
+    rule_not_met: ({ trigger_rule }) =>
+      `Everything before it is over, and its trigger rule ${text(trigger_rule)} is not met by how it ended.`,
+    not_yet_decided: () => "Nothing holds it; it is about to be decided.",
     stopping: () => "It was cleared while running; its old attempt is being stopped.",
     waiting_for_dispatch: () => "Nothing holds it; it is about to be given to a node.",
     waiting_for_triggerer: () => "Nothing holds it; the triggerer is about to take it up.",
