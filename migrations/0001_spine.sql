@@ -216,7 +216,8 @@ create table task_instance_history (
     exit_code        bigint,
     rendered_fields  jsonb,
     rendered_map_index text,
-    constraint task_instance_history_pkey primary key (dag_run_id, task_id, map_index, attempt_id)
+    -- A try that was cleared, decided again without running and cleared once more is archived once: as it ran.
+    constraint task_instance_history_pkey primary key (dag_run_id, task_id, map_index, try_number)
 );
 
 -- The row exists ⇔ the attempt is current. The fence is one DELETE.
