@@ -7,7 +7,7 @@
 //! Where to start reading:
 //! * [`dag`]: the compiled DAG, what everything else speaks about; [`yaml`]: how a file becomes one, or diagnostics;
 //! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what;
-//!   [`explain`]: why something does not run; [`notify`]: who is told what;
+//!   [`explain`]: why something does not run; [`invariants`]: what holds whatever happens; [`notify`]: who is told what;
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`mapping`]: the instances of a mapped task;
 //!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database.
 
@@ -20,6 +20,7 @@ pub mod dispatch;
 pub mod explain;
 pub mod failpoint;
 pub mod ids;
+pub mod invariants;
 pub mod mapping;
 pub mod notify;
 pub mod operator;

@@ -1,0 +1,177 @@
+//! Random DAGs of everything the plan decides about.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+use updraft_core::{
+    dag::{Dag, MapInput, Mapping, MappingKind, Sensor, Task, TaskGroup, TriggerRule},
+    operator::OperatorKind,
+};
+
+use crate::random::Random;
+
+const RULES: [TriggerRule; 13] = [
+    TriggerRule::AllSuccess,
+    TriggerRule::AllFailed,
+    TriggerRule::AllDone,
+    TriggerRule::AllDoneMinOneSuccess,
+    TriggerRule::AllDoneSetupSuccess,
+    TriggerRule::OneSuccess,
+    TriggerRule::OneFailed,
+    TriggerRule::OneDone,
+    TriggerRule::NoneFailed,
+    TriggerRule::NoneFailedMinOneSuccess,
+    TriggerRule::NoneSkipped,
+    TriggerRule::AllSkipped,
+    TriggerRule::Always,
+];
+
+const KINDS: [OperatorKind; 12] = [
+    OperatorKind::Bash,
+    OperatorKind::Bash,
+    OperatorKind::Bash,
+    OperatorKind::Bash,
+    OperatorKind::Empty,
+    OperatorKind::BranchPython,
+    OperatorKind::ShortCircuitPython,
+    OperatorKind::Branch,
+    OperatorKind::PythonSensor,
+    OperatorKind::TimeSensor,
+    OperatorKind::Hitl,
+    OperatorKind::Unsupported,
+];
+
+/// The pools tasks are in; the last one is sometimes missing.
+pub(crate) const POOLS: [&str; 3] = ["default_pool", "small", "missing"];
+
+/// A DAG of 1 to 10 tasks.
+pub(crate) fn dag(random: &mut Random) -> Dag {
+    let mut dag = Dag::new("d");
+    let count = 1 + random.below(10);
+    // Whole DAGs without the rarer things, so that each is also seen by itself.
+    let (rules, maps, setups, past) = (random.chance(60), random.chance(60), random.chance(40), random.chance(15));
+    dag.max_active_tasks = 1 + random.below(6) as u32;
+    dag.catchup = random.chance(50);
+    dag.dagrun_timeout = random.chance(8).then(|| Duration::from_secs(600 + random.below(3000) as u64));
+    let group = (maps && count > 2 && random.chance(50)).then(|| {
+        let first = 1 + random.below(count - 2);
+        first..(first + 2 + random.below(2)).min(count)
+    });
+    for at in 0..count {
+        let in_group = group.as_ref().is_some_and(|members| members.contains(&at));
+        let id = if in_group { format!("g.t{at}") } else { format!("t{at}") };
+        let kind = *random.pick(&KINDS).expect("there are kinds");
+        let mut task = Task::new(id.as_str(), kind, "x.Operator");
+        task.task_group = in_group.then(|| "g".to_owned());
+        task.upstream = (0..at).filter(|_| random.chance(35)).map(|up| dag.tasks[up].task_id.clone()).collect();
+        if rules && random.chance(60) {
+            task.trigger_rule = *random.pick(&RULES).expect("there are rules");
+        }
+        task.retries = if random.chance(40) { random.below(3) as u32 } else { 0 };
+        task.retry_delay = Duration::from_secs(random.below(600) as u64);
+        task.pool = (*random.pick(&POOLS).expect("there are pools")).to_owned();
+        task.pool_slots = 1 + random.below(2) as u32;
+        task.priority_weight = random.below(5) as i32;
+        task.max_active_tis_per_dagrun = random.chance(15).then(|| 1 + random.below(2) as u32);
+        task.max_active_tis_per_dag = random.chance(10).then(|| 1 + random.below(2) as u32);
+        if kind == OperatorKind::PythonSensor {
+            let timeout = Duration::from_secs(random.below(600) as u64);
+            task.sensor = Some(Sensor { timeout, soft_fail: random.chance(50), ..Sensor::default() });
+        }
+        if kind == OperatorKind::ShortCircuitPython && random.chance(40) {
+            task.args.insert("ignore_downstream_trigger_rules".to_owned(), json!(false));
+        }
+        if past && random.chance(50) {
+            task.depends_on_past = true;
+            task.wait_for_downstream = random.chance(30);
+            task.ignore_first_depends_on_past = random.chance(50);
+        }
+        if maps && !in_group && at > 0 && random.chance(35) {
+            task.mapping = Some(mapping(random, &dag, at, &mut task.upstream));
+        }
+        dag.tasks.push(task);
+    }
+    if let Some(members) = group {
+        let mut upstream = Vec::new();
+        let mapping = mapping(random, &dag, members.start, &mut upstream);
+        // As the loader has it: every first member depends on what the group maps over.
+        for member in members {
+            for source in &upstream {
+                if !dag.tasks[member].upstream.contains(source) {
+                    dag.tasks[member].upstream.push(source.clone());
+                }
+            }
+        }
+        dag.task_groups.insert("g".to_owned(), group_of(mapping));
+    }
+    if setups && count > 1 {
+        add_setup(random, &mut dag);
+    }
+    let plain = |task: &Task| task.trigger_rule == TriggerRule::AllSuccess || task.is_teardown;
+    dag.fail_fast = dag.tasks.iter().all(plain) && random.chance(20);
+    dag.check_acyclic().expect("edges go from earlier tasks to later ones");
+    dag
+}
+
+/// A setup before a task and its teardown at the end; the work between may be anything.
+fn add_setup(random: &mut Random, dag: &mut Dag) {
+    let count = dag.tasks.len();
+    let work = random.below(count);
+    let mut setup = Task::new("setup", OperatorKind::Bash, "x.Operator");
+    setup.is_setup = true;
+    let mut teardown = Task::new("teardown", OperatorKind::Bash, "x.Operator");
+    teardown.is_teardown = true;
+    teardown.trigger_rule = TriggerRule::AllDoneSetupSuccess;
+    teardown.on_failure_fail_dagrun = random.chance(30);
+    teardown.upstream.push(setup.task_id.clone());
+    dag.tasks[work].upstream.push(setup.task_id.clone());
+    let last = work + random.below(count - work);
+    teardown.upstream.push(dag.tasks[last].task_id.clone());
+    if last != work && random.chance(50) {
+        teardown.upstream.push(dag.tasks[work].task_id.clone());
+    }
+    if random.chance(20) {
+        let mut after = Task::new("after", OperatorKind::Bash, "x.Operator");
+        after.upstream.push(teardown.task_id.clone());
+        dag.tasks.push(after);
+    }
+    dag.tasks.push(setup);
+    dag.tasks.push(teardown);
+}
+
+/// Over one or two inputs, literals or results of earlier tasks, which become upstreams.
+fn mapping(random: &mut Random, dag: &Dag, before: usize, upstream: &mut Vec<updraft_core::ids::TaskId>) -> Mapping {
+    let kind = if random.chance(50) { MappingKind::Expand } else { MappingKind::Foreach };
+    let inputs = if kind == MappingKind::Foreach { 1 } else { 1 + random.below(2) };
+    let inputs: IndexMap<String, MapInput> = (0..inputs)
+        .map(|number| {
+            let input = if random.chance(60) {
+                let source = dag.tasks[random.below(before)].task_id.clone();
+                if !upstream.contains(&source) {
+                    upstream.push(source.clone());
+                }
+                MapInput::XCom { task_id: source, key: "return_value".to_owned() }
+            } else {
+                MapInput::Literal(Value::Array(vec![json!(1); random.below(4)]))
+            };
+            (format!("x{number}"), input)
+        })
+        .collect();
+    Mapping { kind, inputs }
+}
+
+fn group_of(mapping: Mapping) -> TaskGroup {
+    TaskGroup {
+        group_id: "g".to_owned(),
+        parent: None,
+        tooltip: String::new(),
+        prefix_group_id: true,
+        display_name: None,
+        upstream_tasks: Vec::new(),
+        mapping: Some(mapping),
+        downstream_tasks: Vec::new(),
+        upstream_groups: Vec::new(),
+        downstream_groups: Vec::new(),
+    }
+}
