@@ -29,12 +29,43 @@ const INVARIANTS: &[(&str, &str)] = &[
          where (t.state in ('scheduled', 'queued', 'running', 'deferred', 'awaiting_input')) is distinct from (a.attempt_id is not null)
             or (a.attempt_id is not null and a.attempt_id <> t.attempt_id)",
     ),
+    // A deadlock leaves undecided instances in a failed run, a clear that leaves the run alone in any.
     (
         "a finished run has no unfinished task instance",
         "select format('run %s is %s, task %s is %s', r.id, r.state, t.task_id, t.state)
          from dag_run r join task_instance t on t.dag_run_id = r.id
          where r.state in ('success', 'failed')
-           and t.state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')",
+           and t.state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')
+           and not (t.state = 'none' and (r.state = 'failed' or r.clear_number > 0 or t.try_number > 0))",
+    ),
+    (
+        "a task instance is restarting exactly while an earlier attempt of it is being stopped",
+        "select format('run %s task %s[%s] is %s, stopping %s', dag_run_id, task_id, map_index, state, coalesce(stopping_attempt::text, 'nothing'))
+         from task_instance where (state = 'restarting') is distinct from (stopping_attempt is not null)",
+    ),
+    (
+        "what waits for its next try or its next look knows when that is",
+        "select format('run %s task %s[%s] is %s', dag_run_id, task_id, map_index, state)
+         from task_instance where state in ('up_for_retry', 'up_for_reschedule') and next_retry_at is null",
+    ),
+    (
+        "a task has one instance, or those of a mapped one counted from 0 without gaps",
+        "select format('run %s task %s has %s instances from %s to %s', dag_run_id, task_id, count(*), min(map_index), max(map_index))
+         from task_instance group by dag_run_id, task_id
+         having max(map_index) + 1 <> count(*) filter (where map_index >= 0)
+             or (bool_or(map_index < 0 and state <> 'removed') and bool_or(map_index >= 0 and state <> 'removed'))",
+    ),
+    (
+        "no run has more attempts placed than its DAG's max_active_tasks",
+        "select format('run %s: %s placed attempts of %s', r.id, count(*), d.max_active_tasks)
+         from attempt a join dag_run r on r.id = a.dag_run_id join dag d on d.id = r.dag_fk
+         where a.executor_id is not null group by r.id, d.max_active_tasks having count(*) > d.max_active_tasks",
+    ),
+    (
+        "no task has more attempts placed in its DAG than max_active_tis_per_dag",
+        "select format('%s: %s placed attempts of %s', c.cap_key, count(*), min(c.cap))
+         from attempt a join dispatch_class c on c.id = a.class_id
+         where a.executor_id is not null and c.cap is not null group by c.cap_key having count(*) > max(c.cap)",
     ),
     (
         "a finished task instance has an end",
