@@ -6,4 +6,5 @@ mod reconcile;
 mod register;
 mod report;
 mod seed;
+mod starvation;
 mod values;
