@@ -10,6 +10,7 @@
 mod floors;
 mod instance;
 mod loader;
+mod plan;
 mod runs;
 mod workload;
 
@@ -30,15 +31,19 @@ async fn main() {
     let only: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
     rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
 
-    let only_loader = only.len() == 1 && only[0] == "loader";
-    if only.is_empty() || only_loader {
-        eprintln!("running loader");
-        for (name, value) in loader::measure(quick) {
-            println!("{name:60} {value}");
+    // These need no instance.
+    let pure: [(&str, &dyn Fn() -> Vec<(String, String)>); 2] =
+        [("plan", &plan::measure), ("loader", &|| loader::measure(quick))];
+    for (name, measure) in pure {
+        if only.is_empty() || only.iter().any(|word| *word == name) {
+            eprintln!("running {name}");
+            for (name, value) in measure() {
+                println!("{name:60} {value}");
+            }
         }
-        if only_loader {
-            return;
-        }
+    }
+    if !only.is_empty() && only.iter().all(|word| pure.iter().any(|(name, _)| word == name)) {
+        return;
     }
     let instance = Instance::start().await;
     println!("first start on an empty data folder: {:.2} s", instance.start_seconds);
