@@ -105,6 +105,7 @@ impl World {
             decision,
             rendered_fields: None,
             rendered_map_index: None,
+            outlet_events: None,
         }))
     }
 

@@ -274,6 +274,8 @@ impl World {
                 placed_at: None,
                 handed_at: row.handed.then_some(self.now),
                 started: row.started,
+                is_triggerers: self.dag.tasks[key.task].operator.place() == Place::Triggerer,
+                waiting_for: None,
             });
             let class = classes.get(&(key.task as i64));
             let reasons = explain(state, &facts, key, attempt.as_ref(), &capacity, class, self.now);
