@@ -190,6 +190,7 @@ fn end(state: &RunState, task_id: &str, map_index: i32) -> Change {
         decision: None,
         rendered_fields: None,
         rendered_map_index: None,
+        outlet_events: None,
     };
     Change { task_id: task_id.into(), map_index, attempt, event: Event::Finished(Box::new(finished)) }
 }
