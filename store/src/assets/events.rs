@@ -137,11 +137,7 @@ pub async fn emit(
         } else {
             let event = &events[usize::try_from(row.n).unwrap_or_default()];
             let (name, uri) = (event.name, event.uri);
-            tracing::warn!(
-                name,
-                uri,
-                "an event is dropped: no DAG has this asset, or another one has its name or URI"
-            );
+            tracing::warn!(name, uri, "an event is dropped: no DAG has this asset, or another one has its name or URI");
         }
     }
     Ok(ids)
