@@ -37,6 +37,8 @@ fn task(id: &str, upstream: &[&str], operator: &str) -> serde_json::Value {
 
 impl World {
     async fn new() -> Self {
+        // As the binary does first; an earlier test of this process may have.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let db = TestDb::new().await;
         let store = db.store().await;
         sqlx::query("insert into executor_token (name, hash) values ('t', 'h')").execute(store.pool()).await.unwrap();

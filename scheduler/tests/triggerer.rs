@@ -40,6 +40,8 @@ fn task(id: &str, upstream: &[&str], operator: OperatorKind, args: Value) -> Tas
 impl World {
     /// Without a scheduler.
     async fn new() -> Self {
+        // As the binary does first; an earlier test of this process may have.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let db = TestDb::new().await;
         let store = db.store().await;
         Self { _db: db, store, stops: Vec::new() }

@@ -78,10 +78,13 @@ impl Standalone {
         fs::read_to_string(self.data_dir().join("admin-password")).unwrap().trim().to_owned()
     }
 
-    /// Runs a command of the binary that finds this standalone by its data folder.
+    /// Runs a command of the binary that finds this standalone by its data folder, and its database where that is not private.
     pub(crate) async fn cli(&self, arguments: &[&str]) -> Outcome {
         let mut command = updraft(self.folder.path());
         command.env("UPDRAFT__CORE__DATA_DIR", self.data_dir());
+        if let Some(database) = &self.database {
+            command.env("UPDRAFT__DATABASE__URL", &database.url);
+        }
         finish(command.args(arguments)).await
     }
 
