@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
 
+#[path = "../scenarios/mod.rs"]
+mod scenario_files;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,6 +11,7 @@ mod cli;
 mod fleet;
 mod kill;
 mod notify;
+mod scenarios;
 mod scheduling;
 mod standalone;
 mod tour;

@@ -8,6 +8,9 @@
 mod dags;
 mod events;
 mod random;
+mod scenario;
+#[path = "../../../tests/scenarios/mod.rs"]
+mod scenarios;
 mod world;
 
 use random::Random;

@@ -20,7 +20,7 @@ use updraft_core::{
 };
 use uuid::Uuid;
 
-use crate::{dags::POOLS, random::Random};
+use crate::{dags::POOLS, random::Random, scenarios::Scenario};
 
 /// A row of the attempt table.
 pub(crate) struct Attempt {
@@ -57,6 +57,8 @@ pub(crate) struct World {
     /// Stops that a node will confirm.
     pub(crate) stops: Vec<(usize, Change)>,
     pub(crate) attempts_made: usize,
+    /// How tries end, where a scenario says so; else chance does.
+    pub(crate) script: Option<Scenario>,
     next_id: u128,
     next_node: i64,
 }
@@ -66,6 +68,11 @@ const PARALLELISM: u32 = 6;
 impl World {
     /// One to three runs of the DAG, a day apart, the first started.
     pub(crate) fn new(dag: Dag, mut random: Random) -> Self {
+        let runs = 1 + random.below(3);
+        Self::with_runs(dag, runs, random)
+    }
+
+    pub(crate) fn with_runs(dag: Dag, runs: usize, mut random: Random) -> Self {
         let dag = Arc::new(dag);
         let start: DateTime<Utc> = "2026-01-15T12:00:00Z".parse().expect("a date");
         let mut pools = HashMap::from([(POOLS[0].to_owned(), 8), (POOLS[1].to_owned(), 2)]);
@@ -82,11 +89,12 @@ impl World {
             pools,
             stops: Vec::new(),
             attempts_made: 0,
+            script: None,
             next_id: 1,
             next_node: 1,
         };
         world.node_joins();
-        for number in 0..=world.random.below(3) {
+        for number in 0..runs {
             let job = world.create(number);
             world.jobs.push(job);
         }
@@ -177,7 +185,8 @@ impl World {
                         let known = facts.lengths.insert((task_id.clone(), key.clone()), length);
                         assert!(known.is_none(), "the length of {task_id} is there and asked for again");
                     }
-                    Need::Context | Need::Value(_) => unreachable!("the DAGs have no templates of the scheduler's"),
+                    Need::Context => facts.context = Some(Arc::new(self.context(run))),
+                    Need::Value(reference) => facts.values.insert(reference.clone(), self.value(run, reference)),
                 }
             }
         }
