@@ -560,3 +560,27 @@ async fn run_survives_the_loss_of_its_connections() {
     stop.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn of_many_files_only_the_touched_one_is_compiled() {
+    let mut bench = Bench::new().await;
+    for number in 0..500 {
+        bench.write(&format!("d{number}.yml"), dag(&format!("d{number}"), "one"));
+    }
+    assert_eq!(bench.look().await.changed_dags.len(), 500);
+    bench.write("d250.yml", dag("d250", "another"));
+    let report = bench.look().await;
+    assert_eq!((report.compiled, report.changed_dags), (vec!["d250.yml".to_owned()], vec!["d250".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_stored_does_not_take_its_batch_down() {
+    let mut bench = Bench::new().await;
+    for number in 0..10 {
+        bench.write(&format!("d{number}.yml"), dag(&format!("d{number}"), "one"));
+    }
+    bench.write("d5.yml", dag("d5", "\"a\\0b\"") + "  description: \"a\\0b\"\n");
+    let report = bench.look().await;
+    assert_eq!((report.changed_dags.len(), report.import_errors), (9, vec!["d5.yml".to_owned()]));
+    assert!(bench.import_error("d5.yml").await.is_some());
+}

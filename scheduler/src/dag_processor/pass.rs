@@ -29,6 +29,8 @@ use super::{
 
 /// Files compiled before any of them is written: bounds memory at the first look at a large folder.
 const SLAB: usize = 256;
+/// Files written in one transaction, which holds their `dag` rows for some tens of milliseconds.
+const BATCH: usize = 32;
 /// A DAG can pass from file to file within one look; more often than this it waits for the next.
 const MAX_ROUNDS: usize = 4;
 /// The import error of the folder itself is filed under this name.
@@ -176,12 +178,14 @@ impl Processor {
                 let unknown: Vec<bool> = compiled.iter().map(|one| self.note(one)).collect();
                 // What they include is no DAG file.
                 present = self.present(&scan);
-                for (one, is_unknown) in compiled.into_iter().zip(unknown) {
-                    if present.contains(&one.path) {
-                        self.write(&one, &present, &mut report).await?;
-                    } else if is_unknown {
-                        self.files.remove(&one.path);
-                    }
+                let (files, included): (Vec<_>, Vec<_>) =
+                    compiled.into_iter().zip(unknown).partition(|(one, _)| present.contains(&one.path));
+                for (one, _) in included.iter().filter(|(_, is_unknown)| *is_unknown) {
+                    self.files.remove(&one.path);
+                }
+                let files: Vec<Compiled> = files.into_iter().map(|(one, _)| one).collect();
+                for batch in files.chunks(BATCH) {
+                    self.write(batch, &present, &mut report).await?;
                 }
             }
             todo = self.heirs(&present);
