@@ -114,6 +114,7 @@ create table dag_run (
     triggering_user_name     text,
     dag_version_id           bigint      not null,
     bundle_version           text,
+    bundle_hash              text,                       -- of a pinned run: the code of its commit
     clear_number             integer     not null default 0,
     -- The backfill it belongs to, and its place in that (1 is first); no foreign key, as between all per-run tables.
     backfill_id              bigint,
@@ -133,6 +134,8 @@ create index dag_run_active_idx on dag_run (dag_fk, state) where state in ('queu
 create index dag_run_queued_idx on dag_run (run_after) where state = 'queued';
 create index dag_run_backfill_idx on dag_run (backfill_id) where backfill_id is not null and state in ('queued', 'running');
 create index dag_run_failure_unseen_idx on dag_run (dag_fk) where failure_unseen;
+-- Written once, when the run is made; asked when old bundles are deleted.
+create index dag_run_bundle_hash_idx on dag_run (bundle_hash) where bundle_hash is not null;
 create index dag_run_by_dag_idx on dag_run (dag_fk, id desc);
 
 create table dag_run_conf (

@@ -1,8 +1,8 @@
 //! From our configuration to each role's own.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use updraft_scheduler::{dag_processor, outbox};
 use updraft_store::{
@@ -14,7 +14,7 @@ use crate::{
     cli::App,
     config::Config,
     standalone::{
-        data_dir::Layout,
+        data_dir::{self, Layout},
         secrets::{Secrets, fernet_keys},
     },
 };
@@ -63,16 +63,34 @@ pub(crate) fn sources(app: &App, layout: &Layout) -> Result<Sources> {
 /// The DAG processor's configuration.
 pub(crate) fn dag_processor(app: &App) -> Result<dag_processor::Config> {
     let config = &app.loaded.config;
-    let folder = &config.core.dags_folder;
+    let repository = git(app)?;
+    let folder = match &repository {
+        Some(repository) => repository.folder().join(&config.git.subfolder),
+        None => config.core.dags_folder.clone(),
+    };
     let folder =
-        std::path::absolute(folder).with_context(|| format!("resolving the DAG folder {}", folder.display()))?;
+        std::path::absolute(&folder).with_context(|| format!("resolving the DAG folder {}", folder.display()))?;
     let mut settings = dag_processor::Config::new(folder);
+    settings.git = repository;
     settings.rescan = config.scheduler.rescan_interval;
     settings.dags_are_paused_at_creation = config.core.dags_are_paused_at_creation;
     settings.allowed_env = app.environment.chosen(&config.core.dag_environment);
     settings.default_timezone = config.core.default_timezone;
     settings.hostname = hostname();
     Ok(settings)
+}
+
+/// The repository of the DAGs, if there is one; its clone is in the data folder.
+fn git(app: &App) -> Result<Option<dag_processor::git::Config>> {
+    let config = &app.loaded.config;
+    let Some(url) = config.git.url.clone() else { return Ok(None) };
+    let subfolder = &config.git.subfolder;
+    if !subfolder.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        bail!("git.subfolder is {}: it must be a folder of the repository", subfolder.display());
+    }
+    let (reference, interval) = (config.git.reference.clone(), config.git.interval);
+    let home = data_dir::locate(config, &app.environment)?.join("git");
+    Ok(Some(dag_processor::git::Config { url, reference, interval, home }))
 }
 
 /// Where logs and large XComs are.

@@ -17,6 +17,7 @@ use super::ConfigError;
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Config {
     pub(crate) core: Core,
+    pub(crate) git: Git,
     pub(crate) database: Database,
     pub(crate) scheduler: Scheduler,
     pub(crate) webserver: Webserver,
@@ -44,6 +45,18 @@ pub(crate) struct Core {
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Git {
+    /// May hold a token, hence secret.
+    #[serde(deserialize_with = "optional")]
+    pub(crate) url: Option<SecretString>,
+    #[serde(rename = "ref")]
+    pub(crate) reference: String,
+    pub(crate) subfolder: PathBuf,
+    #[serde(deserialize_with = "positive_seconds")]
+    pub(crate) interval: Duration,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -77,6 +77,7 @@ impl World {
             version: VersionWrite::New { number },
             source: "",
             bundle_hash: None,
+            bundle_version: None,
             next_dagrun: None,
         };
         dags::write_dag(&mut transaction, &write).await.unwrap();

@@ -9,6 +9,7 @@ mod support;
 
 mod cli;
 mod fleet;
+mod git;
 mod kill;
 mod notify;
 mod scenarios;

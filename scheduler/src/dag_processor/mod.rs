@@ -5,10 +5,12 @@
 //! code, let one broken file touch anything but itself, or take DAGs away on the word of a single look.
 //!
 //! Where to start reading: [`Processor::scan_once`] is one look from scan to commit; [`source`] is the folder,
-//! `compile` one file, `write` one file's transaction, `removal` what is gone, `bundle` the code that goes to nodes.
+//! `compile` one file, `write` the transaction of some, `removal` what is gone, `bundle` the code that goes to nodes, `git` where the folder
+//! comes from when it is a repository.
 
 mod bundle;
 mod compile;
+pub mod git;
 mod index;
 mod pass;
 mod removal;
@@ -62,7 +64,9 @@ pub fn pack_folder(root: &Path) -> io::Result<(String, Vec<u8>)> {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub dags_folder: PathBuf,
-    /// Airflow's name of the local folder's bundle is `dags-folder`.
+    /// Where `dags_folder`, a folder in [`git::Config::folder`], comes from; `None`: it is a folder that others write.
+    pub git: Option<git::Config>,
+    /// Airflow's name of the local folder's bundle is `dags-folder`. A repository takes its place under the same name.
     pub bundle_name: String,
     /// How often the folder is looked at when nothing tells that it changed.
     pub rescan: Duration,
@@ -87,6 +91,7 @@ impl Config {
     pub fn new(dags_folder: impl Into<PathBuf>) -> Self {
         Self {
             dags_folder: dags_folder.into(),
+            git: None,
             bundle_name: "dags-folder".to_owned(),
             rescan: Duration::from_secs(30),
             dags_are_paused_at_creation: true,
@@ -140,9 +145,17 @@ async fn serve(
     let Some(mut processor) = Processor::take_over(store.clone(), config.clone()).await? else { return Ok(()) };
     tracing::info!(folder = %config.dags_folder.display(), "processing DAG files");
     let mut pruned = None;
+    let mut repository = config.git.clone().map(git::Repository::new);
     loop {
         // Watch before looking, so that no change falls between.
         watch.follow().await;
+        if let Some(repository) = &mut repository {
+            update(&mut processor, repository).await?;
+            if repository.commit().is_none() {
+                tokio::time::sleep(repository.due_in()).await;
+                continue;
+            }
+        }
         let started = Instant::now();
         let report = processor.scan_once().await?;
         if std::mem::replace(failing, false) {
@@ -154,6 +167,7 @@ async fn serve(
         }
         let rest = started.elapsed() * REST;
         let wait = report.look_again_in.map_or(config.rescan, |wait| wait.min(config.rescan));
+        let wait = repository.as_ref().map_or(wait, |repository| wait.min(repository.due_in()));
         tokio::select! {
             () = watch.changed() => {}
             () = tokio::time::sleep(wait) => {}
@@ -163,6 +177,18 @@ async fn serve(
             tokio::time::sleep_until(rested).await;
         }
     }
+}
+
+/// Asks the repository, when it is time. While it does not answer, the last commit's DAGs go on, and an import error says why.
+async fn update(processor: &mut Processor, repository: &mut git::Repository) -> Result<(), updraft_store::StoreError> {
+    if !repository.due_in().is_zero() {
+        return Ok(());
+    }
+    let outcome = repository.update().await;
+    if let Err(error) = &outcome {
+        tracing::warn!(%error, "the DAG repository cannot be read; its last commit goes on");
+    }
+    processor.follow_commit(repository.commit(), outcome.err().map(|error| error.to_string())).await
 }
 
 async fn prune(store: &Store) -> Result<(), updraft_store::StoreError> {

@@ -198,6 +198,7 @@ impl Processor {
             version,
             source: &compiled.source,
             bundle_hash: self.bundle.as_deref(),
+            bundle_version: self.commit.as_deref(),
             next_dagrun: must_schedule.then(|| next_dagrun(&dag.dag, last_run, now)),
         };
         (write, is_changed)

@@ -232,7 +232,7 @@ pub(crate) async fn run_facts(
         r#"select r.id as "id!", d.dag_id as "dag_id!", r.run_id as "run_id!", r.run_type as "run_type!",
                   r.logical_date as "logical_date?", r.data_interval_start as "data_interval_start?",
                   r.data_interval_end as "data_interval_end?", r.run_after as "run_after!", r.start_date as "start_date?",
-                  r.dag_version_id as "dag_version_id!", c.conf as "conf?", v.bundle_hash as "bundle_hash?",
+                  r.dag_version_id as "dag_version_id!", c.conf as "conf?", coalesce(r.bundle_hash, v.bundle_hash) as "bundle_hash?",
                   d.relative_fileloc as "relative_fileloc!"
            from dag_run r
            join dag d on d.id = r.dag_fk

@@ -117,8 +117,10 @@ pub async fn trigger_as(
 pub(crate) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> Result<i64, StoreError> {
     let id = sqlx::query_scalar!(
         "insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
-                              run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version)
-         select $1, $2, $3, 'queued', $4, $5, $6, $7, $8, now(), $9, $10, $11, v.bundle_version
+                              run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version,
+                              bundle_hash)
+         select $1, $2, $3, 'queued', $4, $5, $6, $7, $8, now(), $9, $10, $11, v.bundle_version,
+                case when v.bundle_version is not null then v.bundle_hash end
          from dag_version v where v.id = $11
          returning id",
         new.dag_fk,
