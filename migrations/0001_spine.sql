@@ -231,7 +231,7 @@ create table attempt (
     dag_fk           bigint      not null,
     class_id         bigint      not null,
     priority_weight  integer     not null,
-    -- Dispatch order within a class: priority, then the run's date, then the row's own order.
+    -- Dispatch order within a class: priority, then the run's date, then the map index, then the row's own order.
     run_order        timestamptz not null,
     pool             text        not null,
     pool_slots       integer     not null,
@@ -245,7 +245,7 @@ create table attempt (
     -- The inbox has its end (lost, or never started): it must not be handed out again while plan has not applied that.
     given_up         boolean     not null default false,
     -- Set: the triggerer, a loop of the scheduler, works on it, and looks then; 'infinity' while it waits for something that
-    -- wakes it. Null: dispatch places it on a node.
+    -- wakes it. Null: dispatch places it on a node, or sets this where max_active_tis_per_dag limits a task of the triggerer's.
     trigger_at       timestamptz,
     -- What the triggerer remembers between looks (core's `triggerer::Memory`); null before the first.
     trigger_state    jsonb,
@@ -257,10 +257,13 @@ create table attempt (
     constraint attempt_placed_check check ((executor_id is null) = (placed_at is null)),
     constraint attempt_handed_check check (handed_at is null or executor_id is not null)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-create index attempt_waiting_idx on attempt (class_id, priority_weight desc, run_order, created_at)
+-- In the order of dispatch; it walks from run to run. The priority is negated so that one comparison of rows finds the next.
+create index attempt_waiting_idx on attempt
+    (class_id, (-priority_weight::bigint), run_order, dag_run_id, map_index, created_at)
     where executor_id is null and trigger_at is null;
 create index attempt_trigger_idx on attempt (trigger_at) where trigger_at is not null;
 create index attempt_awaits_run_idx on attempt (awaits_run) where awaits_run is not null;
+create index attempt_triggerers_idx on attempt (class_id) where trigger_at is not null;
 create index attempt_deferred_idx on attempt (pool) where waits = 'deferred';
 create index attempt_placed_idx on attempt (executor_id) where executor_id is not null;
 create index attempt_run_idx on attempt (dag_run_id);

@@ -38,7 +38,7 @@ pub struct Written {
     pub later_runs: BTreeSet<i64>,
     /// Whether attempts ended, so that capacity was given back.
     pub freed: bool,
-    /// Whether attempts began to wait for a slot.
+    /// Whether attempts began to wait for dispatch.
     pub waiting: bool,
     /// Whether attempts began that the triggerer works on.
     pub triggers: bool,
@@ -120,7 +120,7 @@ struct AttemptJson<'a> {
     run_order: DateTime<Utc>,
     pool: &'a str,
     pool_slots: u32,
-    /// For the triggerer, at once.
+    /// For the triggerer, at once; where `max_active_tis_per_dag` limits it, when dispatch says so.
     trigger_at: Option<DateTime<Utc>>,
 }
 
@@ -215,7 +215,8 @@ pub async fn write(
                 run_order: run.logical_date.or(run.queued_at).unwrap_or(now),
                 pool: &task.pool,
                 pool_slots: task.pool_slots,
-                trigger_at: (task.operator.place() == Place::Triggerer).then_some(now),
+                trigger_at: (task.operator.place() == Place::Triggerer && task.max_active_tis_per_dag.is_none())
+                    .then_some(now),
             });
         }
         ends.extend(plan.ended.iter().map(|attempt| EndJson {
