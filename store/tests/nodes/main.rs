@@ -3,6 +3,7 @@
 
 mod backlog;
 mod hand_out;
+mod limits;
 mod reconcile;
 mod register;
 mod report;
