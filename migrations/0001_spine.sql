@@ -186,6 +186,8 @@ create table task_instance (
     reschedules        integer     not null default 0,
     -- What a branching task decided, for when its downstreams are cleared (Airflow's XCom skipmixin_key).
     skipmixin          jsonb,
+    -- The version of the DAG it became ready or was decided in; null before: the run's.
+    dag_version_id     bigint,
     updated_at         timestamptz not null default now(),
     constraint task_instance_pkey primary key (dag_run_id, task_id, map_index),
     constraint task_instance_end_date_check check (end_date is null or state not in ('queued', 'running'))
@@ -216,6 +218,7 @@ create table task_instance_history (
     exit_code        bigint,
     rendered_fields  jsonb,
     rendered_map_index text,
+    dag_version_id   bigint,
     -- A try that was cleared, decided again without running and cleared once more is archived once: as it ran.
     constraint task_instance_history_pkey primary key (dag_run_id, task_id, map_index, try_number)
 );

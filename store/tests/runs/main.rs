@@ -6,3 +6,4 @@ mod due;
 mod seed;
 mod start;
 mod streak;
+mod versions;
