@@ -55,7 +55,9 @@ create table dag (
     next_dagrun_data_interval_start timestamptz,
     next_dagrun_data_interval_end   timestamptz,
     next_dagrun_create_after    timestamptz,             -- run_after
-    created_at                  timestamptz not null default now()
+    created_at                  timestamptz not null default now(),
+    -- When max_active_runs or max_active_tasks was last lowered; see limit_lowered.
+    lowered_at                  timestamptz not null default now()
 ) with (fillfactor = 80);
 create index dag_next_dagrun_create_after_idx on dag (next_dagrun_create_after) where not is_paused and not is_stale;
 
@@ -114,6 +116,8 @@ create table dag_run (
     triggering_user_name     text,
     dag_version_id           bigint      not null,
     bundle_version           text,
+    -- Who set its final state; null: its tasks did.
+    marked_by                text,
     clear_number             integer     not null default 0,
     -- The backfill it belongs to, and its place in that (1 is first); no foreign key, as between all per-run tables.
     backfill_id              bigint,
@@ -364,7 +368,8 @@ create table slot_pool (
     pool              text    not null constraint slot_pool_pool_key unique,
     slots             integer not null constraint slot_pool_slots_check check (slots >= -1),   -- -1: infinite
     description       text,
-    include_deferred  boolean not null default false
+    include_deferred  boolean not null default false,
+    lowered_at        timestamptz not null default now()
 );
 insert into slot_pool (pool, slots, description) values ('default_pool', 128, 'Default pool');
 
@@ -393,8 +398,25 @@ create table executor (
     registered_at  timestamptz not null default now(),
     last_poll_at   timestamptz not null default now(),
     -- The turn of round-robin: the node assigned longest ago is next. A column, so that a restart does not reset it.
-    last_assigned  bigint      not null default 0
+    last_assigned  bigint      not null default 0,
+    lowered_at     timestamptz not null default now()
 ) with (fillfactor = 50);
+
+-- A limit that is lowered ends nothing: what is over it since is legal (`updraft db check` judges what began later).
+create function limit_lowered() returns trigger language plpgsql as $$
+begin
+    new.lowered_at := clock_timestamp();
+    return new;
+end $$;
+create trigger dag_lowered before update on dag
+    for each row when (new.max_active_runs < old.max_active_runs or new.max_active_tasks < old.max_active_tasks)
+    execute function limit_lowered();
+create trigger slot_pool_lowered before update on slot_pool
+    for each row when (new.slots >= 0 and (old.slots < 0 or new.slots < old.slots)
+                       or new.include_deferred and not old.include_deferred)
+    execute function limit_lowered();
+create trigger executor_lowered before update on executor
+    for each row when (new.slots < old.slots) execute function limit_lowered();
 
 -- One row, stamped by webservers: silence of a node counts only while somebody could have heard it.
 create table liveness (

@@ -379,6 +379,7 @@ async fn execute(connection: &mut PgConnection, now: DateTime<Utc>, rows: &Rows<
             set tag = w.tag, dag_version_id = w.dag_version_id, state = w.state, queued_at = w.queued_at,
                 start_date = w.start_date, end_date = w.end_date, wake_at = w.wake_at, last_scheduling_decision = $3,
                 clear_number = r.clear_number + w.cleared, plan_failures = 0, quarantine_reason = null, updated_at = $3,
+                marked_by = case when w.state in ('success', 'failed') then r.marked_by end,
                 failure_unseen = r.failure_unseen or w.state = 'failed' and r.state <> 'failed' and exists (
                     select 1 from dag d where d.id = r.dag_fk and d.max_consecutive_failed_dag_runs > 0)
             from json_to_recordset($8::text::json) as w(
