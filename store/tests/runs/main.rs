@@ -4,6 +4,7 @@
 mod backfill;
 mod check;
 mod due;
+mod past;
 mod seed;
 mod start;
 mod streak;
