@@ -33,6 +33,8 @@ pub enum Reason {
     /// The run has no instance of the task: its dates exclude the run.
     NoInstance,
     DagPaused,
+    /// The DAG is gone from its file: its runs rest until it is back.
+    DagStale,
     /// The run's time has not come.
     RunNotDue {
         run_after: DateTime<Utc>,
@@ -117,6 +119,7 @@ pub struct RunFacts {
     pub max_active_runs: u32,
     pub running_runs: u32,
     pub quarantine_reason: Option<String>,
+    pub dag_is_stale: bool,
 }
 
 /// The current attempt, as far as it got.
@@ -154,7 +157,9 @@ pub fn explain(
     if let Some(reason) = &facts.quarantine_reason {
         reasons.push(Reason::RunQuarantined { reason: reason.clone() });
     }
-    if state.run.dag_is_paused {
+    if facts.dag_is_stale {
+        reasons.push(Reason::DagStale);
+    } else if state.run.dag_is_paused {
         reasons.push(Reason::DagPaused);
     }
     match state.run.state {

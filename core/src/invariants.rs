@@ -371,13 +371,13 @@ pub fn of_capacity<S: std::hash::BuildHasher>(
     for node in capacity.nodes.iter().filter(|node| node.used > node.slots) {
         broken.push(format!("node {} has {} attempts on {} slots", node.name, node.used, node.slots));
     }
-    let placed: u32 = capacity.nodes.iter().map(|node| node.used).sum();
-    if placed > capacity.parallelism {
-        broken.push(format!("{placed} attempts are placed of parallelism {}", capacity.parallelism));
+    if capacity.placed > capacity.parallelism {
+        broken.push(format!("{} attempts are placed of parallelism {}", capacity.placed, capacity.parallelism));
     }
-    for class in classes.values() {
-        if let Some(cap) = class.cap.filter(|&cap| class.cap_used > cap) {
-            broken.push(format!("class {} has {} active of max_active_tis_per_dag {cap}", class.id, class.cap_used));
+    for cap in classes.values().filter_map(|class| class.cap.as_ref()) {
+        let active = capacity.caps.get(&cap.of).copied().unwrap_or(0);
+        if active > cap.limit {
+            broken.push(format!("{} has {active} active of max_active_tis_per_dag {}", cap.of, cap.limit));
         }
     }
     for (&run, &active) in &capacity.runs {

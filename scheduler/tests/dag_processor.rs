@@ -297,9 +297,12 @@ async fn a_deleted_file_makes_its_dags_stale_at_the_second_look() {
     assert_eq!(bench.look().await.stale_dags, ["a"]);
     assert_eq!(bench.dags().await, ["a a.yml stale v1", "b b.yml v1", "c c.yml v1"]);
     assert_eq!(bench.import_error("broken.yml").await, None);
+    bench.add_run("a", "running").await;
     bench.write("a.yml", dag("a", "echo 1"));
     bench.look().await;
     assert_eq!(bench.dags().await[0], "a a.yml v1", "back, with its version");
+    let woken = bench.text("select (wake_at <= now())::text from dag_run").await;
+    assert_eq!(woken.as_deref(), Some("true"), "its runs rested");
 }
 
 #[tokio::test]

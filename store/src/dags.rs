@@ -218,6 +218,14 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
             .await?
         }
     };
+    // It is back: its running runs rested.
+    sqlx::query!(
+        "update dag_run r set wake_at = now() from dag d
+         where d.id = $1 and d.is_stale and r.dag_fk = d.id and r.state = 'running'",
+        dag_fk
+    )
+    .execute(&mut *connection)
+    .await?;
     let version_id = write_version(connection, dag_fk, write).await?;
     let next = write.next_dagrun.unwrap_or_default();
     let dag = write.dag;

@@ -81,7 +81,6 @@ fn conf(conf: Value) -> Result<Value, BadArguments> {
 pub enum Refused {
     NoDag,
     Paused,
-    ImportErrors,
     /// It exists, and the task does not say what to do then.
     Exists,
     /// It exists, and the task wants to be skipped then.
@@ -97,7 +96,6 @@ pub fn refused(request: &Request, why: &Refused) -> End {
         Refused::Skip => return End::skipped(),
         Refused::NoDag => format!("there is no DAG `{dag_id}`"),
         Refused::Paused => format!("DAG `{dag_id}` is paused"),
-        Refused::ImportErrors => format!("DAG `{dag_id}` has import errors and cannot be triggered"),
         Refused::Exists => format!(
             "DAG `{dag_id}` has a run `{}`, or one with the logical date {}, already; `reset_dag_run: true` runs it again, \
              `skip_when_already_exists: true` skips this task",

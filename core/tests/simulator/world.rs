@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indexmap::IndexMap;
 use updraft_core::{
     dag::{Dag, TaskIndex},
-    dispatch::{Candidate, Capacity, Class, Node, Pool, place},
+    dispatch::{Candidate, Cap, Capacity, Class, Node, Pool, place},
     explain::{AttemptFacts, Reason, RunFacts, explain},
     ids::AttemptId,
     invariants, mapping,
@@ -313,18 +313,20 @@ impl World {
                 queue: "default".to_owned(),
                 selector: IndexMap::new(),
                 runner: "process".to_owned(),
-                cap: spec.max_active_tis_per_dag,
-                cap_used: 0,
+                cap: spec.max_active_tis_per_dag.map(|limit| Cap { of: spec.task_id.to_string(), limit }),
             };
             classes.insert(class.id, class);
         }
         let pools = self.pools.iter().map(|(name, &slots)| (name.clone(), Pool { slots, used: 0 })).collect();
         let nodes = self.nodes.iter().map(|node| Node { used: 0, ..node.clone() }).collect();
-        let mut capacity = Capacity { parallelism: PARALLELISM, nodes, pools, runs: HashMap::new() };
+        let mut capacity = Capacity { parallelism: PARALLELISM, nodes, pools, ..Capacity::default() };
         for row in self.attempts.values() {
             let Some(executor) = row.executor else { continue };
-            let class = classes.get_mut(&(row.key.task as i64)).expect("every task has a class");
-            class.cap_used += 1;
+            let class = &classes[&(row.key.task as i64)];
+            capacity.placed += 1;
+            if let Some(cap) = &class.cap {
+                *capacity.caps.entry(cap.of.clone()).or_default() += 1;
+            }
             *capacity.runs.entry(row.run as i64).or_default() += 1;
             let pool = capacity.pools.get_mut(&class.pool).expect("nothing is placed from a missing pool");
             pool.used += i64::from(class.pool_slots);
@@ -335,7 +337,7 @@ impl World {
 
     /// A cycle of dispatch: candidates per class, at most as many as there is room, runs at their cap left out and asked again.
     pub(crate) fn dispatch(&mut self) {
-        let (mut capacity, mut classes) = self.capacity();
+        let (mut capacity, classes) = self.capacity();
         let mut capped: BTreeSet<i64> = BTreeSet::new();
         loop {
             let mut candidates = Vec::new();
@@ -349,7 +351,7 @@ impl World {
                 of_class.truncate(capacity.room(class) as usize);
                 candidates.extend(of_class);
             }
-            let decided = place(&mut capacity, &mut classes, &candidates);
+            let decided = place(&mut capacity, &classes, &candidates);
             for placement in &decided.placements {
                 let row = self.attempts.get_mut(&placement.attempt).expect("a candidate is an attempt");
                 row.executor = Some(placement.executor_id);

@@ -45,6 +45,7 @@ pub struct TiRow {
     pub rendered_fields: Option<Value>,
     pub rendered_map_index: Option<String>,
     pub note: Option<String>,
+    /// Of the try, not of the run: the run may have followed its DAG to a later one.
     pub dag_version_id: i64,
     pub version_uuid: Option<Uuid>,
     pub version_number: Option<i32>,
@@ -120,21 +121,23 @@ const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag
     coalesce(t.start_date, a.started_at) as start_date, t.end_date, \
     case when t.hostname = '' then coalesce(e.name, '') else t.hostname end as hostname, t.pid, t.operator, t.pool, \
     t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, r.dag_version_id, v.uuid as version_uuid, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, \
+    coalesce(t.dag_version_id, r.dag_version_id) as dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const SELECT_HISTORY: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
     t.map_index, r.logical_date, r.run_after, t.state, t.try_number, t.max_tries, t.scheduled_dttm, t.queued_dttm, \
     t.start_date, t.end_date, t.hostname, t.pid, t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, r.dag_version_id, v.uuid as version_uuid, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, \
+    coalesce(t.dag_version_id, r.dag_version_id) as dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk \
-    left join dag_version v on v.id = r.dag_version_id left join attempt a on a.attempt_id = t.attempt_id \
+    left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) left join attempt a on a.attempt_id = t.attempt_id \
     left join executor e on e.id = a.executor_id \
     left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
-    join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id \
+    join dag d on d.id = r.dag_fk left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) \
     left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 
 /// The primary key, the tie-breaker of every order.

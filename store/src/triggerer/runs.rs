@@ -42,7 +42,7 @@ pub async fn make(
 ) -> Result<Result<Made, Refused>, StoreError> {
     let row = sqlx::query!(
         // Shared with other triggers; the DAG processor must not replace the version between here and the commit.
-        r#"select id, latest_version_id, is_paused, has_import_errors, clock_timestamp() as "now!"
+        r#"select id, latest_version_id, is_paused, clock_timestamp() as "now!"
            from dag where dag_id = $1 and not is_stale for share"#,
         request.dag_id
     )
@@ -50,9 +50,6 @@ pub async fn make(
     .await?;
     let Some(row) = row else { return Ok(Err(Refused::NoDag)) };
     let Some(version) = row.latest_version_id else { return Ok(Err(Refused::NoDag)) };
-    if row.has_import_errors {
-        return Ok(Err(Refused::ImportErrors));
-    }
     if row.is_paused && request.fail_when_paused {
         return Ok(Err(Refused::Paused));
     }

@@ -1,7 +1,9 @@
 //! The server's side of executor nodes against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
 
+mod backlog;
 mod hand_out;
+mod limits;
 mod reconcile;
 mod register;
 mod report;

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
 
 mod backfill;
+mod check;
 mod due;
+mod past;
 mod seed;
 mod start;
 mod streak;
+mod versions;

@@ -91,10 +91,6 @@ pub(crate) async fn materialize_asset(
         return Err(ApiError::Conflict(format!("More than one DAG materializes asset with ID: {asset_id}")));
     }
     let row = dags::get(&mut transaction, dag_id).await?.filter(|row| !row.is_stale).ok_or_else(no_producer)?;
-    if row.has_import_errors {
-        let text = format!("DAG with dag_id: '{dag_id}' has import errors and cannot be triggered");
-        return Err(ApiError::BadRequest(text));
-    }
     if body.partition_key.is_some() {
         let text = format!("DAG with dag_id: '{dag_id}' has no partitioned timetable: partition_key must not be given");
         return Err(ApiError::BadRequest(text));
