@@ -29,14 +29,15 @@ const INVARIANTS: &[(&str, &str)] = &[
          where (t.state in ('scheduled', 'queued', 'running', 'deferred', 'awaiting_input')) is distinct from (a.attempt_id is not null)
             or (a.attempt_id is not null and a.attempt_id <> t.attempt_id)",
     ),
-    // A deadlock leaves undecided instances in a failed run, a clear that leaves the run alone in any.
+    // A deadlock leaves instances that wait in a failed run, a clear that leaves the run alone undecided ones in any.
     (
         "a finished run has no unfinished task instance",
         "select format('run %s is %s, task %s is %s', r.id, r.state, t.task_id, t.state)
          from dag_run r join task_instance t on t.dag_run_id = r.id
          where r.state in ('success', 'failed')
            and t.state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')
-           and not (t.state = 'none' and (r.state = 'failed' or r.clear_number > 0 or t.try_number > 0))",
+           and not (t.state = 'none' and (r.state = 'failed' or r.clear_number > 0 or t.try_number > 0))
+           and not (t.state in ('up_for_retry', 'up_for_reschedule') and r.state = 'failed')",
     ),
     (
         "a task instance is restarting exactly while an earlier attempt of it is being stopped",
