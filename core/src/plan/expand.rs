@@ -76,12 +76,11 @@ impl Work<'_> {
     }
 
     fn expand(&mut self, key: Key, length: usize) {
-        let retries = self.state.dag.tasks[key.task].retries;
         self.plan.tis.remove(&key);
         self.plan.unexpanded.push(key);
+        // Of another version there may be removed ones.
         for map_index in 0..length as i32 {
-            let attempt = (self.ids)();
-            self.create(Key { task: key.task, map_index }, Ti::new(attempt, retries));
+            self.add(Key { task: key.task, map_index });
         }
         self.revised.insert(key.task);
         self.look(key.task);
