@@ -206,10 +206,12 @@ pub fn explain(
 fn undecided(state: &RunState, key: Key) -> Vec<Reason> {
     let dag = &state.dag;
     let task = &dag.tasks[key.task];
-    let before = dag.upstream(key.task).chain(dag.scopes().teardown_scope(key.task).iter().copied());
+    let scopes = dag.scopes();
+    let setups = scopes.indirect_setups(key.task).iter().filter(|_| task.trigger_rule != TriggerRule::Always);
+    let before = dag.upstream(key.task).chain(setups.chain(scopes.teardown_scope(key.task)).copied());
     let mut waiting_for: Vec<String> = before
         .filter(|&other| {
-            let same_index = key.map_index >= 0 && dag.scopes().share_mapped_group(key.task, other);
+            let same_index = key.map_index >= 0 && scopes.share_mapped_group(key.task, other);
             let mut instances = state.instances(other).iter();
             instances.any(|(index, ti)| !ti.state.is_finished() && (!same_index || index == key.map_index || index < 0))
         })

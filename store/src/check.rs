@@ -60,14 +60,15 @@ const INVARIANTS: &[(&str, &str)] = &[
          join task_instance t on t.dag_run_id = a.dag_run_id and t.task_id = a.task_id and t.map_index = a.map_index
          where a.try_number < 1 or a.try_number <> t.try_number",
     ),
-    // A deadlock leaves undecided instances in a failed run, a clear that leaves the run alone in any.
+    // A deadlock leaves instances that wait in a failed run, a clear that leaves the run alone undecided ones in any.
     (
         "a finished run has no unfinished task instance",
         "select format('run %s is %s, task %s is %s', r.id, r.state, t.task_id, t.state)
          from dag_run r join task_instance t on t.dag_run_id = r.id
          where r.state in ('success', 'failed')
            and t.state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')
-           and not (t.state = 'none' and (r.state = 'failed' or r.clear_number > 0 or t.try_number > 0))",
+           and not (t.state = 'none' and (r.state = 'failed' or r.clear_number > 0 or t.try_number > 0))
+           and not (t.state in ('up_for_retry', 'up_for_reschedule') and r.state = 'failed')",
     ),
     // Judged while nobody meddled: a user may mark the run, or change its instances afterwards.
     (

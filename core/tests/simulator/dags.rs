@@ -70,7 +70,7 @@ pub(crate) fn dag(random: &mut Random) -> Dag {
         }
         task.retries = if random.chance(40) { random.below(3) as u32 } else { 0 };
         task.retry_delay = Duration::from_secs(random.below(600) as u64);
-        task.pool = (*random.pick(&POOLS).expect("there are pools")).to_owned();
+        (*random.pick(&POOLS).expect("there are pools")).clone_into(&mut task.pool);
         task.pool_slots = 1 + random.below(2) as u32;
         task.priority_weight = random.below(5) as i32;
         task.max_active_tis_per_dagrun = random.chance(15).then(|| 1 + random.below(2) as u32);

@@ -3,6 +3,7 @@
 mod branch;
 mod mapping;
 mod past;
+mod policy;
 mod run;
 mod sensor;
 mod setup;

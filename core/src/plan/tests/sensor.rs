@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{super::*, Sim, start, task};
 use crate::{
@@ -60,11 +60,12 @@ fn a_deferred_task_keeps_its_attempt_and_resumes() {
     assert_eq!(sim.state_of("a"), S::Success);
 }
 
-fn context() -> Arc<RunContext> {
+/// What templates may name, with one parameter that is 0 and one as given.
+pub(super) fn context(items: &Value) -> Arc<RunContext> {
     Arc::new(RunContext {
         logical_date: Some(start()),
         start_date: Some(start()),
-        params: Map::from_iter([("go".to_owned(), json!(0))]),
+        params: Map::from_iter([("go".to_owned(), json!(0)), ("items".to_owned(), items.clone())]),
         ..RunContext::of_dag(&Dag::new("d"), "r".into(), DagRunType::Manual, start(), json!({}))
     })
 }
@@ -79,7 +80,7 @@ fn when_skips_the_task_before_it_is_scheduled() {
     ] {
         let mut sim = Sim::new(vec![Task { when: Some(when.into()), ..task("a", &[]) }]);
         assert_eq!(sim.begin().needs, Needs::from([Need::Context]));
-        sim.facts.context = Some(context());
+        sim.facts.context = Some(context(&json!([])));
         sim.begin();
         assert_eq!(sim.state_of("a"), expected, "{when}");
     }
@@ -89,7 +90,7 @@ fn when_skips_the_task_before_it_is_scheduled() {
 fn when_asks_for_the_results_it_names() {
     let when = "{{ ti.xcom_pull(task_ids='a') == 'yes' }}";
     let mut sim = Sim::new(vec![task("a", &[]), Task { when: Some(when.into()), ..task("b", &["a"]) }]);
-    sim.facts.context = Some(context());
+    sim.facts.context = Some(context(&json!([])));
     sim.begin();
     let needs = sim.succeed("a").needs.clone();
     let Some(Need::Value(reference)) = needs.first() else { panic!("{needs:?}") };
