@@ -140,15 +140,15 @@ tasks:
   never: {bash: exit 9, depends_on: shut}
   latest: {latest_only: }
   newest: {empty: , depends_on: latest}
-  weekday: {operator: BranchDayOfWeekOperator, week_day: [mon, tue, wed, thu, fri, sat, sun],
+  weekday: {operator: airflow.providers.standard.operators.weekday.BranchDayOfWeekOperator, week_day: [mon, tue, wed, thu, fri, sat, sun],
             follow_task_ids_if_true: day, follow_task_ids_if_false: night}
   day: {empty: , depends_on: weekday}
   night: {empty: , depends_on: weekday}
-  clock: {operator: BranchDateTimeOperator, target_lower: \"2000-01-01T00:00:00Z\", target_upper: \"2001-01-01T00:00:00Z\",
+  clock: {operator: airflow.providers.standard.operators.datetime.BranchDateTimeOperator, target_lower: \"2000-01-01T00:00:00Z\", target_upper: \"2001-01-01T00:00:00Z\",
           follow_task_ids_if_true: then, follow_task_ids_if_false: today}
   then: {empty: , depends_on: clock}
   today: {empty: , depends_on: clock}
-  some_day: {operator: DayOfWeekSensor, week_day: [mon, tue, wed, thu, fri, sat, sun]}
+  some_day: {operator: airflow.providers.standard.sensors.weekday.DayOfWeekSensor, week_day: [mon, tue, wed, thu, fri, sat, sun]}
   soon: {wait_until: \"{{ (dag_run.start_date + macros.timedelta(seconds=1)).isoformat() }}\"}
   since: {wait_for: 1s}
   at_midnight: {wait_for_time: \"00:00\"}
@@ -157,7 +157,7 @@ tasks:
   ship: {empty: , depends_on: ask}
   nobody: {approval: Are you there?}
   call: {trigger_dag: elsewhere, retries: 3}
-  other: {wait_for_task: {dag: elsewhere, task: x}}
+  other: {wait_for_task: {external_dag_id: elsewhere, external_task_id: x}}
 ";
     crate::support::write(home.path(), "dags/no_node.yaml", dag);
     let file = home.path().join("dags/no_node.yaml").display().to_string();

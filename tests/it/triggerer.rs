@@ -140,7 +140,7 @@ async fn an_approval_is_answered_from_the_command_line_and_the_first_answer_coun
 const REASONS: &str = "
 tasks:
   pick:
-    branch: kept
+    branch: \"{{ 'kept' }}\"
   kept:
     empty:
     depends_on: pick
