@@ -352,7 +352,7 @@ pub struct LoggedAttempt {
     pub seq: i64,
 }
 
-/// Where the log of a try is, by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
+/// Where the log of a try is (of one that never began, its first), by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
 pub async fn try_log(
     connection: &mut PgConnection,
     path: TiPath<'_>,
@@ -364,7 +364,8 @@ pub async fn try_log(
             select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.failure_reason, t.state = 'none' as undecided,
                    true as is_latest
             from task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
-            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
+            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4
+              and (t.try_number = $5 or (t.try_number = 0 and $5 = 1))
             union all
             select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.failure_reason, false, false
             from task_instance_history t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk

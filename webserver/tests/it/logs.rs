@@ -205,7 +205,7 @@ async fn where_nobody_wrote_a_log_it_says_why_the_task_ended() {
     let failed = server.read(&path(MANUAL, "load", 2)).await;
     assert_eq!(events(&failed), ["the command ended with exit code 3"]);
     assert_eq!((&failed["content"][0]["level"], &failed["continuation_token"]), (&json!("error"), &Value::Null));
-    let not_run = server.read(&path(MANUAL, "done", 0)).await;
+    let not_run = server.read(&path(MANUAL, "done", 1)).await;
     assert_eq!(events(&not_run), ["The task did not run, because `load` failed."]);
     let text = accept(&server, &path(MANUAL, "load", 2), "text/plain").await;
     assert_eq!(text.text(), "[2024-05-01T09:31:00Z] the command ended with exit code 3\n");
