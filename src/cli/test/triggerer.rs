@@ -76,8 +76,8 @@ impl Triggerer {
 
     /// The question that has waited longest for its answer.
     pub(super) fn question(&self) -> Option<(Uuid, Key, &Question)> {
-        let open = self.attempts.values().filter(|attempt| attempt.answer.is_none());
-        open.filter_map(|attempt| Some((attempt.id, attempt.key, attempt.question.as_ref()?))).next()
+        let mut open = self.attempts.values().filter(|attempt| attempt.answer.is_none());
+        open.find_map(|attempt| Some((attempt.id, attempt.key, attempt.question.as_ref()?)))
     }
 
     /// Answers an attempt's question, if it still waits; its look is due then.
