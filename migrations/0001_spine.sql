@@ -352,9 +352,11 @@ create trigger xcom_deleted after delete on xcom
 create trigger xcom_replaced after update on xcom
     for each row when (old.place is not null and old.place is distinct from new.place) execute function object_garbage_add();
 
--- Which attempts' logs exist, also of fenced ones.
+-- Which attempts' logs exist, also of fenced ones. A sensor that is asked again and again keeps those of its latest looks.
 create table attempt_log (
     dag_run_id  bigint      not null,
+    -- The order of the hand-outs: attempt ids are random.
+    seq         bigint      not null generated always as identity,
     attempt_id  uuid        not null,
     task_id     text        not null,
     map_index   integer     not null,

@@ -226,6 +226,35 @@ fn sends_native_notifications_and_the_mail_of_email() {
 }
 
 #[test]
+fn a_triggered_run_without_a_date_is_not_one_of_the_moment() {
+    let dag = one("tasks: {a: {trigger_dag: x}, b: {trigger_dag: x, logical_date: null}}\n");
+    let date = |id: &str| dag.task(id).unwrap().args.get("logical_date").cloned();
+    assert_eq!((date("a"), date("b")), (None, Some(Value::Null)));
+}
+
+#[test]
+fn who_is_told_that_a_question_waits_is_told_when_its_task_begins() {
+    let dag = one("tasks:
+  ask:
+    approval:
+      subject: Ship?
+      notifiers:
+        - {__type__: airflow.providers.smtp.notifications.smtp.SmtpNotifier, to: a@b.org}
+        - m.tell
+    on_execute: [{http: 'https://x.org'}]
+");
+    let task = dag.task("ask").unwrap();
+    assert!(task.callbacks.iter().all(|callback| callback.on == CallbackEvent::Execute));
+    let actions: Vec<String> = task
+        .callbacks
+        .iter()
+        .map(|callback| serde_json::to_value(callback).unwrap()["action"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(actions, ["http", "email", "python"]);
+    assert!(!task.args.contains_key("notifiers"));
+}
+
+#[test]
 fn a_callback_of_an_unknown_notifier_is_not_sent_and_says_so() {
     let text = "tasks:\n  t: {bash: x, on_failure_callback: airflow.providers.pagerduty.notifications.pagerduty.PagerdutyNotifier}\n";
     assert_eq!(found(text), [("without_effect".to_owned(), 2, false)]);

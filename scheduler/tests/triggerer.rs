@@ -264,6 +264,22 @@ async fn a_triggered_run_is_made_once_and_its_end_wakes_who_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_without_a_date_do_not_get_into_each_others_way() {
+    let world = World::started().await;
+    world.dag("child", vec![task("a", &[], Empty, json!({}))]).await;
+    let dateless = |id: &str| task(id, &[], TriggerDagRun, json!({"trigger_dag_id": "child", "logical_date": null}));
+    let dated = task("dated", &[], TriggerDagRun, json!({"trigger_dag_id": "child"}));
+    world.dag("parent", vec![dateless("one"), dateless("two"), dated]).await;
+    world.trigger("parent").await;
+    world.until("select count(*) = 4 and bool_and(state = 'success') from dag_run").await;
+    let without: i64 = world
+        .one("select count(*) from dag_run where run_type = 'operator_triggered' and logical_date is null and data_interval_start is null")
+        .await;
+    assert_eq!(without, 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_exists_already_fails_skips_or_runs_again() {
     let world = World::started().await;
     world.dag("child", vec![task("a", &[], Empty, json!({}))]).await;

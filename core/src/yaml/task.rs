@@ -173,7 +173,8 @@ impl Context<'_> {
             task.sensor = Some(self.sensor(lookup));
         }
         let fields: &[&str] = if operator.sensor { operators::SENSOR_FIELDS } else { &[] };
-        for arg in operator.args().filter(|arg| !fields.contains(&arg.name)) {
+        // `notifiers` are callbacks of the task, no arguments.
+        for arg in operator.args().filter(|arg| !fields.contains(&arg.name) && arg.name != "notifiers") {
             // `env` beside a short form, and `secrets` as a mapping, are the native keys of every task.
             let entry = lookup.get(arg.name).filter(|entry| match arg.name {
                 "env" => !moves_env,

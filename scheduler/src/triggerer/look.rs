@@ -6,7 +6,7 @@ use updraft_core::{
     operator::OperatorKind,
     spec::{Failure, FailureClass},
     triggerer::{
-        BadArguments, End, Look, Memory, Next, RETURN_VALUE, branch, external, hitl, sensor, time,
+        BadArguments, End, Look, Memory, Next, RETURN_VALUE, decide, external, hitl, sensor,
         trigger::{self, Triggered},
     },
 };
@@ -64,17 +64,6 @@ pub(super) async fn look(
     memory.looks = memory.looks.saturating_add(1);
     let scene = Scene { loaded, memory, rendered };
     let decided = match scene.loaded.spec.operator {
-        OperatorKind::Branch
-        | OperatorKind::ShortCircuit
-        | OperatorKind::LatestOnly
-        | OperatorKind::BranchDayOfWeek
-        | OperatorKind::BranchDateTime => scene.look(claimed, |look| branch::decide(look).map(Next::End)),
-        OperatorKind::TimeSensor
-        | OperatorKind::TimeDeltaSensor
-        | OperatorKind::DateTimeSensor
-        | OperatorKind::DayOfWeekSensor => {
-            scene.look(claimed, |look| time::found(look).map(|found| sensor::next(look, found)))
-        }
         OperatorKind::ExternalTaskSensor => external_task(connection, dags, claimed, &scene).await?,
         OperatorKind::Hitl => question(connection, claimed, &scene).await?,
         OperatorKind::TriggerDagRun if scene.memory.dag_run.is_none() => match scene.look(claimed, trigger::request) {
@@ -83,7 +72,10 @@ pub(super) async fn look(
             None => None,
         },
         OperatorKind::TriggerDagRun => awaited(connection, claimed, &scene).await?,
-        other => Some(Err(BadArguments(format!("operator {other:?} is none of the triggerer's")))),
+        other => scene.look(claimed, |look| {
+            let none = || Err(BadArguments(format!("operator {other:?} is none of the triggerer's")));
+            decide(look).unwrap_or_else(none)
+        }),
     };
     Ok(Looked::Written(Looked::of(claimed, scene, decided, hostname)))
 }

@@ -18,7 +18,9 @@ mod tokens;
 mod values;
 
 pub use list::{NodeRow, list_nodes, set_draining};
-pub use poll::{Cancel, HandOut, Handed, Heartbeat, LogPlace, begin_poll, hand_out, log_place};
+pub use poll::{
+    Cancel, HandOut, Handed, Heartbeat, LOOKS_KEPT, LogPlace, begin_poll, forget_looks, hand_out, log_place, old_looks,
+};
 pub(crate) use reconcile::interval;
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
 pub use register::{NewNode, Registration, register};

@@ -10,7 +10,7 @@ mod write;
 
 pub(crate) use self::write::{Row, add};
 pub use self::{
-    claim::{Claim, Claimed, Ended, claim, mark, next_due, prune},
+    claim::{Claim, Claimed, Ended, Retried, Room, claim, mark, next_due, prune, retry},
     context::{Ready, contexts},
-    list::{NoticeFilter, NoticeRow, ORDER_BY, page},
+    list::{NoticeFilter, NoticeRow, ORDER_BY, get, page},
 };

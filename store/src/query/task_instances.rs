@@ -336,15 +336,26 @@ pub async fn set_note(
 /// What the log of a try consists of.
 #[derive(Clone, Debug)]
 pub struct TryLog {
-    /// Attempts that sent something under this try's number and are over: re-dispatched or fenced ones.
-    pub earlier: Vec<Uuid>,
-    /// The try's own attempt.
-    pub attempt_id: Uuid,
-    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs).
+    /// The attempts that sent something under this try's number, in the order in which nodes got them: re-dispatched and fenced
+    /// ones, the looks of a sensor. The last is the try's own, which may not have been handed out.
+    pub attempts: Vec<LoggedAttempt>,
+    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs), or no node ever had it.
     pub ended: bool,
+    /// It is the latest try, not one of the history.
+    pub is_latest: bool,
+    pub state: String,
+    pub end_date: Option<DateTime<Utc>>,
+    pub failure_reason: Option<String>,
 }
 
-/// Where the log of a try is, by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedAttempt {
+    pub attempt_id: Uuid,
+    /// Grows from attempt to attempt; that of one that was not handed out is that of the one before it.
+    pub seq: i64,
+}
+
+/// Where the log of a try is (of one that never began, its first), by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
 pub async fn try_log(
     connection: &mut PgConnection,
     path: TiPath<'_>,
@@ -353,23 +364,28 @@ pub async fn try_log(
     let row = sqlx::query!(
         r#"
         with tries as (
-            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.state = 'none' as undecided
+            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.failure_reason, t.state = 'none' as undecided,
+                   true as is_latest
             from task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
-            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
+            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4
+              and (t.try_number = $5 or (t.try_number = 0 and $5 = 1))
             union all
-            select t.dag_run_id, t.attempt_id, t.state, t.end_date, false
+            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.failure_reason, false, false
             from task_instance_history t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
             where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
         ), this as (
             select * from tries order by undecided, end_date desc nulls first limit 1
+        ), logged as (
+            select l.attempt_id, l.seq from attempt_log l join this on l.dag_run_id = this.dag_run_id
+            where l.task_id = $3 and l.map_index = $4 and l.try_number = $5
         )
-        select this.attempt_id as "attempt_id!",
-               coalesce(this.end_date < clock_timestamp() - interval '3 seconds', false)
-                   and this.state not in ('scheduled', 'queued', 'running', 'restarting') as "ended!",
-               array(select l.attempt_id from attempt_log l
-                     where l.dag_run_id = this.dag_run_id and l.task_id = $3 and l.map_index = $4 and l.try_number = $5
-                       and l.attempt_id <> this.attempt_id
-                     order by l.attempt_id) as "earlier!"
+        select this.attempt_id as "attempt_id!", this.state as "state!", this.end_date, this.failure_reason,
+               this.is_latest as "is_latest!",
+               this.end_date is not null
+                   and this.state not in ('scheduled', 'queued', 'running', 'restarting') as "is_over!",
+               coalesce(this.end_date < clock_timestamp() - interval '3 seconds', false) as "is_old!",
+               array(select l.attempt_id from logged l order by l.seq) as "logged!",
+               array(select l.seq from logged l order by l.seq) as "seqs!"
         from this
         "#,
         path.dag_id,
@@ -380,5 +396,21 @@ pub async fn try_log(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| TryLog { earlier: row.earlier, attempt_id: row.attempt_id, ended: row.ended }))
+    Ok(row.map(|row| {
+        let logged = row.logged.into_iter().zip(row.seqs);
+        let mut attempts: Vec<_> = logged.map(|(attempt_id, seq)| LoggedAttempt { attempt_id, seq }).collect();
+        let was_handed_out = !attempts.is_empty();
+        if attempts.iter().all(|logged| logged.attempt_id != row.attempt_id) {
+            let seq = attempts.last().map_or(0, |last| last.seq);
+            attempts.push(LoggedAttempt { attempt_id: row.attempt_id, seq });
+        }
+        TryLog {
+            attempts,
+            ended: row.is_over && (row.is_old || !was_handed_out),
+            is_latest: row.is_latest,
+            state: row.state,
+            end_date: row.end_date,
+            failure_reason: row.failure_reason,
+        }
+    }))
 }

@@ -67,8 +67,8 @@ pub async fn make(
             dag_version_id: version,
             run_type: DagRunType::OperatorTriggered,
             run_id: request.run_id.clone(),
-            logical_date: Some(logical_date),
-            data_interval: Some(infer_manual_data_interval(&dag.schedule, logical_date)),
+            logical_date,
+            data_interval: logical_date.map(|date| infer_manual_data_interval(&dag.schedule, date)),
             run_after: row.now,
             conf: Some(&request.conf),
             note: None,
@@ -87,7 +87,7 @@ pub async fn make(
                     break;
                 }
                 // Many tasks may ask in one microsecond, the instances of a mapped one for example.
-                logical_date += TimeDelta::microseconds(rand::random_range(1..1_000));
+                logical_date = logical_date.map(|date| date + TimeDelta::microseconds(rand::random_range(1..1_000)));
             }
             Err(error) => return Err(error),
         }

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Converter, below_root, number, put, timedelta};
 use crate::{
-    dag::{CallbackAction, MapInput, MappingKind, Output, Sensor, Task, TriggerRule, WeightRule},
+    dag::{
+        Callback, CallbackAction, CallbackEvent, MapInput, MappingKind, Output, Sensor, Task, TriggerRule, WeightRule,
+    },
     operator::{OperatorKind, Place, XComArg},
     yaml::operators::{self, Kind, Operator},
 };
@@ -217,8 +219,11 @@ impl Converter<'_> {
         // The mail of `email` is said by `email`.
         let mut callbacks = task.callbacks.clone();
         if task.extra.contains_key("email") {
-            callbacks
-                .retain(|callback| !matches!(callback.action, CallbackAction::Email { subject: None, body: None, .. }));
+            let is_alert = |callback: &Callback| {
+                matches!(callback.on, CallbackEvent::Failure | CallbackEvent::Retry)
+                    && matches!(callback.action, CallbackAction::Email { subject: None, body: None, .. })
+            };
+            callbacks.retain(|callback| !is_alert(callback));
         }
         self.callbacks(&place, &callbacks, fields);
         self.mapping(&place, task, fields);
