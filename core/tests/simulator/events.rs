@@ -28,7 +28,9 @@ impl World {
             89..92 => self.a_user_clears(),
             92..94 => self.a_user_marks_instances(),
             94 => self.a_user_marks_a_run(),
-            95..97 => self.a_dag_is_paused_or_goes_on(),
+            95 => self.a_dag_is_paused_or_goes_on(),
+            96 => self.a_scheduler_dies(),
+            97 if self.random.chance(30) => self.lists_change(),
             _ => self.a_queued_run_starts(),
         }
     }
@@ -134,6 +136,20 @@ impl World {
             OperatorKind::ShortCircuitPython => self.random.chance(50).then_some(Decision::Stop),
             _ => None,
         }
+    }
+
+    /// It had planned a run, and either did not commit, so that the events are there still, or did, and nobody knows the run any more:
+    /// the next plan is made from nothing.
+    fn a_scheduler_dies(&mut self) {
+        let run = self.random.below(self.jobs.len());
+        let inbox = self.jobs[run].inbox.clone();
+        if self.random.chance(50) {
+            self.lose(run, &inbox);
+        } else {
+            self.jobs[run].inbox.clear();
+            self.think(run, &inbox);
+        }
+        self.jobs[run].look_at_all = true;
     }
 
     /// A part of what lies in the inbox, in any order. What other runs did is always heard.

@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use indexmap::IndexMap;
 use updraft_core::{
-    dag::{Dag, TaskIndex},
+    dag::{Dag, MapInput, TaskIndex},
     dispatch::{Candidate, Cap, Capacity, Class, Node, Pool, place},
     explain::{AttemptFacts, Reason, RunFacts, explain},
     ids::AttemptId,
@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) attempts_made: usize,
     /// How tries end, where a scenario says so; else chance does.
     pub(crate) script: Option<Scenario>,
+    /// Whether the runs have logical dates.
+    dated: bool,
     next_id: u128,
     next_node: i64,
 }
@@ -79,6 +81,7 @@ impl World {
         if random.chance(50) {
             pools.insert(POOLS[2].to_owned(), -1);
         }
+        let dated = random.chance(85);
         let mut world = Self {
             random,
             now: start,
@@ -90,6 +93,7 @@ impl World {
             stops: Vec::new(),
             attempts_made: 0,
             script: None,
+            dated,
             next_id: 1,
             next_node: 1,
         };
@@ -106,7 +110,8 @@ impl World {
             id: number as i64,
             state: DagRunState::Queued,
             run_type: DagRunType::Scheduled,
-            logical_date: Some(self.now - TimeDelta::days(10 - number as i64)),
+            // Asset-triggered runs have none, and no past.
+            logical_date: self.dated.then(|| self.now - TimeDelta::days(10 - number as i64)),
             queued_at: Some(self.now),
             start_date: None,
             end_date: None,
@@ -162,6 +167,16 @@ impl World {
         let after = &self.jobs[run].state;
         let broken = invariants::of_plan(&before, &decided, after, &facts, self.now);
         assert!(broken.is_empty(), "{broken:#?}\nafter {changes:#?}\nplanned {decided:#?}\n{}", self.picture(run));
+    }
+
+    /// Plans a run and forgets the plan.
+    pub(crate) fn lose(&mut self, run: usize, changes: &[Change]) {
+        let scope = if self.jobs[run].look_at_all { Scope::All } else { Scope::Changed };
+        let before = self.jobs[run].state.clone();
+        let (lost, _) = self.decide(run, changes, scope);
+        let (again, _) = self.decide(run, changes, Scope::All);
+        assert_eq!(lost, again, "a plan that was lost is made again");
+        assert!(before.iter().eq(self.jobs[run].state.iter()), "a plan writes nothing by itself");
     }
 
     /// Plans until nothing is asked for.
@@ -409,12 +424,37 @@ impl World {
         text
     }
 
-    /// Whether the run may wait for ever by Airflow's rules: a deadlock is not declared where something waits for other runs.
+    /// Whether the run may wait for ever by Airflow's rules: a deadlock is not declared where something waits for other runs. What has
+    /// an attempt, or a time to come, is not what waits.
     pub(crate) fn may_wait_for_ever(&self, run: usize) -> bool {
-        self.jobs[run].state.iter().filter(|(_, ti)| !ti.state.is_finished()).any(|(key, _)| {
-            let task = &self.dag.tasks[key.task];
+        let job = &self.jobs[run];
+        let unfinished = || job.state.iter().filter(|(_, ti)| !ti.state.is_finished());
+        let is_no_deadlock = |task: TaskIndex| {
+            let task = &self.dag.tasks[task];
             task.depends_on_past || task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some()
-        })
+        };
+        job.wake_at.is_none_or(|at| at > self.now)
+            && unfinished().all(|(_, ti)| !ti.is_active())
+            && unfinished().any(|(key, _)| is_no_deadlock(key.task))
+    }
+
+    /// The file is changed: its lists have other lengths, and the runs follow it.
+    pub(crate) fn lists_change(&mut self) {
+        let text = serde_json::to_value(&*self.dag).expect("a DAG is plain data");
+        let mut dag: Dag = serde_json::from_value(text).expect("what was written reads");
+        let groups = dag.task_groups.values_mut().filter_map(|group| group.mapping.as_mut());
+        for mapping in dag.tasks.iter_mut().filter_map(|task| task.mapping.as_mut()).chain(groups) {
+            for input in mapping.inputs.values_mut() {
+                if let MapInput::Literal(serde_json::Value::Array(items)) = input {
+                    items.resize(self.random.below(4), serde_json::json!(1));
+                }
+            }
+        }
+        self.dag = Arc::new(dag);
+        for job in &mut self.jobs {
+            job.state.dag = self.dag.clone();
+            job.look_at_all = true;
+        }
     }
 
     /// The reasons of the unfinished instances, for a run that does not end.

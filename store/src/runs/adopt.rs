@@ -36,7 +36,9 @@ pub async fn adopt(
              select attempt_id, dag_run_id, task_id, map_index, executor_id, 'the task was removed from the DAG', $3, $4
              from gone where handed_at is not null on conflict do nothing
          )
-         update task_instance set state = 'removed', end_date = $5, updated_at = $5, dag_version_id = coalesce(dag_version_id, $7)
+         update task_instance
+         set state = 'removed', end_date = $5, next_retry_at = null, stopping_attempt = null,
+             stop_deadline = null, updated_at = $5, dag_version_id = coalesce(dag_version_id, $7)
          where dag_run_id = $1 and (task_id <> all($2) or (map_index >= 0 and task_id = any($6)))
            and state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')",
         row.run.id,

@@ -7,6 +7,7 @@ mod policy;
 mod run;
 mod sensor;
 mod setup;
+mod tables;
 
 use std::time::Duration;
 
