@@ -20,6 +20,7 @@ use updraft_core::{
     template,
 };
 use updraft_protocol::{CancelAttempt, FinishedReport, ReportBody, ReportEvent, ReportResult, StartedReport};
+use updraft_store::sources::Environment;
 use uuid::Uuid;
 
 /// One run and everything that is known of it.
@@ -33,11 +34,19 @@ pub(super) struct Engine {
     tasks: HashMap<Uuid, Key>,
     cancels: Vec<CancelAttempt>,
     xcoms: BTreeMap<(String, String, i32), Value>,
+    /// Where variables and connections are: there is no table of them.
+    environment: Environment,
     pub(super) wake_at: Option<DateTime<Utc>>,
 }
 
 impl Engine {
-    pub(super) fn new(dag: Arc<Dag>, conf: Value, bundle_hash: String, relative_fileloc: String) -> Self {
+    pub(super) fn new(
+        dag: Arc<Dag>,
+        conf: Value,
+        bundle_hash: String,
+        relative_fileloc: String,
+        environment: Environment,
+    ) -> Self {
         let now = now();
         let run = Run {
             id: 1,
@@ -71,6 +80,7 @@ impl Engine {
             tasks: HashMap::new(),
             cancels: Vec::new(),
             xcoms: BTreeMap::new(),
+            environment,
             wake_at: None,
         };
         engine.step(&[]);
@@ -121,15 +131,23 @@ impl Engine {
                         facts.lengths.insert((task_id.clone(), key.clone()), length);
                     }
                     Need::Value(reference) => {
-                        let value = match reference {
-                            template::Ref::XCom { task_id, key, map_index, part } => {
-                                self.xcom(task_id, key, *map_index, *part)
-                            }
-                            template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
-                        };
-                        facts.values.insert(reference.clone(), value);
+                        facts.values.insert(reference.clone(), self.value(reference));
                     }
                 }
+            }
+        }
+    }
+
+    /// What a template names: results of this run, and of variables and connections those that the environment has
+    /// (`AIRFLOW_VAR_…`, `AIRFLOW_CONN_…`). There is no other run.
+    pub(super) fn value(&self, reference: &template::Ref) -> Option<Value> {
+        match reference {
+            template::Ref::XCom { task_id, key, map_index, part } => self.xcom(task_id, key, *map_index, *part),
+            template::Ref::XComOf { .. } => None,
+            template::Ref::Variable { key } => self.environment.variable(key).map(Value::from),
+            template::Ref::Connection { conn_id } => {
+                let fields = self.environment.connection(conn_id).ok().flatten()?;
+                serde_json::to_value(fields).ok()
             }
         }
     }
@@ -195,6 +213,8 @@ impl Engine {
         part: Option<template::Part>,
     ) -> Option<Value> {
         let whole = self.whole_xcom(task_id, key, map_index)?;
+        let is_list = map_index.is_none() && !self.xcoms.contains_key(&(task_id.to_owned(), key.to_owned(), UNMAPPED));
+        let part = part.filter(|part| !is_list || *part != template::Part::All);
         part.map_or(Some(whole.clone()), |part| part.of(&whole))
     }
 
