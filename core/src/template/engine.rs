@@ -32,7 +32,7 @@ const FUEL: u64 = 1_000_000;
 pub(super) const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Instructions for a text in which something is compared or unpacked that cannot be paid for.
-const UNMETERED_FUEL: u64 = 2_000;
+const UNMETERED_FUEL: u64 = 1_000;
 
 /// Operators that are functions here, and minijinja's own expression for them.
 const OPERATORS: [(&str, &str); 12] = [

@@ -19,10 +19,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     task::JoinHandle,
 };
-use updraft_core::{
-    mask::Mask,
-    spec::{Failure, FailureClass},
-};
+use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::{Ref, StartAttempt};
 
 use super::{Job, failure};

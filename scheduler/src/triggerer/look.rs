@@ -1,6 +1,5 @@
 //! One look at one attempt: render, read the facts that its operator asks for, decide.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
     operator::OperatorKind,
