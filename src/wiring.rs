@@ -56,8 +56,12 @@ fn outbox(config: &Config, url: Option<&str>) -> outbox::Config {
 pub(crate) fn sources(app: &App, layout: &Layout) -> Result<Sources> {
     let config = &app.loaded.config;
     let objects = Objects::new(log_folder(config, layout), config.core.xcom_inline_limit);
-    let environment = Environment::new(app.environment.others());
-    Ok(Sources { keys: fernet_keys(config, layout)?, environment, objects })
+    Ok(Sources { keys: fernet_keys(config, layout)?, environment: secrets_environment(app), objects })
+}
+
+/// The variables and connections that this process' environment has.
+pub(crate) fn secrets_environment(app: &App) -> Environment {
+    Environment::new(app.environment.others())
 }
 
 /// The DAG processor's configuration.

@@ -18,6 +18,7 @@ use updraft_store::{
     hitl,
     query::dags,
     runs::{self, ClearRequest, Trigger},
+    sources::{Environment, Sources},
     testing::TestDb,
     versions::DagCache,
     wake::Signal,
@@ -164,6 +165,55 @@ async fn decisions_need_no_node_and_leave_their_result() {
     assert_eq!(shown, json!({"condition": "a,b"}));
     let host: String = world.one("select hostname from task_instance where task_id = 'pick'").await;
     assert_eq!(host, "here");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_render_has_no_secrets() {
+    let mut world = World::new().await;
+    let environment = Environment::new([("AIRFLOW_VAR_API_TOKEN".to_owned(), "s3cr3t-value".to_owned())]);
+    world.store = world.store.clone().with_sources(Sources { environment, ..Sources::default() });
+    world.scheduler();
+    let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}";
+    let mut when = task("when", &[], Empty, json!({}));
+    when.when = Some(text.to_owned());
+    let tasks = vec![
+        task("broken", &[], OperatorKind::Branch, json!({"condition": text})),
+        task("unknown", &[], OperatorKind::Branch, json!({"condition": "{{ var.value.api_token }}"})),
+        when,
+    ];
+    world.dag("d", tasks).await;
+    world.trigger("d").await;
+    world.until("select bool_and(state = 'failed') and count(*) = 3 from task_instance").await;
+    let kept: String = world.one("select string_agg(to_jsonb(t)::text, ' ') from task_instance t").await;
+    assert!(!kept.contains("s3cr3t"), "{kept}");
+    assert!(kept.contains("`***` is not an ISO 8601 datetime"), "{kept}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_previous_successful_run_is_known_where_the_server_renders() {
+    let world = World::started().await;
+    let text = "{{ prev_start_date_success is not none }}";
+    let mut when = task("when", &[], Empty, json!({}));
+    when.when = Some(text.to_owned());
+    let gate = task("gate", &[], OperatorKind::ShortCircuit, json!({"condition": text}));
+    world.dag("d", vec![gate, task("behind", &["gate"], Empty, json!({})), when]).await;
+    world.trigger_at("d", Some("2026-01-01T00:00:00Z")).await;
+    world.until(ALL_ENDED).await;
+    world.trigger_at("d", Some("2026-01-02T00:00:00Z")).await;
+    world.until("select count(*) = 2 and bool_and(state = 'success') from dag_run").await;
+    let states: Vec<String> = sqlx::query_scalar(
+        "select t.task_id || ' ' || t.state from task_instance t join dag_run r on r.id = t.dag_run_id
+         order by r.logical_date, t.task_id",
+    )
+    .fetch_all(world.store.pool())
+    .await
+    .unwrap();
+    assert_eq!(
+        states,
+        ["behind skipped", "gate success", "when skipped", "behind success", "gate success", "when success"]
+    );
     world.stop().await;
 }
 

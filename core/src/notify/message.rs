@@ -382,4 +382,17 @@ mod tests {
         let Err(RenderError::Failed(wrong)) = rendered(&action, false) else { panic!("it fails") };
         assert_eq!((wrong.field.as_str(), wrong.name.as_deref()), ("text", Some("nonsense")));
     }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_said_without_secrets() {
+        let facts = facts(false);
+        let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}".to_owned();
+        let action = CallbackAction::Slack { conn_id: "s".to_owned(), channel: None, text };
+        let token = Ref::Variable { key: "api_token".to_owned() };
+        let resolved: Resolved = [(token, Some(json!("s3cr3t-value")))].into_iter().collect();
+        let Err(RenderError::Failed(wrong)) = render(&action, &facts, &spec(&facts), &resolved) else {
+            panic!("it fails")
+        };
+        assert_eq!(wrong.message, "`***` is not an ISO 8601 datetime");
+    }
 }

@@ -181,9 +181,8 @@ impl Work<'_> {
                     Some(Ok(value)) => match mapping::length(&value) {
                         Some(length) => drop(lengths.insert(name, length)),
                         None => {
-                            return Length::Failed(format!(
-                                "`{name}` must render to a list or a mapping; it gave {value}"
-                            ));
+                            let reason = format!("`{name}` must render to a list or a mapping; it gave {value}");
+                            return Length::Failed(self.facts.values.mask().apply(&reason).into_owned());
                         }
                     },
                     Some(Err(reason)) => return Length::Failed(reason),

@@ -52,6 +52,7 @@ mod object;
 mod operators;
 mod params;
 mod parse;
+pub(crate) mod plain;
 mod scalar;
 mod schedule;
 mod schema;

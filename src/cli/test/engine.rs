@@ -22,6 +22,7 @@ use updraft_core::{
     triggerer::hitl::{Answer, Question},
 };
 use updraft_protocol::{CancelAttempt, FinishedReport, ReportBody, ReportEvent, ReportResult, StartedReport};
+use updraft_store::sources::Environment;
 use uuid::Uuid;
 
 use super::triggerer::{Looked, Triggerer};
@@ -39,6 +40,8 @@ pub(super) struct Engine {
     tasks: HashMap<Uuid, Key>,
     cancels: Vec<CancelAttempt>,
     xcoms: BTreeMap<(String, String, i32), Value>,
+    /// Where variables and connections are: there is no table of them.
+    environment: Environment,
     wake_at: Option<DateTime<Utc>>,
 }
 
@@ -49,6 +52,7 @@ impl Engine {
         conf: Value,
         bundle_hash: String,
         relative_fileloc: String,
+        environment: Environment,
         unattended: bool,
     ) -> Self {
         let now = now();
@@ -85,6 +89,7 @@ impl Engine {
             tasks: HashMap::new(),
             cancels: Vec::new(),
             xcoms: BTreeMap::new(),
+            environment,
             wake_at: None,
         };
         engine.step(&[]);
@@ -189,10 +194,23 @@ impl Engine {
                         facts.lengths.insert((task_id.clone(), key.clone()), length);
                     }
                     Need::Value(reference) => {
-                        let value = self.value(reference);
-                        facts.values.insert(reference.clone(), value);
+                        facts.values.insert(reference.clone(), self.value(reference));
                     }
                 }
+            }
+        }
+    }
+
+    /// What a template names: results of this run, and of variables and connections those that the environment has
+    /// (`AIRFLOW_VAR_…`, `AIRFLOW_CONN_…`). There is no other run.
+    pub(super) fn value(&self, reference: &template::Ref) -> Option<Value> {
+        match reference {
+            template::Ref::XCom { task_id, key, map_index, part } => self.xcom(task_id, key, *map_index, *part),
+            template::Ref::XComOf { .. } => None,
+            template::Ref::Variable { key } => self.environment.variable(key).map(Value::from),
+            template::Ref::Connection { conn_id } => {
+                let fields = self.environment.connection(conn_id).ok().flatten()?;
+                serde_json::to_value(fields).ok()
             }
         }
     }
@@ -266,6 +284,8 @@ impl Engine {
         part: Option<template::Part>,
     ) -> Option<Value> {
         let whole = self.whole_xcom(task_id, key, map_index)?;
+        let is_list = map_index.is_none() && !self.xcoms.contains_key(&(task_id.to_owned(), key.to_owned(), UNMAPPED));
+        let part = part.filter(|part| !is_list || *part != template::Part::All);
         part.map_or(Some(whole.clone()), |part| part.of(&whole))
     }
 

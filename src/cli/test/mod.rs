@@ -36,7 +36,8 @@ pub(super) async fn run(app: &App, flags: TestFlags) -> Result<ExitCode> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listening on a loopback port")?;
     let url = format!("http://{}", listener.local_addr().context("asking for the bound port")?);
-    let engine = Engine::new(dag, conf, bundle_hash, relative_fileloc, !ask::is_attended());
+    let environment = wiring::secrets_environment(app);
+    let engine = Engine::new(dag, conf, bundle_hash, relative_fileloc, environment, !ask::is_attended());
     let shared = Arc::new(Shared::new(engine, bundle));
 
     let stop = CancellationToken::new();

@@ -209,20 +209,28 @@ async fn report(State(shared): State<Arc<Shared>>, Json(request): Json<ReportReq
 async fn resolve(State(shared): State<Arc<Shared>>, Json(request): Json<ResolveRequest>) -> Json<ResolveResponse> {
     let engine = shared.engine();
     let refs = request.refs.into_iter().map(|reference| {
-        let value = match &reference {
-            Ref::XCom { task_id, key, map_index, part } => {
-                let part = part.map(|part| match part {
-                    Part::Length => template::Part::Length,
-                    Part::Item(position) => template::Part::Item(position),
-                });
-                engine.xcom(task_id, key, *map_index, part)
-            }
-            // They live in a deployment's database.
-            Ref::Variable { .. } | Ref::Connection { .. } => None,
-        };
+        let value = engine.value(&to_core(reference.clone()));
         ResolvedRef { reference, value }
     });
     Json(ResolveResponse { refs: refs.collect() })
+}
+
+fn to_core(reference: Ref) -> template::Ref {
+    match reference {
+        Ref::XCom { task_id, key, map_index, part } => {
+            let part = part.map(|part| match part {
+                Part::Length => template::Part::Length,
+                Part::Item(position) => template::Part::Item(position),
+                Part::All => template::Part::All,
+            });
+            template::Ref::XCom { task_id, key, map_index, part }
+        }
+        Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
+        }
+        Ref::Variable { key } => template::Ref::Variable { key },
+        Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
+    }
 }
 
 async fn put_xcom(

@@ -3,15 +3,20 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use updraft_core::{
-    dag::Task,
+    dag::{CallbackAction, Task},
     ids::{AttemptId, MapIndex},
     operator::OperatorKind,
     spec::{Launch, TaskSpec},
+    template,
 };
 use uuid::Uuid;
 
 use super::Claimed;
-use crate::{Store, StoreError, nodes::run_facts, versions::DagCache};
+use crate::{
+    Store, StoreError,
+    nodes::{previous_runs, run_facts},
+    versions::DagCache,
+};
 
 /// A notice and its context: of a task's the instance's, of a run's that of its last instance.
 #[derive(Clone, Debug)]
@@ -34,7 +39,13 @@ pub async fn contexts(
     }
     let mut connection = store.pool().acquire().await?;
     let ids: BTreeSet<i64> = claimed.iter().map(|notice| notice.dag_run_id).collect();
-    let runs = run_facts(&mut connection, dags, &ids).await?;
+    let mut runs = run_facts(&mut connection, dags, &ids).await?;
+    let asking = claimed.iter().filter(|notice| names_previous_run(&notice.action)).map(|notice| notice.dag_run_id);
+    for (id, previous) in previous_runs(&mut connection, &asking.collect()).await? {
+        if let Some(run) = runs.get_mut(&id) {
+            Arc::make_mut(&mut run.context).previous_success = Some(previous);
+        }
+    }
     let ready = claimed.into_iter().map(|notice| {
         let spec = match runs.get(&notice.dag_run_id) {
             None => Err("the run was deleted".to_owned()),
@@ -66,4 +77,9 @@ pub async fn contexts(
         Ready { notice, spec }
     });
     Ok(ready.collect())
+}
+
+/// Whether one of the action's texts asks for the dates of the previous successful run.
+fn names_previous_run(action: &CallbackAction) -> bool {
+    serde_json::to_string(action).is_ok_and(|texts| template::text_names_previous_run(&texts))
 }

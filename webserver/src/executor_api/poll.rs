@@ -109,8 +109,12 @@ pub(super) fn resolved(value: nodes::ResolvedRef) -> ResolvedRef {
             let part = part.map(|part| match part {
                 template::Part::Length => Part::Length,
                 template::Part::Item(position) => Part::Item(position),
+                template::Part::All => Part::All,
             });
             Ref::XCom { task_id, key, map_index, part }
+        }
+        template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
         }
         template::Ref::Variable { key } => Ref::Variable { key },
         template::Ref::Connection { conn_id } => Ref::Connection { conn_id },
@@ -125,8 +129,12 @@ pub(super) fn to_core(reference: Ref) -> template::Ref {
             let part = part.map(|part| match part {
                 Part::Length => template::Part::Length,
                 Part::Item(position) => template::Part::Item(position),
+                Part::All => template::Part::All,
             });
             template::Ref::XCom { task_id, key, map_index, part }
+        }
+        Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
         }
         Ref::Variable { key } => template::Ref::Variable { key },
         Ref::Connection { conn_id } => template::Ref::Connection { conn_id },

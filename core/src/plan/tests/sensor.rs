@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{super::*, Sim, start, task};
 use crate::{
-    dag::{Dag, Sensor, Task},
+    dag::{Dag, MapInput, Mapping, MappingKind, Sensor, Task},
     spec::{Outcome, RunContext},
     state::{DagRunType, TaskInstanceState as S},
+    template::Ref,
 };
 
 fn sensor(edit: impl FnOnce(&mut Sensor)) -> Sim {
@@ -94,7 +95,30 @@ fn when_asks_for_the_results_it_names() {
     sim.begin();
     let needs = sim.succeed("a").needs.clone();
     let Some(Need::Value(reference)) = needs.first() else { panic!("{needs:?}") };
-    sim.facts.values.insert(reference.clone(), Some(json!("yes")));
+    sim.facts.values.insert(reference.clone(), Some(json!(["yes"])));
     sim.begin();
     assert_eq!(sim.state_of("b"), S::Scheduled);
+}
+
+#[test]
+fn why_a_when_or_a_foreach_does_not_render_is_kept_without_secrets() {
+    let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}";
+    let over = |text: &str| {
+        let inputs = [("item".to_owned(), MapInput::Template(text.to_owned()))].into_iter().collect();
+        Some(Mapping { kind: MappingKind::Foreach, inputs })
+    };
+    for task in [
+        Task { when: Some(text.into()), ..task("a", &[]) },
+        Task { mapping: over(text), ..task("a", &[]) },
+        Task { mapping: over("{{ [var.value.api_token] | first }}"), ..task("a", &[]) },
+    ] {
+        let mut sim = Sim::new(vec![task]);
+        sim.facts.context = Some(context());
+        let token = Ref::Variable { key: "api_token".to_owned() };
+        sim.facts.values.insert(token, Some(json!("s3cr3t-value")));
+        sim.begin();
+        let ti = sim.state.ti(Key::unmapped(0)).expect("the instance");
+        let failure = ti.failure.as_ref().expect("it fails");
+        assert!(!failure.reason.contains("s3cr3t"), "{}", failure.reason);
+    }
 }

@@ -1,58 +1,43 @@
-//! Secrets do not leave the node in logs, rendered fields or reasons.
+//! Secrets do not get into logs, rendered fields or reasons: neither on a node nor where the server renders.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use updraft_protocol::{Ref, ResolvedRef};
+
+use crate::{
+    redact::{MASK, is_sensitive},
+    template::Ref,
+};
 
 /// Shorter texts are not masked: they would blot out innocent words.
 const SHORTEST: usize = 5;
 /// What a task declares as its secrets is masked also when it is this short.
 const SHORTEST_DECLARED: usize = 3;
 
-/// Words in a name that make its value a secret (Airflow: `DEFAULT_SENSITIVE_FIELDS`).
-const SENSITIVE: &[&str] = &[
-    "access_token",
-    "api_key",
-    "apikey",
-    "authorization",
-    "passphrase",
-    "passwd",
-    "password",
-    "private_key",
-    "proxy",
-    "proxies",
-    "secret",
-    "token",
-    "keyfile_dict",
-    "service_account",
-];
-
 /// The secret texts of one attempt.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Mask {
+pub struct Mask {
     /// Longest first, so that a secret inside another does not spoil it.
     secrets: Vec<String>,
 }
 
 impl Mask {
-    /// The secrets among what an attempt's templates fetch: passwords of connections, variables with a telling name.
-    pub(crate) fn of(refs: &[ResolvedRef]) -> Self {
+    /// The secrets among what templates fetched: passwords of connections, variables with a telling name.
+    pub fn of<'a>(values: impl IntoIterator<Item = (&'a Ref, &'a Value)>) -> Self {
         let mut secrets = Vec::new();
-        for resolved in refs {
-            let Some(value) = &resolved.value else { continue };
-            match &resolved.reference {
-                Ref::Variable { key } => collect(value, sensitive(key), &mut secrets),
+        for (reference, value) in values {
+            match reference {
+                Ref::Variable { key } => collect(value, is_sensitive(key), &mut secrets),
                 Ref::Connection { .. } => collect(value, false, &mut secrets),
-                Ref::XCom { .. } => {}
+                Ref::XCom { .. } | Ref::XComOf { .. } => {}
             }
         }
         Self::sorted(secrets)
     }
 
     /// Texts that are secrets whatever they are called, such as a task's `secrets`.
-    pub(crate) fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut secrets = Vec::new();
         for text in texts.into_iter().filter(|text| text.len() >= SHORTEST_DECLARED) {
             secrets.extend(forms(text));
@@ -61,7 +46,8 @@ impl Mask {
     }
 
     /// Both.
-    pub(crate) fn with(&self, more: &Self) -> Self {
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
         Self::sorted(self.secrets.iter().chain(&more.secrets).cloned().collect())
     }
 
@@ -72,18 +58,19 @@ impl Mask {
     }
 
     /// The text with every secret replaced by `***`.
-    pub(crate) fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    #[must_use]
+    pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut masked = Cow::Borrowed(text);
         for secret in &self.secrets {
             if masked.contains(secret.as_str()) {
-                masked = Cow::Owned(masked.replace(secret.as_str(), "***"));
+                masked = Cow::Owned(masked.replace(secret.as_str(), MASK));
             }
         }
         masked
     }
 
     /// The same for every text inside a JSON value; values under a telling name are hidden whole.
-    pub(crate) fn apply_json(&self, value: &mut Value) {
+    pub fn apply_json(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Cow::Owned(masked) = self.apply(text) {
@@ -93,8 +80,8 @@ impl Mask {
             Value::Array(items) => items.iter_mut().for_each(|item| self.apply_json(item)),
             Value::Object(fields) => {
                 for (name, field) in fields {
-                    if sensitive(name) && field.is_string() {
-                        *field = Value::String("***".to_owned());
+                    if is_sensitive(name) && field.is_string() {
+                        *field = Value::String(MASK.to_owned());
                     } else {
                         self.apply_json(field);
                     }
@@ -103,11 +90,6 @@ impl Mask {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
-}
-
-fn sensitive(name: &str) -> bool {
-    let name = name.to_lowercase();
-    SENSITIVE.iter().any(|word| name.contains(word))
 }
 
 /// How a secret may appear in a text: as it is, line by line (a log has lines), inside JSON or a Python literal, as part of a
@@ -147,7 +129,7 @@ fn collect(value: &Value, secret: bool, secrets: &mut Vec<String>) {
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, secret, secrets)),
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| collect(field, secret || sensitive(name), secrets));
+            fields.iter().for_each(|(name, field)| collect(field, secret || is_sensitive(name), secrets));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
@@ -160,13 +142,11 @@ mod tests {
     use super::*;
 
     fn mask() -> Mask {
-        Mask::of(&[
-            ResolvedRef {
-                reference: Ref::Connection { conn_id: "db".to_owned() },
-                value: Some(json!({"login": "reader", "password": "hunter@22", "extra": "{\"api_key\": \"k-12345\"}"})),
-            },
-            ResolvedRef { reference: Ref::Variable { key: "slack_token".to_owned() }, value: Some(json!("xoxb-1")) },
-        ])
+        let connection = json!({"login": "reader", "password": "hunter@22", "extra": "{\"api_key\": \"k-12345\"}"});
+        let token = json!("xoxb-1");
+        let (db, slack) =
+            (Ref::Connection { conn_id: "db".to_owned() }, Ref::Variable { key: "slack_token".to_owned() });
+        Mask::of([(&db, &connection), (&slack, &token)])
     }
 
     #[test]
