@@ -212,12 +212,13 @@ impl Context<'_> {
                     operators::by_alias(key).map(|_| "a task has one operator; make another task of it".to_owned())
                 });
                 let class = operator.class.rsplit('.').next().unwrap_or(operator.class);
-                self.findings.error_help(
-                    "unknown_argument",
-                    entry.key,
-                    format!("`{class}` takes no argument `{key}`"),
-                    help,
-                );
+                let message = format!("`{class}` takes no argument `{key}`");
+                if operator.kind == OperatorKind::Unsupported {
+                    // Nothing runs it, and the provider may know more arguments than the table.
+                    self.findings.warning_help("unknown_argument", entry.key, message + " that is known here", help);
+                } else {
+                    self.findings.error_help("unknown_argument", entry.key, message, help);
+                }
             }
         }
         if chosen.decorated {

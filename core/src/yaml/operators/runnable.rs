@@ -61,6 +61,9 @@ const EXTERNAL_PYTHON: &[super::Arg] = &[
     arg("skip_on_exit_code", Kind::ExitCodes).idle(),
     arg("show_return_value_in_logs", Kind::Bool).idle(),
     arg("templates_exts", Kind::TextList).idle(),
+    arg("env_vars", Kind::TextMap).idle(),
+    arg("inherit_env", Kind::Bool).idle(),
+    arg("use_dill", Kind::Bool).idle(),
 ];
 
 const BASH_SENSOR: &[super::Arg] = &[
@@ -103,7 +106,7 @@ const DOCKER: &[super::Arg] = &[
     arg("tmp_dir", Kind::Text).idle(),
     arg("container_name", Kind::Text).template().idle(),
     arg("env_file", Kind::Text).template().idle(),
-    arg("api_version", Kind::Text),
+    arg("api_version", Kind::Text).idle(),
     arg("host_tmp_dir", Kind::Text).idle(),
     arg("shm_size", Kind::Any).idle(),
     arg("privileged", Kind::Bool).idle(),
@@ -122,6 +125,14 @@ const DOCKER: &[super::Arg] = &[
     arg("mount_volumes", Kind::List).idle(),
     arg("volumes", Kind::List).idle(),
     arg("xcom_push", Kind::Bool).idle(),
+    arg("ipc_mode", Kind::Text).idle(),
+    arg("skip_exit_code", Kind::ExitCodes).idle(),
+    arg("tls_ca_cert", Kind::Text).idle(),
+    arg("tls_client_cert", Kind::Text).idle(),
+    arg("tls_client_key", Kind::Text).idle(),
+    arg("tls_hostname", Kind::Any).idle(),
+    arg("tls_ssl_version", Kind::Text).idle(),
+    arg("tls_verify", Kind::Bool).idle(),
 ];
 
 const POD: &[super::Arg] = &[
@@ -178,6 +189,22 @@ const POD: &[super::Arg] = &[
     arg("schedulername", Kind::Text).idle(),
     arg("subdomain", Kind::Text).idle(),
     arg("hostname", Kind::Text).idle(),
+    arg("automount_service_account_token", Kind::Bool).idle(),
+    arg("base_container_status_polling_interval", Kind::Number).idle(),
+    arg("callbacks", Kind::Any).idle(),
+    arg("container_logs", Kind::Any).idle(),
+    arg("container_name_log_prefix_enabled", Kind::Bool).idle(),
+    arg("dns_config", Kind::Map).idle(),
+    arg("init_container_logs", Kind::Any).idle(),
+    arg("log_formatter", Kind::Any).idle(),
+    arg("log_pod_spec_on_failure", Kind::Bool).idle(),
+    arg("logging_interval", Kind::Int).idle(),
+    arg("on_kill_action", Kind::Text).idle(),
+    arg("poll_interval", Kind::Number).idle(),
+    arg("progress_callback", Kind::Any).idle(),
+    arg("schedule_timeout_seconds", Kind::Int).idle(),
+    arg("startup_check_interval_seconds", Kind::Int).idle(),
+    arg("trigger_kwargs", Kind::Map).idle(),
 ];
 
 const PYTHON_MODULES: &[&str] = &["airflow.operators.python"];
