@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     dag::{AssetRef, Dag, Mapping, Output, Task, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
-    mapping::{self, MAX_MAP_LENGTH},
+    mapping,
     notify::Facts,
     operator::OperatorKind,
     state::DagRunType,
@@ -194,7 +194,7 @@ impl TaskSpec {
             mapped_by_group: mapped_by_group.unwrap_or_default(),
             same_index: group.map(|group| same_index(dag, task, group)).unwrap_or_default(),
             map_index_template: task.map_index_template.clone(),
-            max_map_length: is_mapped_over(dag, task).then_some(MAX_MAP_LENGTH as u32),
+            max_map_length: is_mapped_over(dag, task).then_some(dag.max_map_length),
             output: task.output,
             secrets: task.secrets.clone(),
             inlets: task.inlets.clone(),

@@ -393,11 +393,3 @@ fn reads_assets_by_the_names_of_another_file() {
         assert_eq!(schedule(bad), None, "{bad}");
     }
 }
-
-#[test]
-fn loads_partitioned_timetables_without_their_runs() {
-    let text = "d:\n  schedule: {__type__: airflow.sdk.CronPartitionTimetable, cron: \"0 1 * * *\"}\n  tasks: {t: {operator: empty}}\n";
-    let loaded = load_beside(text, &());
-    assert_eq!(loaded.diagnostics[0].kind, "unsupported_schedule");
-    assert_eq!(loaded.dags[0].dag.schedule, Schedule::None);
-}

@@ -16,9 +16,6 @@ use crate::{
     triggerer::branch::is_truthy,
 };
 
-/// Airflow's `[core] max_map_length`.
-const MAX_MAP_LENGTH: usize = 1024;
-
 /// A way to render a text to a value.
 type Render = fn(&str, &str, &TaskSpec, &Resolved) -> Result<Value, RenderError>;
 
@@ -46,13 +43,18 @@ impl Work<'_> {
             Length::Asked => {}
             Length::Unknown => self.write_verdict(key, Verdict::UpstreamFailed),
             Length::Known(0) => self.write_verdict(key, Verdict::Skip),
-            Length::Known(length) if length > MAX_MAP_LENGTH => {
-                let reason = format!("{length} instances; the limit is {MAX_MAP_LENGTH} (`max_map_length`)");
+            Length::Known(length) if length > self.max_map_length() => {
+                let limit = self.max_map_length();
+                let reason = format!("{length} instances; the limit is {limit} (`max_map_length`)");
                 self.fail_undecided(key, FailureClass::InvalidArguments, reason);
             }
             Length::Failed(reason) => self.fail_undecided(key, FailureClass::TemplateError, reason),
             Length::Known(length) => self.expand(key, length),
         }
+    }
+
+    fn max_map_length(&self) -> usize {
+        self.state.dag.max_map_length as usize
     }
 
     /// The tasks whose results are mapped over: all finished, and none badly (semantics §13.4).
@@ -102,7 +104,7 @@ impl Work<'_> {
             return true;
         }
         let length = match self.length(key) {
-            Length::Known(length) if length <= MAX_MAP_LENGTH => length as i32,
+            Length::Known(length) if length <= self.max_map_length() => length as i32,
             Length::Asked => return false,
             // The instances that there are run as they were.
             Length::Known(_) | Length::Unknown | Length::Failed(_) => return true,
