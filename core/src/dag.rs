@@ -5,6 +5,7 @@
 
 mod priority;
 mod refusal;
+mod retry_policy;
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -19,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-pub use self::refusal::RunRefusal;
+pub use self::{
+    refusal::RunRefusal,
+    retry_policy::{RetryAction, RetryPolicy, RetryRule},
+};
 pub use crate::asset::{AssetExpression, AssetRef};
 use crate::{
     ids::{DagId, TaskId},
@@ -184,6 +188,9 @@ pub struct Task {
     pub retry_exponential_backoff: f64,
     #[serde(with = "seconds::option")]
     pub max_retry_delay: Option<Duration>,
+    /// Of Python tasks: which exceptions are worth another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     #[serde(with = "seconds::option")]
     pub execution_timeout: Option<Duration>,
     pub depends_on_past: bool,
@@ -265,6 +272,7 @@ impl Task {
             retry_delay: Duration::from_mins(5),
             retry_exponential_backoff: 0.0,
             max_retry_delay: None,
+            retry_policy: None,
             execution_timeout: None,
             depends_on_past: false,
             wait_for_downstream: false,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    dag::{AssetRef, Dag, Mapping, Output, Task, seconds},
+    dag::{AssetRef, Dag, Mapping, Output, RetryPolicy, Task, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
     mapping,
     notify::Facts,
@@ -102,6 +102,9 @@ pub struct TaskSpec {
     pub env: IndexMap<String, String>,
     #[serde(with = "seconds::option")]
     pub execution_timeout: Option<Duration>,
+    /// What the node asks about an exception.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     pub do_xcom_push: bool,
     pub multiple_outputs: bool,
     pub owner: String,
@@ -185,6 +188,7 @@ impl TaskSpec {
             args: task.args.clone(),
             env: task.env.clone(),
             execution_timeout: task.execution_timeout,
+            retry_policy: task.retry_policy.clone(),
             do_xcom_push: task.do_xcom_push,
             multiple_outputs: task.multiple_outputs,
             owner: task.owner.clone(),

@@ -81,7 +81,7 @@ pub(super) const BASE_ARGS: &[BaseArg] = &[
     base("sla", Kind::Any, Place::Idle),
     base("allow_nested_operators", Kind::Bool, Place::Idle),
     base("render_template_as_native_obj", Kind::Bool, Place::Idle),
-    base("retry_policy", Kind::Any, Place::Idle),
+    base("retry_policy", Kind::Any, Place::Field),
     base("wait_for_past_depends_before_skipping", Kind::Bool, Place::Idle),
 ];
 
@@ -133,6 +133,7 @@ impl Context<'_> {
         }
         task.retry_exponential_backoff = get("retry_exponential_backoff").map_or(0.0, |node| self.backoff(node));
         task.max_retry_delay = span("max_retry_delay");
+        task.retry_policy = lookup.get("retry_policy").and_then(|entry| self.retry_policy(entry, task.operator));
         task.execution_timeout = span("execution_timeout");
         if let Some(entry) = lookup.get("execution_timeout")
             && task.execution_timeout == Some(Duration::ZERO)

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys that Airflow has, dag-factory drops, and that have no effect here.
-const WITHOUT_EFFECT: &[&str] = &[
+pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "on_execute_callback",
     "sla_miss_callback",
     "auto_register",
@@ -191,7 +191,7 @@ impl Context<'_> {
                     self.duration(name, &entry.value).map(|duration| number.unwrap_or_else(|| duration_json(duration)))
                 }
                 "retry_exponential_backoff" | "retries" | "trigger_rule" => self.json(&entry.value),
-                _ if callback_of(name).is_some() || matches!(&**name, "timezone") => None,
+                _ if callback_of(name).is_some() || matches!(&**name, "timezone" | "retry_policy") => None,
                 _ => self.json(&entry.value),
             };
             dag.default_args.extend(value.map(|value| (name.to_string(), value)));

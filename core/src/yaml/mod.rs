@@ -56,6 +56,7 @@ mod object;
 mod operators;
 mod params;
 mod parse;
+mod retry_policy;
 mod scalar;
 mod schedule;
 mod schema;
