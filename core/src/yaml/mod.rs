@@ -45,6 +45,8 @@ mod findings;
 mod flow;
 mod graph;
 mod groups;
+#[cfg(test)]
+mod idle;
 mod keys;
 mod layout;
 mod legacy;

@@ -185,7 +185,10 @@ impl Context<'_> {
             let given = entry.and_then(|entry| self.argument(arg.name, arg.kind, &entry.value));
             match (entry, given) {
                 (Some(entry), Some(value)) => {
-                    if arg.idle && !value.is_null() && lookup.own.contains_key(arg.name) {
+                    // To say what holds anyway asks for nothing.
+                    let is_default =
+                        value.is_null() || serde_json::from_str(arg.default).is_ok_and(|own: Value| own == value);
+                    if arg.idle && !is_default && lookup.own.contains_key(arg.name) {
                         self.without_effect(entry.key, &format!("`{}`", arg.name));
                     }
                     task.args.insert(arg.name.to_owned(), value);
