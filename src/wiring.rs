@@ -4,7 +4,10 @@ use std::path::{Component, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
-use updraft_scheduler::{dag_processor, outbox};
+use updraft_scheduler::{
+    dag_processor::{self, source::Rules},
+    outbox,
+};
 use updraft_store::{
     objects::Objects,
     sources::{Environment, Sources},
@@ -78,8 +81,7 @@ pub(crate) fn dag_processor(app: &App) -> Result<dag_processor::Config> {
     settings.git = repository;
     settings.rescan = config.scheduler.rescan_interval;
     settings.dags_are_paused_at_creation = config.core.dags_are_paused_at_creation;
-    settings.allowed_env = app.environment.chosen(&config.core.dag_environment);
-    settings.default_timezone = config.core.default_timezone;
+    settings.rules = compile_rules(app);
     settings.hostname = hostname();
     Ok(settings)
 }
@@ -95,6 +97,17 @@ fn git(app: &App) -> Result<Option<dag_processor::git::Config>> {
     let (reference, interval) = (config.git.reference.clone(), config.git.interval);
     let home = data_dir::locate(config, &app.environment)?.join("git");
     Ok(Some(dag_processor::git::Config { url, reference, interval, home }))
+}
+
+/// What the configuration says about how DAG files are compiled, for the server and `updraft dags validate` alike.
+pub(crate) fn compile_rules(app: &App) -> Rules {
+    let config = &app.loaded.config;
+    Rules {
+        env: app.environment.chosen(&config.core.dag_environment),
+        default_timezone: config.core.default_timezone,
+        create_cron_data_intervals: config.scheduler.create_cron_data_intervals,
+        max_map_length: config.core.max_map_length.get(),
+    }
 }
 
 /// Where logs and large XComs are.

@@ -11,9 +11,6 @@ use crate::{
     ids::TaskId,
 };
 
-/// The most instances a task's result may make (Airflow: `[core] max_map_length`).
-pub const MAX_MAP_LENGTH: usize = 1024;
-
 /// A literal of more elements than this is expanded by a plan, which refuses it, rather than when its run is created.
 pub(crate) const MAX_LITERAL_LENGTH: usize = 100_000;
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    dag::{AssetRef, CallbackAction, Dag, Mapping, Output, Task, TriggerRule, seconds},
+    dag::{AssetRef, CallbackAction, Dag, Mapping, Output, RetryPolicy, Task, TriggerRule, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
-    mapping::{self, MAX_MAP_LENGTH},
+    mapping,
     notify::Facts,
     operator::OperatorKind,
     state::DagRunType,
@@ -170,6 +170,9 @@ pub struct TaskSpec {
     pub env: IndexMap<String, String>,
     #[serde(with = "seconds::option")]
     pub execution_timeout: Option<Duration>,
+    /// What the node asks about an exception.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     pub do_xcom_push: bool,
     pub multiple_outputs: bool,
     pub owner: String,
@@ -255,6 +258,7 @@ impl TaskSpec {
             args: task.args.clone(),
             env: task.env.clone(),
             execution_timeout: task.execution_timeout,
+            retry_policy: task.retry_policy.clone(),
             do_xcom_push: task.do_xcom_push,
             multiple_outputs: task.multiple_outputs,
             owner: task.owner.clone(),
@@ -264,7 +268,7 @@ impl TaskSpec {
             mapped_by_group: mapped_by_group.unwrap_or_default(),
             same_index: group.map(|group| same_index(dag, task, group)).unwrap_or_default(),
             map_index_template: task.map_index_template.clone(),
-            max_map_length: is_mapped_over(dag, task).then_some(MAX_MAP_LENGTH as u32),
+            max_map_length: is_mapped_over(dag, task).then_some(dag.max_map_length),
             output: task.output,
             secrets: task.secrets.clone(),
             inlets: task.inlets.clone(),

@@ -407,6 +407,37 @@ async fn a_restart_compiles_nothing_that_did_not_change() {
 }
 
 #[tokio::test]
+async fn a_dag_without_scheduled_runs_has_no_next_run() {
+    let mut bench = Bench::new().await;
+    let file =
+        |keys: &str| format!("{keys}schedule: \"@daily\"\nstart_date: 2024-01-01\ntasks: {{t: {{bash: echo}}}}\n");
+    let next = "select next_dagrun_create_after::text from dag";
+    bench.write("a.yml", file(""));
+    bench.look().await;
+    assert!(bench.text(next).await.is_some());
+    bench.write("a.yml", file("allowed_run_types: [manual]\n"));
+    bench.look().await;
+    assert_eq!(bench.text(next).await, None);
+}
+
+#[tokio::test]
+async fn a_restart_with_another_rule_compiles_all_anew() {
+    let mut bench = Bench::new().await;
+    bench.write("a.yml", "schedule: \"@daily\"\nstart_date: 2024-01-01\ntasks: {t: {bash: echo}}\n");
+    bench.look().await;
+    let interval = "select next_dagrun_data_interval_end - next_dagrun_data_interval_start || '' from dag";
+    assert_eq!(bench.text(interval).await.as_deref(), Some("00:00:00"));
+    bench.config.rules.create_cron_data_intervals = true;
+    let mut bench = bench.restart().await;
+    assert_eq!(bench.look().await.compiled, ["a.yml"]);
+    assert_eq!(bench.text(interval).await.as_deref(), Some("1 day"));
+    bench.config.rules.max_map_length = 7;
+    let mut bench = bench.restart().await;
+    assert_eq!(bench.look().await.compiled, ["a.yml"]);
+    assert_eq!(bench.restart().await.look().await, Report::default());
+}
+
+#[tokio::test]
 async fn a_helper_changes_the_bundle_and_no_version() {
     let mut bench = Bench::new().await;
     bench.write("a.yml", dag("a", "echo 1"));

@@ -42,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) fernet_key: Option<SecretString>,
     #[serde(deserialize_with = "inline_limit")]
     pub(crate) xcom_inline_limit: usize,
+    pub(crate) max_map_length: NonZeroU32,
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,
@@ -72,6 +73,7 @@ pub(crate) struct Scheduler {
     #[serde(deserialize_with = "seconds")]
     pub(crate) rescan_interval: Duration,
     pub(crate) cached_instances: usize,
+    pub(crate) create_cron_data_intervals: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

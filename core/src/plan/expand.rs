@@ -9,7 +9,7 @@ use super::{Key, Need, RunState, Ti, UNMAPPED, Work, trigger_rule::Verdict};
 use crate::{
     dag::{MapInput, TaskIndex},
     ids::MapIndex,
-    mapping::{self, MAX_LITERAL_LENGTH, MAX_MAP_LENGTH},
+    mapping::{self, MAX_LITERAL_LENGTH},
     spec::{CodeRef, FailureClass, Launch, TaskSpec},
     state::{TaskInstanceState, TiEvent},
     template::{self, RenderError, Resolved},
@@ -46,13 +46,18 @@ impl Work<'_> {
             Length::Asked => {}
             Length::Unknown => self.write_verdict(key, Verdict::UpstreamFailed),
             Length::Known(0) => self.write_verdict(key, Verdict::Skip),
-            Length::Known(length) if length > MAX_MAP_LENGTH => {
-                let reason = format!("{length} instances; the limit is {MAX_MAP_LENGTH} (`max_map_length`)");
+            Length::Known(length) if length > self.max_map_length() => {
+                let limit = self.max_map_length();
+                let reason = format!("{length} instances; the limit is {limit} (`max_map_length`)");
                 self.fail_undecided(key, FailureClass::InvalidArguments, reason);
             }
             Length::Failed(reason) => self.fail_undecided(key, FailureClass::TemplateError, reason),
             Length::Known(length) => self.expand(key, length),
         }
+    }
+
+    fn max_map_length(&self) -> usize {
+        self.state.dag.max_map_length as usize
     }
 
     /// The tasks whose results are mapped over: all finished, and none badly (semantics §13.4).
@@ -105,7 +110,7 @@ impl Work<'_> {
         if !is_literal && !self.ti(key).is_some_and(is_cleared) {
             return true;
         }
-        let limit = if is_literal { MAX_LITERAL_LENGTH } else { MAX_MAP_LENGTH };
+        let limit = if is_literal { MAX_LITERAL_LENGTH } else { self.max_map_length() };
         let length = match self.length(key) {
             Length::Known(length) if length <= limit => length as i32,
             Length::Asked => return false,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BadArguments, End, Look, Next, SHORTEST_INTERVAL, WaitingFor, after};
 use crate::{
+    dag::RunRefusal,
     ids::RunId,
     operator::TriggerDagRunArgs,
     spec::FailureClass,
@@ -91,6 +92,8 @@ pub enum Refused {
     Skip,
     /// The conf does not fit the DAG's params.
     Conf(String),
+    /// The DAG has no such runs.
+    NotAllowed(RunRefusal),
 }
 
 /// The end of a task whose run could not be made.
@@ -110,6 +113,7 @@ pub fn refused(request: &Request, why: &Refused) -> End {
                 date.unwrap_or_default()
             )
         }
+        Refused::NotAllowed(refusal) => refusal.to_string(),
         Refused::Conf(reason) => format!("the conf does not fit the params of DAG `{dag_id}`: {reason}"),
     };
     End::failed(FailureClass::TriggerFailed, reason)

@@ -469,8 +469,31 @@ def _failure(error):
         print(f"To be tried again: {error}", flush=True)
         return {"state": "rescheduled", "reason": reason}
     print(_describe(error), end="", file=sys.stderr)
-    final = bool(names & {"AirflowFailException", "AirflowSensorTimeout"})
-    return {"state": "failed", "reason": reason, "no_retry": final, "retry_delay": _seconds(error)}
+    final, delay = bool(names & {"AirflowFailException", "AirflowSensorTimeout"}), _seconds(error)
+    policy = _job.get("retry_policy")
+    if policy and not final:
+        rule = next((rule for rule in policy["rules"] if _fits(error, rule)), {"action": policy["default"]})
+        if rule["action"] != "default":
+            why = f": {rule['reason']}" if rule.get("reason") else ""
+            print(f"The retry policy says: {rule['action']}{why}", file=sys.stderr)
+        final = rule["action"] == "fail"
+        if rule["action"] == "retry" and rule.get("retry_delay") is not None:
+            delay = rule["retry_delay"]
+    return {"state": "failed", "reason": reason, "no_retry": final, "retry_delay": delay}
+
+
+def _fits(error, rule):
+    """Whether a rule of the retry policy is about this exception."""
+    kinds = type(error).__mro__ if rule["match_subclasses"] else [type(error)]
+    for path in rule["exceptions"]:
+        module, _, name = path.rpartition(".")
+        try:
+            named = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            named = None  # a class in a class, or one that is not here: its own name decides
+        if any(kind is named or f"{kind.__module__}.{kind.__qualname__}" == path for kind in kinds):
+            return True
+    return False
 
 
 def _seconds(error):

@@ -20,18 +20,17 @@ mod watch;
 mod write;
 
 use std::{
-    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use chrono_tz::Tz;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, jobs};
 
 pub use pass::{Processor, Report};
+use source::Rules;
 use watch::Watch;
 
 use crate::heartbeat;
@@ -72,10 +71,7 @@ pub struct Config {
     pub rescan: Duration,
     /// Whether new DAGs that do not say start paused.
     pub dags_are_paused_at_creation: bool,
-    /// Names (and their values) that `$NAME` in a file may stand for.
-    pub allowed_env: BTreeMap<String, String>,
-    /// The zone of DAGs that name none.
-    pub default_timezone: Tz,
+    pub rules: Rules,
     /// The largest bundle, packed, in bytes; a larger folder is not sent to the nodes.
     pub max_bundle: usize,
     /// A file or DAG that is gone must stay gone this long: editors and `git` replace files in several steps.
@@ -87,7 +83,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, UTC, bundles of 64 MiB.
+    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, default rules, bundles of 64 MiB.
     pub fn new(dags_folder: impl Into<PathBuf>) -> Self {
         Self {
             dags_folder: dags_folder.into(),
@@ -95,8 +91,7 @@ impl Config {
             bundle_name: "dags-folder".to_owned(),
             rescan: Duration::from_secs(30),
             dags_are_paused_at_creation: true,
-            allowed_env: BTreeMap::new(),
-            default_timezone: Tz::UTC,
+            rules: Rules::default(),
             max_bundle: MAX_BUNDLE,
             settle: Duration::from_millis(250),
             confirm: Duration::from_secs(30),

@@ -169,12 +169,7 @@ impl Processor {
             self.make_bundle(&mut report).await?;
         }
 
-        let settings = Arc::new(source::settings(
-            &self.config.dags_folder,
-            &self.config.allowed_env,
-            self.config.default_timezone,
-            now,
-        ));
+        let settings = Arc::new(source::settings(&self.config.dags_folder, &self.config.rules, now));
         let key = settings_key(&settings);
         let mut todo = self.outdated(&present, &changed, &key, now);
         todo.extend(self.heirs(&present));
@@ -544,8 +539,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// How files are compiled, as text: a change of it, or another version of the program, compiles all anew.
 fn settings_key(settings: &Settings) -> String {
-    let text =
-        format!("{} {:?} {} {:?}", env!("CARGO_PKG_VERSION"), settings.env, settings.default_timezone, settings.root);
+    // Every setting but the day, which each file is asked about by itself: a new one does not compile until it is here.
+    let Settings { now: _, env, default_timezone, create_cron_data_intervals, max_map_length, root } = settings;
+    let text = format!(
+        "{} {env:?} {default_timezone} {create_cron_data_intervals} {max_map_length} {root:?}",
+        env!("CARGO_PKG_VERSION")
+    );
     updraft_core::dag::hex(&hash_bytes(text.as_bytes()))
 }
 

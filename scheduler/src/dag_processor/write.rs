@@ -272,7 +272,7 @@ fn duplicate(dag: &CompiledDag, path: &str, holder: &str) -> Diagnostic {
 
 fn next_dagrun(dag: &Dag, last: Option<(DateTime<Utc>, DateTime<Utc>)>, now: DateTime<Utc>) -> NextDagRun {
     let last = last.map(|(start, end)| DataInterval { start, end });
-    match timetable::next_dagrun_info(&dag.schedule, last, &timetable::restriction(dag), now) {
+    match timetable::next_dagrun_info(dag.timed_schedule(), last, &timetable::restriction(dag), now) {
         Some(info) => NextDagRun {
             logical_date: info.logical_date,
             data_interval: info.data_interval.map(|interval| (interval.start, interval.end)),

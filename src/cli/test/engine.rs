@@ -252,14 +252,6 @@ impl Engine {
         Some(TaskSpec::new(launch, &self.state.dag, task, &self.context, self.code.clone()))
     }
 
-    /// What a template names; variables and connections live in a deployment's database.
-    fn value(&self, reference: &template::Ref) -> Option<Value> {
-        match reference {
-            template::Ref::XCom { task_id, key, map_index, part } => self.xcom(task_id, key, *map_index, *part),
-            template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
-        }
-    }
-
     pub(super) fn take_cancels(&mut self) -> Vec<CancelAttempt> {
         std::mem::take(&mut self.cancels)
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use thiserror::Error;
 use updraft_core::{
-    dag::Dag,
+    dag::{Dag, RunRefusal},
     ids::RunId,
     state::DagRunType,
     timetable::{DataInterval, infer_manual_data_interval, run_id},
@@ -54,6 +54,8 @@ pub struct Trigger<'a> {
 pub enum TriggerError {
     #[error("the Dag with ID: `{0}` was not found")]
     DagNotFound(String),
+    #[error(transparent)]
+    Refused(#[from] RunRefusal),
     /// Includes the violated constraints `dag_run_run_id_key` and `dag_run_logical_date_key`.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,6 +91,7 @@ pub async fn trigger_as(
     let row = row.ok_or_else(not_found)?;
     let version = row.latest_version_id.ok_or_else(not_found)?;
     let dag = dags.get(&mut *connection, version).await?;
+    dag.may_run(run_type)?;
     let run_after = trigger.run_after.unwrap_or(row.now);
     let data_interval = trigger
         .data_interval

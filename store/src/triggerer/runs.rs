@@ -54,6 +54,9 @@ pub async fn make(
         return Ok(Err(Refused::Paused));
     }
     let dag = dags.get(&mut *connection, version).await?;
+    if let Err(refusal) = dag.may_run(DagRunType::OperatorTriggered) {
+        return Ok(Err(Refused::NotAllowed(refusal)));
+    }
     if let Some(conf) = request.conf.as_object()
         && let Err(why) = check_params(&dag, conf)
     {

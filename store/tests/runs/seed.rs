@@ -115,7 +115,7 @@ impl Seed {
 /// A daily DAG since 2020 with these tasks, in a chain.
 pub(crate) fn daily(id: &str, tasks: &[&str]) -> Dag {
     let mut dag = Dag::new(id);
-    dag.schedule = Schedule::Cron { expressions: vec!["0 0 * * *".to_owned()], timezone: dag.timezone, interval: None };
+    dag.schedule = Schedule::cron("0 0 * * *", dag.timezone);
     dag.start_date = Some("2020-01-01T00:00:00Z".parse().unwrap());
     let mut previous: Option<&str> = None;
     for id in tasks {

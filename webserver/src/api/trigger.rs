@@ -118,6 +118,7 @@ pub(crate) async fn trigger_dag_run(
     };
     let key = runs::trigger(&mut transaction, &app.dags, &trigger).await.map_err(|error| match error {
         TriggerError::DagNotFound(_) => not_found(),
+        TriggerError::Refused(refusal) => ApiError::BadRequest(refusal.to_string()),
         TriggerError::Store(error) => error.into(),
     })?;
     let run = dag_runs::get_by_key(&mut transaction, key).await?;

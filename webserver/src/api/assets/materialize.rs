@@ -119,6 +119,7 @@ pub(crate) async fn materialize_asset(
     let kind = DagRunType::AssetMaterialization;
     let key = runs::trigger_as(&mut transaction, &app.dags, &trigger, kind).await.map_err(|error| match error {
         TriggerError::DagNotFound(_) => no_producer(),
+        TriggerError::Refused(refusal) => ApiError::BadRequest(refusal.to_string()),
         TriggerError::Store(error) => error.into(),
     })?;
     let run = dag_runs::get_by_key(&mut transaction, key).await?;
