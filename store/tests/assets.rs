@@ -163,7 +163,7 @@ async fn consumers_run_as_in_the_table() {
 async fn a_dag_of_assets_or_time_has_runs_of_both() {
     let world = World::new().await;
     let mut dag = consumer("either", one("a"));
-    let daily = Schedule::Cron { expressions: vec!["0 0 * * *".to_owned()], timezone: dag.timezone, interval: None };
+    let daily = Schedule::cron("0 0 * * *", dag.timezone);
     dag.schedule = Schedule::Assets { expression: one("a"), timetable: Some(Box::new(daily)) };
     dag.start_date = Some("2020-01-01T00:00:00Z".parse().unwrap());
     world.write(&dag).await;

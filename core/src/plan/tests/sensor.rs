@@ -113,7 +113,7 @@ fn why_a_when_or_a_foreach_does_not_render_is_kept_without_secrets() {
         Task { mapping: over("{{ [var.value.api_token] | first }}"), ..task("a", &[]) },
     ] {
         let mut sim = Sim::new(vec![task]);
-        sim.facts.context = Some(context());
+        sim.facts.context = Some(context(&Value::Null));
         let token = Ref::Variable { key: "api_token".to_owned() };
         sim.facts.values.insert(token, Some(json!("s3cr3t-value")));
         sim.begin();
