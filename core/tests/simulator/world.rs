@@ -161,7 +161,7 @@ impl World {
         let scope = if std::mem::take(&mut self.jobs[run].look_at_all) { Scope::All } else { Scope::Changed };
         let (decided, facts) = self.decide(run, changes, scope);
         let (from_nothing, _) = self.decide(run, changes, Scope::All);
-        assert_eq!(decided, from_nothing, "an incremental plan must equal one from nothing");
+        assert_eq!(decided, from_nothing, "an incremental plan must equal one from nothing\n{}", self.picture(run));
         let before = self.jobs[run].state.clone();
         self.commit(run, &decided);
         let after = &self.jobs[run].state;
