@@ -183,13 +183,13 @@ impl Work<'_> {
                     }
                 },
                 MapInput::Template(text) => match self.render(key, name, text, template::render_map_input) {
-                    Some(Ok(value)) => match mapping::length(&value) {
-                        Some(length) => drop(lengths.insert(name, length)),
-                        None => {
+                    Some(Ok(value)) => {
+                        let Some(length) = mapping::length(&value) else {
                             let reason = format!("`{name}` must render to a list or a mapping; it gave {value}");
                             return Length::Failed(self.facts.values.mask().apply(&reason).into_owned());
-                        }
-                    },
+                        };
+                        lengths.insert(name, length);
+                    }
                     Some(Err(reason)) => return Length::Failed(reason),
                     None => asked = true,
                 },
