@@ -13,7 +13,9 @@ pub struct Scopes {
     teardown_scope: Vec<Vec<TaskIndex>>,
     /// The tasks whose results a task is mapped over; of a member of a mapped group they need not be upstream.
     mapped_over: Vec<Vec<TaskIndex>>,
-    /// Who looks at a task by one of the three above.
+    /// Whether a template says how many instances there are.
+    is_mapped_by_template: Vec<bool>,
+    /// Who looks at a task by one of the lists above.
     watchers: Vec<Vec<TaskIndex>>,
     /// The nearest mapped group a task is in.
     mapped_group: Vec<Option<usize>>,
@@ -41,6 +43,12 @@ impl Scopes {
         let mapped_group: Vec<Option<usize>> = (0..count).map(|task| mapped_group(dag, task)).collect();
         let mapped_over: Vec<Vec<TaskIndex>> =
             (0..count).map(|task| sources(dag, mapping(dag, task, mapped_group[task]))).collect();
+        let is_mapped_by_template = (0..count)
+            .map(|task| {
+                let inputs = mapping(dag, task, mapped_group[task]).map(|mapping| &mapping.inputs);
+                inputs.is_some_and(|inputs| inputs.values().any(|input| matches!(input, MapInput::Template(_))))
+            })
+            .collect();
         let mut watchers = vec![Vec::new(); count];
         for task in 0..count {
             for &watched in indirect_setups[task].iter().chain(&teardown_scope[task]).chain(&mapped_over[task]) {
@@ -51,6 +59,7 @@ impl Scopes {
             indirect_setups,
             teardown_scope,
             mapped_over,
+            is_mapped_by_template,
             watchers,
             mapped_group,
             leaves: effective_leaves(dag),
@@ -68,6 +77,10 @@ impl Scopes {
 
     pub fn mapped_over(&self, task: TaskIndex) -> &[TaskIndex] {
         &self.mapped_over[task]
+    }
+
+    pub fn is_mapped_by_template(&self, task: TaskIndex) -> bool {
+        self.is_mapped_by_template[task]
     }
 
     pub fn watchers(&self, task: TaskIndex) -> &[TaskIndex] {

@@ -26,7 +26,6 @@ impl Files for Folder {
 }
 
 /// `None` where it is not at hand, and the test says that it is skipped; in CI (`CI=true`) it must be.
-#[expect(clippy::disallowed_methods, reason = "a test may ask where it runs")]
 fn corpus() -> Option<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let places = [manifest.join("../../shared/corpus"), PathBuf::from("/work/shared/corpus")];
