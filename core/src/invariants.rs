@@ -162,9 +162,14 @@ fn not_chosen(before: &RunState, plan: &Plan, after: &RunState) -> Vec<String> {
             let id = &after.dag.tasks[task].task_id;
             // Of a mapping the branch may have been what was waited for: it is expanded no more.
             for (map_index, ti) in after.instances(task).iter().filter(|_| decision.skips(id)) {
-                let may_stay = matches!(ti.state, TaskInstanceState::Running | Success | Failed | Skipped | Removed);
+                let key = Key { task, map_index };
+                let may_stay = match ti.state {
+                    TaskInstanceState::Running | Success | Failed | Skipped | Removed => true,
+                    // It ran when the branch ended, and went on to wait: what waited then is skipped.
+                    TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput => plan.tis.contains_key(&key),
+                    _ => false,
+                };
                 if !may_stay {
-                    let key = Key { task, map_index };
                     broken.push(format!("{} was not chosen and is {}", name(&after.dag, key), ti.state));
                 }
             }
