@@ -108,7 +108,7 @@ async fn with_etl(change: &str) -> TestServer {
     let sql = format!(
         "update dag_version set data = (data::jsonb || '{change}')::json where dag_fk = (select id from dag where dag_id = 'etl')"
     );
-    sqlx::raw_sql(&sql).execute(server.store.pool()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(server.store.pool()).await.unwrap();
     server
 }
 
