@@ -45,6 +45,7 @@ pub struct Pool {
 pub struct Class {
     pub id: i64,
     pub pool: String,
+    /// 0: callbacks, which are in no pool.
     pub pool_slots: u32,
     pub queue: String,
     pub selector: IndexMap<String, Vec<String>>,
@@ -72,7 +73,7 @@ pub struct Candidate {
     pub attempt: AttemptId,
     pub class_id: i64,
     pub dag_run_id: i64,
-    /// `max_active_tasks` of its DAG: per run, as in Airflow 3.
+    /// `max_active_tasks` of its DAG: per run, as in Airflow 3. Of a callback: the largest number.
     pub max_active_tasks: u32,
     pub priority_weight: i32,
 }
@@ -126,6 +127,13 @@ pub enum Blocked {
     },
 }
 
+impl Class {
+    /// Callbacks are no tasks of their run: they take no slots of a pool and count for no `max_active_tasks`.
+    const fn is_of_callbacks(&self) -> bool {
+        self.pool_slots == 0
+    }
+}
+
 impl Capacity {
     fn placed(&self) -> u32 {
         self.nodes.iter().map(|node| node.used).sum()
@@ -144,18 +152,8 @@ impl Capacity {
 
     /// Why nothing of this class can be placed now; `None` when something can.
     pub fn class_blocked(&self, class: &Class) -> Option<Blocked> {
-        let needs = class.pool_slots;
-        let Some(pool) = self.pools.get(&class.pool) else {
-            return Some(Blocked::PoolMissing { pool: class.pool.clone() });
-        };
-        if pool.slots >= 0 {
-            if i64::from(needs) > pool.slots {
-                return Some(Blocked::PoolTooSmall { pool: class.pool.clone(), slots: pool.slots, needs });
-            }
-            if pool.used + i64::from(needs) > pool.slots {
-                let (used, slots) = (pool.used, pool.slots);
-                return Some(Blocked::PoolFull { pool: class.pool.clone(), used, slots, needs });
-            }
+        if let Some(blocked) = self.pool_blocked(class) {
+            return Some(blocked);
         }
         if let Some(limit) = class.cap.filter(|&limit| class.cap_used >= limit) {
             return Some(Blocked::MaxActiveTisPerDag { limit });
@@ -175,6 +173,25 @@ impl Capacity {
         None
     }
 
+    /// Why the pool has no room for the class.
+    fn pool_blocked(&self, class: &Class) -> Option<Blocked> {
+        if class.is_of_callbacks() {
+            return None;
+        }
+        let needs = class.pool_slots;
+        let Some(pool) = self.pools.get(&class.pool) else {
+            return Some(Blocked::PoolMissing { pool: class.pool.clone() });
+        };
+        if pool.slots < 0 {
+            return None;
+        }
+        if i64::from(needs) > pool.slots {
+            return Some(Blocked::PoolTooSmall { pool: class.pool.clone(), slots: pool.slots, needs });
+        }
+        let (used, slots) = (pool.used, pool.slots);
+        (used + i64::from(needs) > slots).then(|| Blocked::PoolFull { pool: class.pool.clone(), used, slots, needs })
+    }
+
     /// Why this attempt cannot be placed now.
     pub fn blocked(&self, candidate: &Candidate, class: &Class) -> Option<Blocked> {
         self.class_blocked(class).or_else(|| {
@@ -189,14 +206,14 @@ impl Capacity {
         if self.class_blocked(class).is_some() {
             return 0;
         }
-        let pool = self.pools.get(&class.pool).map_or(0, |pool| {
-            if pool.slots < 0 {
-                u32::MAX
-            } else {
+        let pool = match self.pools.get(&class.pool) {
+            Some(pool) if pool.slots >= 0 => {
                 let free = (pool.slots - pool.used).max(0);
                 u32::try_from(free).unwrap_or(u32::MAX).checked_div(class.pool_slots).unwrap_or(u32::MAX)
             }
-        });
+            // Without a limit, or no slots are taken from it.
+            Some(_) | None => u32::MAX,
+        };
         let nodes: u32 = self.nodes.iter().filter(|node| self.serves(node, class)).map(Node::free).sum();
         let cap = class.cap.map_or(u32::MAX, |cap| cap.saturating_sub(class.cap_used));
         pool.min(nodes).min(cap).min(self.parallelism.saturating_sub(self.placed()))
@@ -239,7 +256,9 @@ pub fn place(capacity: &mut Capacity, classes: &mut HashMap<i64, Class>, candida
                 dispatch.turns.insert(node.id, turn);
                 dispatch.placements.push(Placement { attempt: candidate.attempt, executor_id: node.id });
                 class.cap_used += 1;
-                *capacity.runs.entry(candidate.dag_run_id).or_default() += 1;
+                if !class.is_of_callbacks() {
+                    *capacity.runs.entry(candidate.dag_run_id).or_default() += 1;
+                }
                 if let Some(pool) = capacity.pools.get_mut(&class.pool) {
                     pool.used += i64::from(class.pool_slots);
                 }
@@ -369,6 +388,21 @@ mod tests {
         let dispatch = place(&mut capacity, &mut classes, &wanted);
         assert_eq!(dispatch.placements.len(), 2);
         assert_eq!(dispatch.capped_runs, [7]);
+    }
+
+    #[test]
+    fn a_callback_takes_a_node_slot_and_none_of_a_pool_or_its_run() {
+        let mut capacity = capacity(vec![node(1, 3)]);
+        capacity.pools.insert("p".into(), Pool { slots: 1, used: 1 });
+        let mut classes: HashMap<i64, Class> =
+            [(1, class(1, "default_pool")), (2, Class { pool_slots: 0, ..class(2, "") })].into();
+        assert_eq!(capacity.room(&classes[&2]), 3);
+        let mut wanted = candidates(2, 7, 2);
+        wanted.iter_mut().for_each(|callback| callback.max_active_tasks = u32::MAX);
+        wanted.extend(candidates(1, 7, 2).into_iter().map(|task| Candidate { max_active_tasks: 1, ..task }));
+        let dispatch = place(&mut capacity, &mut classes, &wanted);
+        assert_eq!(dispatch.placements.len(), 3, "two callbacks, and one task of the run");
+        assert_eq!(capacity.runs[&7], 1);
     }
 
     #[test]

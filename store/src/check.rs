@@ -25,9 +25,15 @@ const INVARIANTS: &[(&str, &str)] = &[
         "a task instance is scheduled, queued, running, deferred or awaiting_input exactly while it has an attempt",
         "select format('run %s task %s is %s, attempt %s', t.dag_run_id, t.task_id, t.state, coalesce(a.attempt_id::text, 'none'))
          from task_instance t
-         full join attempt a on a.dag_run_id = t.dag_run_id and a.task_id = t.task_id and a.map_index = t.map_index
+         full join (select * from attempt where kind = 'task') a
+           on a.dag_run_id = t.dag_run_id and a.task_id = t.task_id and a.map_index = t.map_index
          where (t.state in ('scheduled', 'queued', 'running', 'deferred', 'awaiting_input')) is distinct from (a.attempt_id is not null)
             or (a.attempt_id is not null and a.attempt_id <> t.attempt_id)",
+    ),
+    (
+        "an attempt of a callback is that of a running notice",
+        "select format('attempt %s of run %s', a.attempt_id, a.dag_run_id) from attempt a
+         where a.kind = 'callback' and not exists (select from outbox o where o.attempt_id = a.attempt_id and o.state = 'running')",
     ),
     // A deadlock leaves undecided instances in a failed run, a clear that leaves the run alone in any.
     (
@@ -59,7 +65,7 @@ const INVARIANTS: &[(&str, &str)] = &[
         "no run has more attempts placed than its DAG's max_active_tasks",
         "select format('run %s: %s placed attempts of %s', r.id, count(*), d.max_active_tasks)
          from attempt a join dag_run r on r.id = a.dag_run_id join dag d on d.id = r.dag_fk
-         where a.executor_id is not null group by r.id, d.max_active_tasks having count(*) > d.max_active_tasks",
+         where a.executor_id is not null and a.kind = 'task' group by r.id, d.max_active_tasks having count(*) > d.max_active_tasks",
     ),
     (
         "no task has more attempts placed in its DAG than max_active_tis_per_dag",

@@ -116,6 +116,8 @@ struct UsedJson {
     class_id: i64,
     dag_run_id: i64,
     count: u32,
+    /// Those among them that are tasks.
+    tasks: u32,
 }
 
 /// Everything that limits, in two statements: nodes, pools and counts; then the classes that somebody waits in or uses.
@@ -134,7 +136,7 @@ pub async fn capacity(
                     from executor where state = 'active'), '[]') as "nodes!",
           coalesce((select json_object_agg(pool, slots) from slot_pool), '{}') as "pools!",
           coalesce((select json_agg(used) from (
-              select executor_id, class_id, dag_run_id, count(*) as count
+              select executor_id, class_id, dag_run_id, count(*) as count, count(*) filter (where kind = 'task') as tasks
               from attempt where executor_id is not null group by executor_id, class_id, dag_run_id) used), '[]') as "used!",
           coalesce((select json_object_agg(pool, slots) from (
               select a.pool, sum(a.pool_slots) as slots from slot_pool p join attempt a on a.pool = p.pool and a.waits = 'deferred'
@@ -181,7 +183,7 @@ pub async fn capacity(
         if let Some(&index) = position.get(&used.executor_id) {
             capacity.nodes[index].used += used.count;
         }
-        *capacity.runs.entry(used.dag_run_id).or_default() += used.count;
+        *capacity.runs.entry(used.dag_run_id).or_default() += used.tasks;
         if let Some((class, cap_key)) = classes.get(&used.class_id) {
             if let Some(pool) = capacity.pools.get_mut(&class.pool) {
                 pool.used += i64::from(class.pool_slots) * i64::from(used.count);
@@ -197,7 +199,8 @@ pub async fn capacity(
     Ok((capacity, classes.into_iter().map(|(id, (class, _))| (id, class)).collect()))
 }
 
-/// Waiting attempts, per class at most what it has room for, best first. `attempt_waiting_idx` serves each class.
+/// Waiting attempts, per class at most what it has room for, best first; a pause and `max_active_tasks` are for tasks, not for
+/// callbacks. `attempt_waiting_idx` serves each class.
 async fn candidates(
     connection: &mut PgConnection,
     capacity: &Capacity,
@@ -217,9 +220,11 @@ async fn candidates(
                a.priority_weight as "priority_weight!", a.max_active_tasks as "max_active_tasks!"
         from unnest($1::bigint[], $2::bigint[]) as c(class_id, room)
         cross join lateral (
-            select w.attempt_id, w.class_id, w.dag_run_id, w.priority_weight, w.run_order, w.created_at, d.max_active_tasks
+            select w.attempt_id, w.class_id, w.dag_run_id, w.priority_weight, w.run_order, w.created_at,
+                   case w.kind when 'task' then d.max_active_tasks else 2147483647 end as max_active_tasks
             from attempt w join dag d on d.id = w.dag_fk
-            where w.class_id = c.class_id and w.executor_id is null and w.trigger_at is null and not d.is_paused
+            where w.class_id = c.class_id and w.executor_id is null and w.trigger_at is null
+              and (not d.is_paused or w.kind = 'callback')
               and w.dag_run_id <> all($3::bigint[]) and w.attempt_id <> all($4::uuid[])
             order by w.priority_weight desc, w.run_order, w.created_at
             limit c.room

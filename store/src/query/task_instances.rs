@@ -337,7 +337,9 @@ pub struct TryLog {
     pub earlier: Vec<Uuid>,
     /// The try's own attempt.
     pub attempt_id: Uuid,
-    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs).
+    /// Its callbacks, in the order they were handed out; known once the try's own log is over.
+    pub callbacks: Vec<Uuid>,
+    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs), and no callback is to be called.
     pub ended: bool,
 }
 
@@ -358,15 +360,24 @@ pub async fn try_log(
             from task_instance_history t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
             where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
         ), this as (
-            select * from tries order by undecided, end_date desc nulls first limit 1
+            select *, coalesce(end_date < clock_timestamp() - interval '3 seconds', false)
+                          and state not in ('scheduled', 'queued', 'running', 'restarting') as over
+            from tries order by undecided, end_date desc nulls first limit 1
         )
         select this.attempt_id as "attempt_id!",
-               coalesce(this.end_date < clock_timestamp() - interval '3 seconds', false)
-                   and this.state not in ('scheduled', 'queued', 'running', 'restarting') as "ended!",
+               this.over and not exists (
+                   select from attempt a
+                   where a.dag_run_id = this.dag_run_id and a.kind = 'callback' and a.task_id = $3 and a.map_index = $4
+                     and a.try_number = $5) as "ended!",
                array(select l.attempt_id from attempt_log l
                      where l.dag_run_id = this.dag_run_id and l.task_id = $3 and l.map_index = $4 and l.try_number = $5
-                       and l.attempt_id <> this.attempt_id
-                     order by l.attempt_id) as "earlier!"
+                       and l.attempt_id <> this.attempt_id and l.kind = 'task'
+                     order by l.attempt_id) as "earlier!",
+               array(select l.attempt_id from attempt_log l
+                     left join outbox o on o.dag_run_id = l.dag_run_id and o.attempt_id = l.attempt_id
+                     where this.over and l.dag_run_id = this.dag_run_id and l.task_id = $3 and l.map_index = $4
+                       and l.try_number = $5 and l.kind = 'callback'
+                     order by o.created_at nulls first, o.rule, l.attempt_id) as "callbacks!"
         from this
         "#,
         path.dag_id,
@@ -377,5 +388,10 @@ pub async fn try_log(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| TryLog { earlier: row.earlier, attempt_id: row.attempt_id, ended: row.ended }))
+    Ok(row.map(|row| TryLog {
+        earlier: row.earlier,
+        attempt_id: row.attempt_id,
+        callbacks: row.callbacks,
+        ended: row.ended,
+    }))
 }

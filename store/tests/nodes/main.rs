@@ -1,6 +1,7 @@
 //! The server's side of executor nodes against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
 
+mod callback;
 mod hand_out;
 mod reconcile;
 mod register;

@@ -206,7 +206,8 @@ struct Part {
     attempt_id: Uuid,
 }
 
-/// The log of one try: that of its attempt, behind those of attempts that were given up under the same number.
+/// The log of one try: that of its attempt, behind those of attempts that were given up under the same number, before those of
+/// the try's callbacks.
 struct Reader<'a> {
     app: &'a App,
     path: &'a LogPath,
@@ -216,7 +217,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn read(&self, at: Option<At>, most: usize) -> Result<Part, ApiError> {
         let found = self.find().await?;
-        let attempts: Vec<Uuid> = found.earlier.iter().copied().chain([found.attempt_id]).collect();
+        let attempts: Vec<Uuid> = [&found.earlier[..], &[found.attempt_id], &found.callbacks].concat();
+        let waits_for = attempts[attempts.len() - 1];
         let mut index = at.and_then(|at| attempts.iter().position(|id| *id == at.attempt)).unwrap_or(0);
         let mut offset = at.filter(|at| at.attempt == attempts[index]).map_or(0, |at| at.offset);
         let (mut lines, mut size) = (Vec::new(), 0);
@@ -231,11 +233,11 @@ impl Reader<'_> {
             lines.extend(part.lines);
             let here = Some(At { attempt: attempts[index], offset });
             if size >= most {
-                return Ok(Part { lines, next: here, attempt_id: found.attempt_id });
+                return Ok(Part { lines, next: here, attempt_id: waits_for });
             }
             if read == 0 && last {
                 let next = if found.ended { None } else { here };
-                return Ok(Part { lines, next, attempt_id: found.attempt_id });
+                return Ok(Part { lines, next, attempt_id: waits_for });
             }
             if read == 0 {
                 (index, offset) = (index + 1, 0);
