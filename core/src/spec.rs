@@ -106,6 +106,9 @@ pub struct TaskSpec {
     pub do_xcom_push: bool,
     pub multiple_outputs: bool,
     pub owner: String,
+    /// The user of the node's machine that its process is; `None`: the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as_user: Option<String>,
     /// The hash of the code bundle the task's files come from, and the DAG file's path in it.
     pub bundle_hash: Option<String>,
     pub relative_fileloc: String,
@@ -207,6 +210,7 @@ impl TaskSpec {
             do_xcom_push: task.do_xcom_push,
             multiple_outputs: task.multiple_outputs,
             owner: task.owner.clone(),
+            run_as_user: task.run_as_user.clone(),
             bundle_hash: code.bundle_hash,
             relative_fileloc: code.relative_fileloc,
             mapping: mapping.cloned(),
