@@ -231,6 +231,7 @@ impl TaskSpec {
 
     /// The context of a callback as work for a node: `call` under an attempt id of its own. Nothing of the task is rendered,
     /// limited or pushed: what made the task fail must not keep its callback from saying so.
+    #[must_use]
     pub fn calling(self, attempt_id: AttemptId, call: Call) -> Self {
         Self {
             attempt_id,

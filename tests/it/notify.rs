@@ -171,6 +171,9 @@ async fn functions_of_the_dags_code_are_called_on_a_node_with_the_context() {
     let failed = listed.iter().find(|notice| notice["state"] == "failed").expect("the one that raises");
     assert_eq!(failed["kind"], "python", "{failed:#?}");
     assert!(failed.to_string().contains("LookupError: nobody is on duty"), "{failed:#?}");
+    let log = standalone.cli(&["runs", "logs", "alarm", "r1", "bad"]).await;
+    let place = |text: &str| log.stdout.find(text).unwrap_or_else(|| panic!("no `{text}` in {log:#?}"));
+    assert!(place("Command exited with return code 3") < place("telling").min(place("LookupError: nobody is on duty")));
     let checked = standalone.cli(&["db", "check"]).await;
     assert_eq!(checked.code, Some(0), "{checked:#?}");
 }
