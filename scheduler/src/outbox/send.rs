@@ -90,8 +90,8 @@ impl Sender {
     /// Makes a callback work for a node, whose word ends it. `Some`: it could not be done, and what becomes of the notice.
     pub(super) async fn launch(&self, notice: &Claimed, context: &Context) -> Option<Ended> {
         match outbox::launch(&self.store, &self.classes, notice, context).await {
-            // `false`: another scheduler took it, its claim counts.
-            Ok(true | false) => None,
+            // Not launched: another scheduler took it meanwhile, its claim counts.
+            Ok(_launched) => None,
             Err(error) => {
                 Some(self.again(notice.tries, notice.age, format!("it could not be handed on: {error}"), None))
             }
