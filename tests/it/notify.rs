@@ -171,7 +171,15 @@ async fn functions_of_the_dags_code_are_called_on_a_node_with_the_context() {
     let failed = listed.iter().find(|notice| notice["state"] == "failed").expect("the one that raises");
     assert_eq!(failed["kind"], "python", "{failed:#?}");
     assert!(failed.to_string().contains("LookupError: nobody is on duty"), "{failed:#?}");
-    let log = standalone.cli(&["runs", "logs", "alarm", "r1", "bad"]).await;
+    // The callbacks' logs follow once the try's own is over, some seconds after its end.
+    let mut log = standalone.cli(&["runs", "logs", "alarm", "r1", "bad"]).await;
+    for _ in 0..100 {
+        if log.stdout.contains("telling") && log.stdout.contains("LookupError") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        log = standalone.cli(&["runs", "logs", "alarm", "r1", "bad"]).await;
+    }
     let place = |text: &str| log.stdout.find(text).unwrap_or_else(|| panic!("no `{text}` in {log:#?}"));
     assert!(place("Command exited with return code 3") < place("telling").min(place("LookupError: nobody is on duty")));
     let checked = standalone.cli(&["db", "check"]).await;
