@@ -1,6 +1,6 @@
 # `make run` starts Updraft, `make test` tests it; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fmt bench sqlx ui
+.PHONY: help build run test lint fmt bench fuzz sqlx ui
 
 # Flags for `updraft standalone`: make run ARGS="--port 9000"
 ARGS ?=
@@ -38,6 +38,9 @@ fmt: ## format the code
 
 bench: ## how fast it is, beside floors measured in the same run
 	tools/test-env.sh cargo bench --bench engine -- $(ARGS)
+
+fuzz: ## a minute of nonsense for each parser: make fuzz ARGS="600 yaml"
+	tools/fuzz.sh $(ARGS)
 
 sqlx: ## renew .sqlx/ after a change of SQL
 	tools/test-env.sh tools/sqlx.sh write

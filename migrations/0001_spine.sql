@@ -55,7 +55,9 @@ create table dag (
     next_dagrun_data_interval_start timestamptz,
     next_dagrun_data_interval_end   timestamptz,
     next_dagrun_create_after    timestamptz,             -- run_after
-    created_at                  timestamptz not null default now()
+    created_at                  timestamptz not null default now(),
+    -- When max_active_runs or max_active_tasks was last lowered; see limit_lowered.
+    lowered_at                  timestamptz not null default now()
 ) with (fillfactor = 80);
 create index dag_next_dagrun_create_after_idx on dag (next_dagrun_create_after) where not is_paused and not is_stale;
 
@@ -114,6 +116,9 @@ create table dag_run (
     triggering_user_name     text,
     dag_version_id           bigint      not null,
     bundle_version           text,
+    bundle_hash              text,                       -- of a pinned run: the code of its commit
+    -- Who set its final state; null: its tasks did.
+    marked_by                text,
     clear_number             integer     not null default 0,
     -- The backfill it belongs to, and its place in that (1 is first); no foreign key, as between all per-run tables.
     backfill_id              bigint,
@@ -133,6 +138,8 @@ create index dag_run_active_idx on dag_run (dag_fk, state) where state in ('queu
 create index dag_run_queued_idx on dag_run (run_after) where state = 'queued';
 create index dag_run_backfill_idx on dag_run (backfill_id) where backfill_id is not null and state in ('queued', 'running');
 create index dag_run_failure_unseen_idx on dag_run (dag_fk) where failure_unseen;
+-- Written once, when the run is made; asked when old bundles are deleted.
+create index dag_run_bundle_hash_idx on dag_run (bundle_hash) where bundle_hash is not null;
 create index dag_run_by_dag_idx on dag_run (dag_fk, id desc);
 
 create table dag_run_conf (
@@ -186,6 +193,8 @@ create table task_instance (
     reschedules        integer     not null default 0,
     -- What a branching task decided, for when its downstreams are cleared (Airflow's XCom skipmixin_key).
     skipmixin          jsonb,
+    -- The version of the DAG it became ready or was decided in; null before: the run's.
+    dag_version_id     bigint,
     updated_at         timestamptz not null default now(),
     constraint task_instance_pkey primary key (dag_run_id, task_id, map_index),
     constraint task_instance_end_date_check check (end_date is null or state not in ('queued', 'running'))
@@ -216,6 +225,7 @@ create table task_instance_history (
     exit_code        bigint,
     rendered_fields  jsonb,
     rendered_map_index text,
+    dag_version_id   bigint,
     -- A try that was cleared, decided again without running and cleared once more is archived once: as it ran.
     constraint task_instance_history_pkey primary key (dag_run_id, task_id, map_index, try_number)
 );
@@ -232,7 +242,7 @@ create table attempt (
     dag_fk           bigint      not null,
     class_id         bigint      not null,
     priority_weight  integer     not null,
-    -- Dispatch order within a class: priority, then the run's date, then the row's own order.
+    -- Dispatch order within a class: priority, then the run's date, then the map index, then the row's own order.
     run_order        timestamptz not null,
     pool             text        not null,
     pool_slots       integer     not null,
@@ -246,7 +256,7 @@ create table attempt (
     -- The inbox has its end (lost, or never started): it must not be handed out again while plan has not applied that.
     given_up         boolean     not null default false,
     -- Set: the triggerer, a loop of the scheduler, works on it, and looks then; 'infinity' while it waits for something that
-    -- wakes it. Null: dispatch places it on a node.
+    -- wakes it. Null: dispatch places it on a node, or sets this where max_active_tis_per_dag limits a task of the triggerer's.
     trigger_at       timestamptz,
     -- What the triggerer remembers between looks (core's `triggerer::Memory`); null before the first.
     trigger_state    jsonb,
@@ -258,10 +268,13 @@ create table attempt (
     constraint attempt_placed_check check ((executor_id is null) = (placed_at is null)),
     constraint attempt_handed_check check (handed_at is null or executor_id is not null)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-create index attempt_waiting_idx on attempt (class_id, priority_weight desc, run_order, created_at)
+-- In the order of dispatch; it walks from run to run. The priority is negated so that one comparison of rows finds the next.
+create index attempt_waiting_idx on attempt
+    (class_id, (-priority_weight::bigint), run_order, dag_run_id, map_index, created_at)
     where executor_id is null and trigger_at is null;
 create index attempt_trigger_idx on attempt (trigger_at) where trigger_at is not null;
 create index attempt_awaits_run_idx on attempt (awaits_run) where awaits_run is not null;
+create index attempt_triggerers_idx on attempt (class_id) where trigger_at is not null;
 create index attempt_deferred_idx on attempt (pool) where waits = 'deferred';
 create index attempt_placed_idx on attempt (executor_id) where executor_id is not null;
 create index attempt_run_idx on attempt (dag_run_id);
@@ -340,9 +353,11 @@ create trigger xcom_deleted after delete on xcom
 create trigger xcom_replaced after update on xcom
     for each row when (old.place is not null and old.place is distinct from new.place) execute function object_garbage_add();
 
--- Which attempts' logs exist, also of fenced ones.
+-- Which attempts' logs exist, also of fenced ones. A sensor that is asked again and again keeps those of its latest looks.
 create table attempt_log (
     dag_run_id  bigint      not null,
+    -- The order of the hand-outs: attempt ids are random.
+    seq         bigint      not null generated always as identity,
     attempt_id  uuid        not null,
     task_id     text        not null,
     map_index   integer     not null,
@@ -361,7 +376,8 @@ create table slot_pool (
     pool              text    not null constraint slot_pool_pool_key unique,
     slots             integer not null constraint slot_pool_slots_check check (slots >= -1),   -- -1: infinite
     description       text,
-    include_deferred  boolean not null default false
+    include_deferred  boolean not null default false,
+    lowered_at        timestamptz not null default now()
 );
 insert into slot_pool (pool, slots, description) values ('default_pool', 128, 'Default pool');
 
@@ -390,8 +406,25 @@ create table executor (
     registered_at  timestamptz not null default now(),
     last_poll_at   timestamptz not null default now(),
     -- The turn of round-robin: the node assigned longest ago is next. A column, so that a restart does not reset it.
-    last_assigned  bigint      not null default 0
+    last_assigned  bigint      not null default 0,
+    lowered_at     timestamptz not null default now()
 ) with (fillfactor = 50);
+
+-- A limit that is lowered ends nothing: what is over it since is legal (`updraft db check` judges what began later).
+create function limit_lowered() returns trigger language plpgsql as $$
+begin
+    new.lowered_at := clock_timestamp();
+    return new;
+end $$;
+create trigger dag_lowered before update on dag
+    for each row when (new.max_active_runs < old.max_active_runs or new.max_active_tasks < old.max_active_tasks)
+    execute function limit_lowered();
+create trigger slot_pool_lowered before update on slot_pool
+    for each row when (new.slots >= 0 and (old.slots < 0 or new.slots < old.slots)
+                       or new.include_deferred and not old.include_deferred)
+    execute function limit_lowered();
+create trigger executor_lowered before update on executor
+    for each row when (new.slots < old.slots) execute function limit_lowered();
 
 -- One row, stamped by webservers: silence of a node counts only while somebody could have heard it.
 create table liveness (

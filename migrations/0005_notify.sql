@@ -17,6 +17,11 @@ create table outbox (
     -- A copy: the DAG version may be gone when it is sent.
     action       jsonb       not null,
     kind         text        not null generated always as (action ->> 'action') stored,
+    -- Who is told: a host, a connection, or '' for the configured mail server. None of them takes every slot of a kind.
+    destination  text        not null generated always as (case action ->> 'action'
+                                 when 'http' then coalesce(
+                                     lower(substring(action ->> 'url' from '^[^/{]*//(?:[^/@]*@)?([^/?#]+)')), action ->> 'url', '')
+                                 else coalesce(action ->> 'conn_id', '') end) stored,
     -- What was true at the change.
     facts        jsonb       not null,
     state        text        not null default 'pending' constraint outbox_state_check
@@ -30,12 +35,14 @@ create table outbox (
     attempt_id   uuid,
     last_error   text,
     created_at   timestamptz not null default now(),
+    -- Somebody wanted it sent again: from then on it is as if it were new.
+    retried_at   timestamptz,
     ended_at     timestamptz,
     constraint outbox_event_key unique (dag_run_id, task_id, map_index, try_number, event, rule),
     constraint outbox_running_check check (state <> 'running' or attempt_id is not null and claimed_by is null),
     constraint outbox_ended_check check ((ended_at is not null) = (state in ('delivered', 'failed')))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
-create index outbox_due_idx on outbox (kind, due_at) where state = 'pending';
+create index outbox_due_idx on outbox (kind, destination, due_at) where state = 'pending';
 create index outbox_ended_idx on outbox (ended_at) where ended_at is not null;
 create index outbox_attempt_idx on outbox (attempt_id) where state = 'running';
 

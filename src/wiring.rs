@@ -1,10 +1,13 @@
 //! From our configuration to each role's own.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
-use updraft_scheduler::{dag_processor, outbox};
+use updraft_scheduler::{
+    dag_processor::{self, source::Rules},
+    outbox,
+};
 use updraft_store::{
     objects::Objects,
     sources::{Environment, Sources},
@@ -14,7 +17,7 @@ use crate::{
     cli::App,
     config::Config,
     standalone::{
-        data_dir::Layout,
+        data_dir::{self, Layout},
         secrets::{Secrets, fernet_keys},
     },
 };
@@ -56,23 +59,55 @@ fn outbox(config: &Config, url: Option<&str>) -> outbox::Config {
 pub(crate) fn sources(app: &App, layout: &Layout) -> Result<Sources> {
     let config = &app.loaded.config;
     let objects = Objects::new(log_folder(config, layout), config.core.xcom_inline_limit);
-    let environment = Environment::new(app.environment.others());
-    Ok(Sources { keys: fernet_keys(config, layout)?, environment, objects })
+    Ok(Sources { keys: fernet_keys(config, layout)?, environment: secrets_environment(app), objects })
+}
+
+/// The variables and connections that this process' environment has.
+pub(crate) fn secrets_environment(app: &App) -> Environment {
+    Environment::new(app.environment.others())
 }
 
 /// The DAG processor's configuration.
 pub(crate) fn dag_processor(app: &App) -> Result<dag_processor::Config> {
     let config = &app.loaded.config;
-    let folder = &config.core.dags_folder;
+    let repository = git(app)?;
+    let folder = match &repository {
+        Some(repository) => repository.folder().join(&config.git.subfolder),
+        None => config.core.dags_folder.clone(),
+    };
     let folder =
-        std::path::absolute(folder).with_context(|| format!("resolving the DAG folder {}", folder.display()))?;
+        std::path::absolute(&folder).with_context(|| format!("resolving the DAG folder {}", folder.display()))?;
     let mut settings = dag_processor::Config::new(folder);
+    settings.git = repository;
     settings.rescan = config.scheduler.rescan_interval;
     settings.dags_are_paused_at_creation = config.core.dags_are_paused_at_creation;
-    settings.allowed_env = app.environment.chosen(&config.core.dag_environment);
-    settings.default_timezone = config.core.default_timezone;
+    settings.rules = compile_rules(app);
     settings.hostname = hostname();
     Ok(settings)
+}
+
+/// The repository of the DAGs, if there is one; its clone is in the data folder.
+fn git(app: &App) -> Result<Option<dag_processor::git::Config>> {
+    let config = &app.loaded.config;
+    let Some(url) = config.git.url.clone() else { return Ok(None) };
+    let subfolder = &config.git.subfolder;
+    if !subfolder.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        bail!("git.subfolder is {}: it must be a folder of the repository", subfolder.display());
+    }
+    let (reference, interval) = (config.git.reference.clone(), config.git.interval);
+    let home = data_dir::locate(config, &app.environment)?.join("git");
+    Ok(Some(dag_processor::git::Config { url, reference, interval, home }))
+}
+
+/// What the configuration says about how DAG files are compiled, for the server and `updraft dags validate` alike.
+pub(crate) fn compile_rules(app: &App) -> Rules {
+    let config = &app.loaded.config;
+    Rules {
+        env: app.environment.chosen(&config.core.dag_environment),
+        default_timezone: config.core.default_timezone,
+        create_cron_data_intervals: config.scheduler.create_cron_data_intervals,
+        max_map_length: config.core.max_map_length.get(),
+    }
 }
 
 /// Where logs and large XComs are.

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    dag::Dag,
-    state::DagRunState,
+    dag::{Dag, RunRefusal},
+    state::{DagRunState, DagRunType},
     timetable::{self, DagRunInfo, Restriction},
 };
 
@@ -59,6 +59,8 @@ pub enum Refusal {
         "{0} has no schedule that a backfill could follow: only cron, interval and event timetables have past dates"
     )]
     NoSchedule(String),
+    #[error(transparent)]
+    NotAllowed(#[from] RunRefusal),
     #[error("from_date must not be later than to_date")]
     DatesReversed,
     #[error("Backfill cannot be executed for future dates.")]
@@ -105,6 +107,7 @@ pub fn runs(dag: &Dag, request: &Request, now: DateTime<Utc>) -> Result<Vec<DagR
 }
 
 fn check(dag: &Dag, request: &Request, now: DateTime<Utc>) -> Result<(), Refusal> {
+    dag.may_run(DagRunType::Backfill)?;
     if !timetable::is_periodic(&dag.schedule) {
         return Err(Refusal::NoSchedule(dag.dag_id.to_string()));
     }
@@ -191,8 +194,7 @@ mod tests {
 
     fn daily() -> Dag {
         let mut dag = Dag::new("d");
-        dag.schedule =
-            Schedule::Cron { expressions: vec!["0 0 * * *".to_owned()], timezone: chrono_tz::UTC, interval: None };
+        dag.schedule = Schedule::cron("0 0 * * *", chrono_tz::UTC);
         dag
     }
 
@@ -273,7 +275,8 @@ mod tests {
         };
         let good = request("2024-05-01T00:00:00", "2024-05-05T00:00:00");
         let backwards = Request { run_backwards: true, reprocess: ReprocessBehavior::Completed, ..good };
-        let every_second = Schedule::Delta { delta: Step { months: 0, duration: std::time::Duration::from_secs(1) } };
+        let every_second =
+            Schedule::Delta { delta: Step { months: 0, duration: std::time::Duration::from_secs(1) }, interval: None };
         let no_schedule = || Refusal::NoSchedule("d".to_owned());
         for (dag, request, expected) in [
             (with_schedule(Schedule::None), good, no_schedule()),

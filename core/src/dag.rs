@@ -4,6 +4,8 @@
 //! nothing outside this module walks edges by hand.
 
 mod priority;
+mod refusal;
+mod retry_policy;
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -18,12 +20,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use self::{
+    refusal::RunRefusal,
+    retry_policy::{RetryAction, RetryPolicy, RetryRule},
+};
 pub use crate::asset::{AssetExpression, AssetRef};
 use crate::{
     ids::{DagId, TaskId},
     operator::OperatorKind,
     scopes::Scopes,
+    state::DagRunType,
 };
+
+/// Airflow's default of `[core] max_map_length`.
+pub const MAX_MAP_LENGTH: u32 = 1024;
+
+const fn max_map_length() -> u32 {
+    MAX_MAP_LENGTH
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_max_map_length(length: &u32) -> bool {
+    *length == MAX_MAP_LENGTH
+}
 
 /// When runs are made. The long form; presets are already their cron expression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,15 +59,19 @@ pub enum Schedule {
         timezone: Tz,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         interval: Option<Step>,
+        #[serde(skip_serializing_if = "RunImmediately::is_default", default)]
+        run_immediately: RunImmediately,
     },
     /// `CronDataIntervalTimetable`: a run for [tick, next tick) at its end.
     CronInterval {
         expression: String,
         timezone: Tz,
     },
-    /// `DeltaTriggerTimetable`: every `delta` from the start date.
+    /// `DeltaTriggerTimetable`: every `delta` from the start date; with `interval`, data interval = [tick − interval, tick].
     Delta {
         delta: Step,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        interval: Option<Step>,
     },
     /// `DeltaDataIntervalTimetable`.
     DeltaInterval {
@@ -64,6 +87,45 @@ pub enum Schedule {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         timetable: Option<Box<Schedule>>,
     },
+    /// Runs that have a partition key (semantics §15): loaded and shown, and no run is made until partitions are run.
+    Partitioned {
+        /// The class of the timetable, without its module.
+        timetable: String,
+        /// Of `CronPartitionTimetable`, checked by `timetable::cron`.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        expression: Option<String>,
+    },
+}
+
+impl Schedule {
+    /// A run at each tick of one expression.
+    pub fn cron(expression: impl Into<String>, timezone: Tz) -> Self {
+        Self::Cron {
+            expressions: vec![expression.into()],
+            timezone,
+            interval: None,
+            run_immediately: RunImmediately::default(),
+        }
+    }
+}
+
+/// Which tick is the first of a DAG without start date: `run_immediately` of Airflow's cron trigger timetables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunImmediately {
+    /// The one just missed if that is not long ago (a tenth of the period, at least 5 minutes), else the next. Airflow's `False`.
+    #[default]
+    IfRecent,
+    /// The one just missed. Airflow's `True`.
+    Always,
+    /// The one just missed if it is at most this long ago, else the next. A `timedelta` in Airflow.
+    Within(#[serde(with = "seconds")] Duration),
+}
+
+impl RunImmediately {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A calendar step: months are added on the calendar (clamped to the month's end), the rest is elapsed time.
@@ -126,6 +188,9 @@ pub struct Task {
     pub retry_exponential_backoff: f64,
     #[serde(with = "seconds::option")]
     pub max_retry_delay: Option<Duration>,
+    /// Of Python tasks: which exceptions are worth another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     #[serde(with = "seconds::option")]
     pub execution_timeout: Option<Duration>,
     pub depends_on_past: bool,
@@ -207,6 +272,7 @@ impl Task {
             retry_delay: Duration::from_mins(5),
             retry_exponential_backoff: 0.0,
             max_retry_delay: None,
+            retry_policy: None,
             execution_timeout: None,
             depends_on_past: false,
             wait_for_downstream: false,
@@ -469,6 +535,12 @@ pub struct Dag {
     pub catchup: bool,
     pub max_active_runs: u32,
     pub max_active_tasks: u32,
+    /// The most instances of a mapped task: the server's setting when the file was compiled.
+    #[serde(default = "max_map_length", skip_serializing_if = "is_max_map_length")]
+    pub max_map_length: u32,
+    /// The types of run that may be made; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_run_types: Option<Vec<DagRunType>>,
     #[serde(with = "seconds::option")]
     pub dagrun_timeout: Option<Duration>,
     pub max_consecutive_failed_dag_runs: u32,
@@ -548,6 +620,8 @@ impl Dag {
             catchup: false,
             max_active_runs: 16,
             max_active_tasks: 16,
+            max_map_length: MAX_MAP_LENGTH,
+            allowed_run_types: None,
             dagrun_timeout: None,
             max_consecutive_failed_dag_runs: 0,
             fail_fast: false,

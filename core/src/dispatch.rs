@@ -1,8 +1,8 @@
 //! Where and when: which waiting attempt goes to which node, and why one does not.
 //!
 //! Called under the dispatch lock with counts read after it. Candidates come per *class* (what dispatch treats alike), at most
-//! as many as the class has room for, so that a full pool or a capped DAG never hides what could run elsewhere, and the cost
-//! grows with the free slots, not with the backlog.
+//! as many as the class has room for and at most as many of a run as its `max_active_tasks` leaves, so that a full pool or a
+//! capped run never hides what could run elsewhere, and the cost grows with the free slots, not with the backlog.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -40,6 +40,10 @@ pub struct Pool {
     pub used: i64,
 }
 
+/// The runner of tasks that need no node: the triggerer works on them, and they hold no slot. They pass through dispatch only
+/// where `max_active_tis_per_dag` limits them.
+pub const TRIGGERER: &str = "triggerer";
+
 /// What dispatch treats alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
@@ -49,11 +53,17 @@ pub struct Class {
     pub pool_slots: u32,
     pub queue: String,
     pub selector: IndexMap<String, Vec<String>>,
-    /// The runner it needs: `process`, `docker`, `native`.
+    /// The runner it needs: `process`, `docker`, `native`, or [`TRIGGERER`].
     pub runner: String,
-    /// `max_active_tis_per_dag` and how many are active.
-    pub cap: Option<u32>,
-    pub cap_used: u32,
+    pub cap: Option<Cap>,
+}
+
+/// `max_active_tis_per_dag`. Classes of one task share the count: a new version may give it another pool, queue or limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// DAG and task.
+    pub of: String,
+    pub limit: u32,
 }
 
 /// Everything that limits, at one moment.
@@ -61,10 +71,14 @@ pub struct Class {
 pub struct Capacity {
     /// Attempts that may be placed in the whole deployment.
     pub parallelism: u32,
+    /// Attempts placed, also on nodes that are draining or lost and so not among `nodes`.
+    pub placed: u32,
     pub nodes: Vec<Node>,
     pub pools: HashMap<String, Pool>,
     /// Attempts placed, by run.
     pub runs: HashMap<i64, u32>,
+    /// Active attempts by [`Cap::of`]: placed, and those the triggerer works on (deferred, awaiting input).
+    pub caps: HashMap<String, u32>,
 }
 
 /// A waiting attempt.
@@ -73,7 +87,7 @@ pub struct Candidate {
     pub attempt: AttemptId,
     pub class_id: i64,
     pub dag_run_id: i64,
-    /// `max_active_tasks` of its DAG: per run, as in Airflow 3. Of a callback: the largest number.
+    /// `max_active_tasks` of its DAG: per run, as in Airflow 3.
     pub max_active_tasks: u32,
     pub priority_weight: i32,
 }
@@ -129,14 +143,21 @@ pub enum Blocked {
 
 impl Class {
     /// Callbacks are no tasks of their run: they take no slots of a pool and count for no `max_active_tasks`.
-    const fn is_of_callbacks(&self) -> bool {
+    pub const fn is_of_callbacks(&self) -> bool {
         self.pool_slots == 0
     }
 }
 
 impl Capacity {
-    fn placed(&self) -> u32 {
-        self.nodes.iter().map(|node| node.used).sum()
+    /// How many attempts its `max_active_tis_per_dag` leaves a class; `None`: it has none.
+    fn cap_left(&self, class: &Class) -> Option<u32> {
+        let cap = class.cap.as_ref()?;
+        Some(cap.limit.saturating_sub(self.caps.get(&cap.of).copied().unwrap_or(0)))
+    }
+
+    fn full_cap(&self, class: &Class) -> Option<Blocked> {
+        let limit = class.cap.as_ref()?.limit;
+        (self.cap_left(class) == Some(0)).then_some(Blocked::MaxActiveTisPerDag { limit })
     }
 
     /// Whether a node serves a class. A runner that no live node has available is not asked for: the task then fails on a node
@@ -152,13 +173,16 @@ impl Capacity {
 
     /// Why nothing of this class can be placed now; `None` when something can.
     pub fn class_blocked(&self, class: &Class) -> Option<Blocked> {
+        if class.runner == TRIGGERER {
+            return self.full_cap(class);
+        }
         if let Some(blocked) = self.pool_blocked(class) {
             return Some(blocked);
         }
-        if let Some(limit) = class.cap.filter(|&limit| class.cap_used >= limit) {
-            return Some(Blocked::MaxActiveTisPerDag { limit });
+        if let Some(full) = self.full_cap(class) {
+            return Some(full);
         }
-        if self.placed() >= self.parallelism {
+        if self.placed >= self.parallelism {
             return Some(Blocked::Parallelism { limit: self.parallelism });
         }
         let serving: Vec<&Node> = self.nodes.iter().filter(|node| self.serves(node, class)).collect();
@@ -194,6 +218,10 @@ impl Capacity {
 
     /// Why this attempt cannot be placed now.
     pub fn blocked(&self, candidate: &Candidate, class: &Class) -> Option<Blocked> {
+        // What holds no slot does not count in its run's limit either, nor does what is no task of it.
+        if class.runner == TRIGGERER || class.is_of_callbacks() {
+            return self.class_blocked(class);
+        }
         self.class_blocked(class).or_else(|| {
             let active = self.runs.get(&candidate.dag_run_id).copied().unwrap_or(0);
             (active >= candidate.max_active_tasks)
@@ -206,6 +234,10 @@ impl Capacity {
         if self.class_blocked(class).is_some() {
             return 0;
         }
+        let cap = self.cap_left(class).unwrap_or(u32::MAX);
+        if class.runner == TRIGGERER {
+            return cap;
+        }
         let pool = match self.pools.get(&class.pool) {
             Some(pool) if pool.slots >= 0 => {
                 let free = (pool.slots - pool.used).max(0);
@@ -215,8 +247,7 @@ impl Capacity {
             Some(_) | None => u32::MAX,
         };
         let nodes: u32 = self.nodes.iter().filter(|node| self.serves(node, class)).map(Node::free).sum();
-        let cap = class.cap.map_or(u32::MAX, |cap| cap.saturating_sub(class.cap_used));
-        pool.min(nodes).min(cap).min(self.parallelism.saturating_sub(self.placed()))
+        pool.min(nodes).min(cap).min(self.parallelism.saturating_sub(self.placed))
     }
 }
 
@@ -224,45 +255,54 @@ impl Capacity {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dispatch {
     pub placements: Vec<Placement>,
+    /// Attempts that the triggerer may begin.
+    pub begun: Vec<AttemptId>,
     /// Nodes that were given something, with their new turn.
     pub turns: BTreeMap<i64, i64>,
-    /// Runs at their `max_active_tasks` whose candidates were passed over: exclude them and ask again.
+    /// Runs that came to their `max_active_tasks`, whose further candidates were passed over: ask again without them.
     pub capped_runs: Vec<i64>,
 }
 
 /// Places candidates, highest priority first (ties as given: the database's order), each on the serving node whose turn it is
-/// (round-robin by `last_assigned`). Mutates `capacity` and the classes' counts, so that passes can follow one another.
+/// (round-robin by `last_assigned`). Counts in `capacity` what it places, so that passes can follow one another.
 #[expect(clippy::implicit_hasher, reason = "one caller, one map")]
-pub fn place(capacity: &mut Capacity, classes: &mut HashMap<i64, Class>, candidates: &[Candidate]) -> Dispatch {
+pub fn place(capacity: &mut Capacity, classes: &HashMap<i64, Class>, candidates: &[Candidate]) -> Dispatch {
     let mut order: Vec<&Candidate> = candidates.iter().collect();
     order.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority_weight));
     let mut turn = capacity.nodes.iter().map(|node| node.last_assigned).max().unwrap_or(0);
     let mut dispatch = Dispatch::default();
     for candidate in order {
-        let Some(class) = classes.get_mut(&candidate.class_id) else { continue };
+        let Some(class) = classes.get(&candidate.class_id) else { continue };
         match capacity.blocked(candidate, class) {
             Some(Blocked::MaxActiveTasks { .. }) => {
                 if !dispatch.capped_runs.contains(&candidate.dag_run_id) {
                     dispatch.capped_runs.push(candidate.dag_run_id);
                 }
+                continue;
             }
-            Some(_) => {}
-            None => {
-                let Some(index) = next_node(capacity, class) else { continue };
-                turn += 1;
-                let node = &mut capacity.nodes[index];
-                node.used += 1;
-                node.last_assigned = turn;
-                dispatch.turns.insert(node.id, turn);
-                dispatch.placements.push(Placement { attempt: candidate.attempt, executor_id: node.id });
-                class.cap_used += 1;
-                if !class.is_of_callbacks() {
-                    *capacity.runs.entry(candidate.dag_run_id).or_default() += 1;
-                }
-                if let Some(pool) = capacity.pools.get_mut(&class.pool) {
-                    pool.used += i64::from(class.pool_slots);
-                }
+            Some(_) => continue,
+            None => {}
+        }
+        if class.runner == TRIGGERER {
+            dispatch.begun.push(candidate.attempt);
+        } else {
+            let Some(index) = next_node(capacity, class) else { continue };
+            turn += 1;
+            let node = &mut capacity.nodes[index];
+            node.used += 1;
+            node.last_assigned = turn;
+            dispatch.turns.insert(node.id, turn);
+            dispatch.placements.push(Placement { attempt: candidate.attempt, executor_id: node.id });
+            capacity.placed += 1;
+            if !class.is_of_callbacks() {
+                *capacity.runs.entry(candidate.dag_run_id).or_default() += 1;
             }
+            if let Some(pool) = capacity.pools.get_mut(&class.pool) {
+                pool.used += i64::from(class.pool_slots);
+            }
+        }
+        if let Some(cap) = &class.cap {
+            *capacity.caps.entry(cap.of.clone()).or_default() += 1;
         }
     }
     dispatch
@@ -307,7 +347,6 @@ mod tests {
             selector: IndexMap::new(),
             runner: "process".into(),
             cap: None,
-            cap_used: 0,
         }
     }
 
@@ -325,7 +364,7 @@ mod tests {
 
     fn capacity(nodes: Vec<Node>) -> Capacity {
         let pools = [("default_pool".to_owned(), Pool { slots: 128, used: 0 })].into();
-        Capacity { parallelism: 1000, nodes, pools, runs: HashMap::new() }
+        Capacity { parallelism: 1000, nodes, pools, ..Capacity::default() }
     }
 
     fn nodes_of(dispatch: &Dispatch) -> Vec<i64> {
@@ -335,19 +374,19 @@ mod tests {
     #[test]
     fn nodes_take_turns() {
         let mut capacity = capacity(vec![node(1, 10), node(2, 10), node(3, 10)]);
-        let mut classes = [(1, class(1, "default_pool"))].into();
-        let first = place(&mut capacity, &mut classes, &candidates(1, 1, 4));
+        let classes: HashMap<i64, Class> = [(1, class(1, "default_pool"))].into();
+        let first = place(&mut capacity, &classes, &candidates(1, 1, 4));
         assert_eq!(nodes_of(&first), [1, 2, 3, 1]);
         // The turn is in the nodes' column: a second pass (another scheduler, a restart) goes on where the first ended.
-        let second = place(&mut capacity, &mut classes, &candidates(1, 2, 2));
+        let second = place(&mut capacity, &classes, &candidates(1, 2, 2));
         assert_eq!(nodes_of(&second), [2, 3]);
     }
 
     #[test]
     fn a_full_node_is_passed_over_and_the_round_goes_on() {
         let mut capacity = capacity(vec![node(1, 1), node(2, 3)]);
-        let mut classes = [(1, class(1, "default_pool"))].into();
-        let dispatch = place(&mut capacity, &mut classes, &candidates(1, 1, 9));
+        let classes: HashMap<i64, Class> = [(1, class(1, "default_pool"))].into();
+        let dispatch = place(&mut capacity, &classes, &candidates(1, 1, 9));
         assert_eq!(nodes_of(&dispatch), [1, 2, 2, 2]);
         assert!(matches!(capacity.class_blocked(&classes[&1]), Some(Blocked::NodesFull { slots: 4, .. })));
     }
@@ -356,10 +395,10 @@ mod tests {
     fn a_full_pool_does_not_hide_another() {
         let mut capacity = capacity(vec![node(1, 200)]);
         capacity.pools.insert("full".into(), Pool { slots: 2, used: 2 });
-        let mut classes: HashMap<i64, Class> = [(1, class(1, "full")), (2, class(2, "default_pool"))].into();
+        let classes: HashMap<i64, Class> = [(1, class(1, "full")), (2, class(2, "default_pool"))].into();
         assert_eq!(capacity.room(&classes[&1]), 0);
         let all: Vec<_> = candidates(1, 1, 1000).into_iter().chain(candidates(2, 2, 100)).collect();
-        assert_eq!(place(&mut capacity, &mut classes, &all).placements.len(), 100);
+        assert_eq!(place(&mut capacity, &classes, &all).placements.len(), 100);
     }
 
     #[test]
@@ -367,25 +406,25 @@ mod tests {
         let mut capacity = capacity(vec![node(1, 10)]);
         capacity.pools.insert("p".into(), Pool { slots: 3, used: 0 });
         let big = Class { pool_slots: 2, ..class(1, "p") };
-        let mut classes: HashMap<i64, Class> = [(1, big), (2, class(2, "p"))].into();
+        let classes: HashMap<i64, Class> = [(1, big), (2, class(2, "p"))].into();
         let mut wanted = candidates(1, 1, 2);
         for candidate in &mut wanted {
             candidate.priority_weight = 9;
         }
         wanted.extend(candidates(2, 1, 2));
-        let placed: Vec<_> = place(&mut capacity, &mut classes, &wanted).placements.iter().map(|p| p.attempt).collect();
+        let placed: Vec<_> = place(&mut capacity, &classes, &wanted).placements.iter().map(|p| p.attempt).collect();
         assert_eq!(placed, [wanted[0].attempt, wanted[2].attempt]);
     }
 
     #[test]
     fn a_capped_run_is_named_so_that_its_class_can_be_asked_again() {
         let mut capacity = capacity(vec![node(1, 10)]);
-        let mut classes = [(1, class(1, "default_pool"))].into();
+        let classes: HashMap<i64, Class> = [(1, class(1, "default_pool"))].into();
         let mut wanted = candidates(1, 7, 3);
         for candidate in &mut wanted {
             candidate.max_active_tasks = 2;
         }
-        let dispatch = place(&mut capacity, &mut classes, &wanted);
+        let dispatch = place(&mut capacity, &classes, &wanted);
         assert_eq!(dispatch.placements.len(), 2);
         assert_eq!(dispatch.capped_runs, [7]);
     }
@@ -394,15 +433,43 @@ mod tests {
     fn a_callback_takes_a_node_slot_and_none_of_a_pool_or_its_run() {
         let mut capacity = capacity(vec![node(1, 3)]);
         capacity.pools.insert("p".into(), Pool { slots: 1, used: 1 });
-        let mut classes: HashMap<i64, Class> =
+        let classes: HashMap<i64, Class> =
             [(1, class(1, "default_pool")), (2, Class { pool_slots: 0, ..class(2, "") })].into();
         assert_eq!(capacity.room(&classes[&2]), 3);
-        let mut wanted = candidates(2, 7, 2);
-        wanted.iter_mut().for_each(|callback| callback.max_active_tasks = u32::MAX);
-        wanted.extend(candidates(1, 7, 2).into_iter().map(|task| Candidate { max_active_tasks: 1, ..task }));
-        let dispatch = place(&mut capacity, &mut classes, &wanted);
-        assert_eq!(dispatch.placements.len(), 3, "two callbacks, and one task of the run");
-        assert_eq!(capacity.runs[&7], 1);
+        let limited = |task| Candidate { max_active_tasks: 1, ..task };
+        let mut wanted: Vec<_> = candidates(1, 7, 1).into_iter().map(limited).collect();
+        wanted.extend(candidates(2, 7, 2).into_iter().map(limited));
+        wanted.extend(candidates(1, 7, 1).into_iter().map(limited));
+        let dispatch = place(&mut capacity, &classes, &wanted);
+        assert_eq!(dispatch.placements.len(), 3, "one task of the run, and two callbacks after it");
+        assert_eq!(dispatch.placements[1].attempt, wanted[1].attempt);
+        assert_eq!((capacity.runs[&7], capacity.placed), (1, 3));
+        capacity.parallelism = 3;
+        assert_eq!(capacity.class_blocked(&classes[&2]), Some(Blocked::Parallelism { limit: 3 }));
+    }
+
+    #[test]
+    fn parallelism_counts_what_is_placed_on_nodes_that_take_nothing_more() {
+        let mut capacity = capacity(vec![node(1, 10)]);
+        (capacity.parallelism, capacity.placed) = (5, 3);
+        let classes: HashMap<i64, Class> = [(1, class(1, "default_pool"))].into();
+        assert_eq!(capacity.room(&classes[&1]), 2, "three run on a node that drains");
+        assert_eq!(place(&mut capacity, &classes, &candidates(1, 1, 9)).placements.len(), 2);
+        assert_eq!(capacity.class_blocked(&classes[&1]), Some(Blocked::Parallelism { limit: 5 }));
+    }
+
+    #[test]
+    fn a_tasks_cap_is_shared_by_its_classes_and_holds_for_the_triggerer_too() {
+        let mut capacity = capacity(vec![node(1, 10)]);
+        let cap = |limit| Some(Cap { of: "d/t".into(), limit });
+        let old = Class { cap: cap(2), ..class(1, "default_pool") };
+        let new = Class { cap: cap(3), runner: TRIGGERER.into(), ..class(2, "no such pool") };
+        let classes: HashMap<i64, Class> = [(1, old), (2, new)].into();
+        let all: Vec<_> = candidates(1, 1, 9).into_iter().chain(candidates(2, 2, 9)).collect();
+        let dispatch = place(&mut capacity, &classes, &all);
+        assert_eq!((dispatch.placements.len(), dispatch.begun.len()), (2, 1));
+        assert_eq!(capacity.placed, 2, "the triggerer's holds no slot");
+        assert_eq!(capacity.class_blocked(&classes[&2]), Some(Blocked::MaxActiveTisPerDag { limit: 3 }));
     }
 
     #[test]
@@ -415,7 +482,7 @@ mod tests {
         wanted.queue = "ml".into();
         wanted.selector.insert("gpu".into(), vec!["true".into(), "yes".into()]);
         let mut classes: HashMap<i64, Class> = [(1, wanted)].into();
-        assert_eq!(nodes_of(&place(&mut capacity, &mut classes, &candidates(1, 1, 2))), [2, 2]);
+        assert_eq!(nodes_of(&place(&mut capacity, &classes, &candidates(1, 1, 2))), [2, 2]);
         classes.get_mut(&1).unwrap().queue = "nobody".into();
         let blocked = capacity.class_blocked(&classes[&1]);
         assert!(matches!(blocked, Some(Blocked::NoNode { live_nodes: 2, .. })), "{blocked:?}");
@@ -426,11 +493,10 @@ mod tests {
         let mut with_docker = node(2, 5);
         with_docker.runners.push("docker".into());
         let mut capacity = capacity(vec![node(1, 5), with_docker]);
-        let mut classes: HashMap<i64, Class> =
-            [(1, Class { runner: "docker".into(), ..class(1, "default_pool") })].into();
-        assert_eq!(nodes_of(&place(&mut capacity, &mut classes, &candidates(1, 1, 2))), [2, 2]);
+        let classes: HashMap<i64, Class> = [(1, Class { runner: "docker".into(), ..class(1, "default_pool") })].into();
+        assert_eq!(nodes_of(&place(&mut capacity, &classes, &candidates(1, 1, 2))), [2, 2]);
         capacity.nodes.pop();
-        assert_eq!(nodes_of(&place(&mut capacity, &mut classes, &candidates(1, 1, 1))), [1]);
+        assert_eq!(nodes_of(&place(&mut capacity, &classes, &candidates(1, 1, 1))), [1]);
     }
 
     #[test]

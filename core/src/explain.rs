@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dag::TriggerRule,
+    dag::{TaskIndex, TriggerRule},
     dispatch::{Blocked, Candidate, Capacity, Class},
+    ids::TaskId,
     plan::{
-        Key, RunState,
+        Key, RunState, SkipMixin, Ti, UNMAPPED,
         trigger_rule::{self, Upstreams, Verdict},
     },
     spec::Failure,
@@ -19,20 +20,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Reason {
-    /// It waits for nothing: it is over. Why its last try failed, where it did.
-    Finished {
-        state: TaskInstanceState,
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        failure: Option<Failure>,
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        exit_code: Option<i64>,
-    },
+    /// It waits for nothing: it is over.
+    Finished(Over),
     Running {
         executor: Option<String>,
     },
     /// The run has no instance of the task: its dates exclude the run.
     NoInstance,
     DagPaused,
+    /// The DAG is gone from its file: its runs rest until it is back.
+    DagStale,
     /// The run's time has not come.
     RunNotDue {
         run_after: DateTime<Utc>,
@@ -110,6 +107,109 @@ pub enum Reason {
     Blocked(Blocked),
 }
 
+impl Reason {
+    /// In a sentence, where the code and its parameters do not say it all.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::Finished(over) => over.told(),
+            _ => None,
+        }
+    }
+}
+
+/// How an instance ended, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    pub state: TaskInstanceState,
+    /// Why its last try failed, where it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exit_code: Option<i64>,
+    /// What it decided about the tasks behind it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub decision: Option<SkipMixin>,
+    /// The branches and short circuits that skipped it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub skipped_by: Vec<TaskId>,
+    /// Of an instance that its trigger rule ended: the upstreams that failed or were skipped.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub upstream: Vec<TaskId>,
+}
+
+impl Over {
+    fn new(state: &RunState, key: Key, ti: &Ti) -> Self {
+        let (mut skipped_by, mut upstream) = (Vec::new(), Vec::new());
+        let ended_so = |task: TaskIndex, states: &[TaskInstanceState]| {
+            state.instances(task).iter().any(|(_, ti)| states.contains(&ti.state))
+        };
+        let upstream_in = |states: &[TaskInstanceState]| {
+            let found = state.dag.upstream(key.task).filter(|&task| ended_so(task, states));
+            found.map(|task| state.dag.tasks[task].task_id.clone()).collect()
+        };
+        match ti.state {
+            TaskInstanceState::Skipped => {
+                skipped_by = deciders(state, key);
+                if skipped_by.is_empty() {
+                    upstream = upstream_in(&[TaskInstanceState::Skipped]);
+                }
+            }
+            TaskInstanceState::UpstreamFailed => {
+                upstream = upstream_in(&[TaskInstanceState::Failed, TaskInstanceState::UpstreamFailed]);
+            }
+            _ => {}
+        }
+        let (failure, exit_code, decision) = (ti.failure.clone(), ti.exit_code, ti.skipmixin.clone());
+        Self { state: ti.state, failure, exit_code, decision, skipped_by, upstream }
+    }
+
+    /// In a sentence; `None`: there is nothing to say but the state.
+    pub fn told(&self) -> Option<String> {
+        let names = |ids: &[TaskId]| {
+            let quoted: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
+            quoted.join(", ")
+        };
+        if let Some(failure) = self.failure.as_ref().filter(|_| self.state == TaskInstanceState::Failed) {
+            return Some(failure.reason.clone());
+        }
+        Some(match (self.state, &self.decision) {
+            (TaskInstanceState::Success, Some(SkipMixin::Followed(ids))) if ids.is_empty() => {
+                "The task follows nothing.".to_owned()
+            }
+            (TaskInstanceState::Success, Some(SkipMixin::Followed(ids))) => format!("The task follows {}.", names(ids)),
+            (TaskInstanceState::Success, Some(SkipMixin::Skipped(ids))) if !ids.is_empty() => {
+                format!("The task stops what is behind it: {}.", names(ids))
+            }
+            (TaskInstanceState::Skipped, _) if !self.skipped_by.is_empty() => {
+                format!("The task was skipped by {}.", names(&self.skipped_by))
+            }
+            (TaskInstanceState::Skipped, _) if !self.upstream.is_empty() => {
+                format!("The task was skipped by its trigger rule, because {} was skipped.", names(&self.upstream))
+            }
+            (TaskInstanceState::UpstreamFailed, _) if !self.upstream.is_empty() => {
+                format!("The task did not run, because {} failed.", names(&self.upstream))
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The tasks whose decision skips an instance: a branch those directly behind it, a short circuit those that it names.
+fn deciders(state: &RunState, key: Key) -> Vec<TaskId> {
+    let dag = &state.dag;
+    let id = &dag.tasks[key.task].task_id;
+    let decides = |other: Key, ti: &Ti| {
+        let same = other.map_index == UNMAPPED || other.map_index == key.map_index;
+        let direct = || dag.upstream(key.task).any(|up| up == other.task);
+        same && ti
+            .skipmixin
+            .as_ref()
+            .is_some_and(|decision| decision.skips(id) && (matches!(decision, SkipMixin::Skipped(_)) || direct()))
+    };
+    let found = state.iter().filter(|(other, ti)| decides(*other, ti));
+    found.map(|(other, _)| dag.tasks[other.task].task_id.clone()).collect()
+}
+
 /// The run's surroundings that its rows do not show.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
@@ -117,6 +217,7 @@ pub struct RunFacts {
     pub max_active_runs: u32,
     pub running_runs: u32,
     pub quarantine_reason: Option<String>,
+    pub dag_is_stale: bool,
 }
 
 /// The current attempt, as far as it got.
@@ -145,7 +246,7 @@ pub fn explain(
 ) -> Vec<Reason> {
     let Some(ti) = state.ti(key) else { return vec![Reason::NoInstance] };
     if ti.state.is_finished() {
-        return vec![Reason::Finished { state: ti.state, failure: ti.failure.clone(), exit_code: ti.exit_code }];
+        return vec![Reason::Finished(Over::new(state, key, ti))];
     }
     if let Some(started) = attempt.filter(|attempt| attempt.started) {
         return vec![Reason::Running { executor: started.executor.clone() }];
@@ -154,7 +255,9 @@ pub fn explain(
     if let Some(reason) = &facts.quarantine_reason {
         reasons.push(Reason::RunQuarantined { reason: reason.clone() });
     }
-    if state.run.dag_is_paused {
+    if facts.dag_is_stale {
+        reasons.push(Reason::DagStale);
+    } else if state.run.dag_is_paused {
         reasons.push(Reason::DagPaused);
     }
     match state.run.state {
@@ -201,10 +304,12 @@ pub fn explain(
 fn undecided(state: &RunState, key: Key) -> Vec<Reason> {
     let dag = &state.dag;
     let task = &dag.tasks[key.task];
-    let before = dag.upstream(key.task).chain(dag.scopes().teardown_scope(key.task).iter().copied());
+    let scopes = dag.scopes();
+    let setups = scopes.indirect_setups(key.task).iter().filter(|_| task.trigger_rule != TriggerRule::Always);
+    let before = dag.upstream(key.task).chain(setups.chain(scopes.teardown_scope(key.task)).copied());
     let mut waiting_for: Vec<String> = before
         .filter(|&other| {
-            let same_index = key.map_index >= 0 && dag.scopes().share_mapped_group(key.task, other);
+            let same_index = key.map_index >= 0 && scopes.share_mapped_group(key.task, other);
             let mut instances = state.instances(other).iter();
             instances.any(|(index, ti)| !ti.state.is_finished() && (!same_index || index == key.map_index || index < 0))
         })
@@ -325,6 +430,39 @@ mod tests {
             serde_json::json!([{"code": "finished", "state": "failed", "exit_code": 1,
                                 "failure": {"class": "exit_code", "reason": "exit code 1"}}])
         );
+    }
+
+    #[test]
+    fn what_ended_without_running_names_who_decided_so() {
+        let table = [task("pick", &[]), task("left", &["pick"]), task("right", &["pick"]), task("behind", &["right"])];
+        let mut sim = Sim::new(table.to_vec());
+        sim.begin();
+        let end = |sim: &mut Sim, index: usize, state, skipmixin| {
+            let mut ti = sim.state.ti(Key::unmapped(index)).unwrap().clone();
+            (ti.state, ti.skipmixin) = (state, skipmixin);
+            sim.state.put(Key::unmapped(index), ti);
+        };
+        end(&mut sim, 0, TaskInstanceState::Success, Some(SkipMixin::Followed(vec!["left".into()])));
+        end(&mut sim, 1, TaskInstanceState::Success, None);
+        end(&mut sim, 2, TaskInstanceState::Skipped, None);
+        end(&mut sim, 3, TaskInstanceState::Skipped, None);
+        let told = |sim: &Sim, id: &str| match &reasons(sim, id)[..] {
+            [Reason::Finished(over)] => over.told(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&sim, "pick").as_deref(), Some("The task follows `left`."));
+        assert_eq!(told(&sim, "left"), None);
+        assert_eq!(told(&sim, "right").as_deref(), Some("The task was skipped by `pick`."));
+        let behind = "The task was skipped by its trigger rule, because `right` was skipped.";
+        assert_eq!(told(&sim, "behind").as_deref(), Some(behind));
+        let stop = Some(SkipMixin::Skipped(vec!["left".into(), "right".into(), "behind".into()]));
+        end(&mut sim, 0, TaskInstanceState::Success, stop);
+        let stopped = "The task stops what is behind it: `left`, `right`, `behind`.";
+        assert_eq!(told(&sim, "pick").as_deref(), Some(stopped));
+        assert_eq!(told(&sim, "behind").as_deref(), Some("The task was skipped by `pick`."));
+        end(&mut sim, 2, TaskInstanceState::Failed, None);
+        end(&mut sim, 3, TaskInstanceState::UpstreamFailed, None);
+        assert_eq!(told(&sim, "behind").as_deref(), Some("The task did not run, because `right` failed."));
     }
 
     #[test]

@@ -48,8 +48,9 @@ pub fn of_run(state: &RunState, live: &[(Key, AttemptId)]) -> Vec<String> {
         if ti.state.is_finished() && ti.end_date.is_none() {
             say("without an end");
         }
-        // A deadlock, or a clear that leaves the run alone, ends with undecided instances; nothing else is left behind.
-        if state.run.state.is_finished() && !ti.state.is_finished() && ti.state != TaskInstanceState::None {
+        // A deadlock, or a clear that leaves the run alone, ends with instances that wait; nothing else is left behind.
+        let waits = waits || ti.state == TaskInstanceState::None;
+        if state.run.state.is_finished() && !ti.state.is_finished() && !waits {
             say(&format!("in a run that is {}", state.run.state));
         }
     }
@@ -70,7 +71,7 @@ fn indexes(state: &RunState, task: TaskIndex) -> Option<String> {
     let found: Vec<i32> = instances.iter().map(|(map_index, _)| map_index).collect();
     let counted = found.iter().copied().filter(|index| *index >= 0);
     let has_gaps = !counted.clone().eq(0..counted.count() as i32);
-    let lives = |wanted: fn(i32) -> bool| instances.iter().any(|(index, ti)| wanted(index) && ti.state != Removed);
+    let lives = |wanted: fn(i32) -> bool| instances.iter().any(|(index, ti)| wanted(index) && !ti.state.is_finished());
     let is_both = lives(|index| index < 0) && lives(|index| index >= 0);
     let is_mapped = state.dag.mapping(task).is_some();
     let is_counted_alone = !is_mapped && lives(|index| index >= 0);
@@ -95,8 +96,11 @@ fn active(state: &RunState, task: TaskIndex) -> usize {
 /// plans of a clear or a mark, by which a user overrules the rules.
 ///
 /// * What begins may: its rule, setups, teardown scope, past, branches and cap allow it now.
-/// * What may begin begins: an instance is left undecided only for a reason.
+/// * What may begin begins: an instance is left undecided only for a reason. What waits for its next try is decided all the same.
+/// * What a branch that just ended did not choose is skipped, unless it runs or ran (semantics §12.2).
+/// * With `fail_fast`, a failure leaves nothing but teardowns to do (semantics §2.5).
 /// * The run ends exactly when it must, in the state of semantics §2.2.
+/// * What changes nothing does not ask to be asked again at once.
 pub fn of_plan(before: &RunState, plan: &Plan, after: &RunState, facts: &Facts, now: DateTime<Utc>) -> Vec<String> {
     let mut broken = Vec::new();
     for (&key, ti) in &plan.tis {
@@ -111,10 +115,15 @@ pub fn of_plan(before: &RunState, plan: &Plan, after: &RunState, facts: &Facts, 
             broken.push(format!("{} began although {hold}", name(&after.dag, key)));
         }
     }
+    broken.extend(not_chosen(before, plan, after));
+    broken.extend(fail_fast(before, plan, after));
     let decides = before.run.state == DagRunState::Running
         && !before.run.dag_is_paused
         && before.run.logical_date.is_none_or(|date| date <= now)
         && plan.needs.is_empty();
+    if plan.is_empty() && plan.wake_at.is_some_and(|at| at <= now) {
+        broken.push("the plan writes nothing and is to be made again at once".to_owned());
+    }
     if !decides {
         return broken;
     }
@@ -122,22 +131,81 @@ pub fn of_plan(before: &RunState, plan: &Plan, after: &RunState, facts: &Facts, 
         for (key, ti) in after.iter() {
             let due = |ti: &Ti| ti.next_retry_at.is_none_or(|at| at <= now);
             let was_due = before.ti(key).is_some_and(|was| was.state == ti.state && due(ti));
-            let may_begin = match ti.state {
-                TaskInstanceState::None => true,
-                TaskInstanceState::UpForRetry | TaskInstanceState::UpForReschedule => was_due,
-                _ => false,
-            };
+            let may_begin = ti.state == TaskInstanceState::None || (waits_for_time(ti.state) && was_due);
             if may_begin && hold(after, facts.past.as_ref(), key, Moment::Waiting).is_none() {
                 broken.push(format!("{} is {} though nothing holds it", name(&after.dag, key), ti.state));
             }
+            if waits_for_time(ti.state) && is_decided(after, key) {
+                broken.push(format!("{} is {} though its upstreams decided it", name(&after.dag, key), ti.state));
+            }
         }
     }
-    broken.extend(ending(after, now));
+    broken.extend(ending(before, after, facts, now));
     broken
 }
 
+const fn waits_for_time(state: TaskInstanceState) -> bool {
+    matches!(state, TaskInstanceState::UpForRetry | TaskInstanceState::UpForReschedule)
+}
+
+/// Semantics §12.2, of the branches that ended with this plan: of their direct downstreams those not chosen are skipped, unless they
+/// ran before, or are elements that are gone. A mapped branch skips nothing by itself.
+fn not_chosen(before: &RunState, plan: &Plan, after: &RunState) -> Vec<String> {
+    let mut broken = Vec::new();
+    let ended = plan.tis.iter().filter(|(key, ti)| {
+        let was = before.ti(**key).is_some_and(|was| was.state.is_finished());
+        ti.state == Success && !was && after.dag.mapping(key.task).is_none()
+    });
+    for (&branch, ti) in ended {
+        let Some(decision) = &ti.skipmixin else { continue };
+        for task in after.dag.downstream(branch.task) {
+            let id = &after.dag.tasks[task].task_id;
+            // Of a mapping the branch may have been what was waited for: it is expanded no more.
+            for (map_index, ti) in after.instances(task).iter().filter(|_| decision.skips(id)) {
+                let may_stay = matches!(ti.state, TaskInstanceState::Running | Success | Failed | Skipped | Removed);
+                if !may_stay {
+                    let key = Key { task, map_index };
+                    broken.push(format!("{} was not chosen and is {}", name(&after.dag, key), ti.state));
+                }
+            }
+        }
+    }
+    broken
+}
+
+/// Semantics §2.5, of a plan in which an instance failed for good.
+fn fail_fast(before: &RunState, plan: &Plan, after: &RunState) -> Option<String> {
+    let failed = |(key, ti): (&Key, &Ti)| ti.state == Failed && before.ti(*key).is_none_or(|was| was.state != Failed);
+    if !after.dag.fail_fast || !plan.needs.is_empty() || !plan.tis.iter().any(failed) {
+        return None;
+    }
+    let to_do = |state: TaskInstanceState| !state.is_finished() || state == UpstreamFailed;
+    let left = after.iter().find(|(key, ti)| !after.dag.tasks[key.task].is_teardown && to_do(ti.state));
+    left.map(|(key, ti)| format!("fail_fast left {} {}", name(&after.dag, key), ti.state))
+}
+
+/// Whether the states of its upstreams decide an instance that has not begun.
+fn is_decided(state: &RunState, key: Key) -> bool {
+    let of_group = key.map_index == UNMAPPED
+        && state.dag.mapping(key.task).is_some()
+        && state.dag.tasks[key.task].mapping.is_none();
+    let verdict = if of_group { Verdict::Run } else { verdict(state, key) };
+    !matches!(verdict, Verdict::Run | Verdict::Wait) || skipped_by(state, key).is_some()
+}
+
+/// The direct upstream that decided, now or before a clear, to skip an instance (semantics §12.3).
+fn skipped_by(state: &RunState, key: Key) -> Option<TaskIndex> {
+    let dag = &state.dag;
+    let id = &dag.tasks[key.task].task_id;
+    dag.upstream(key.task).find(|&up| {
+        let map_index = if dag.mapping(up).is_some() { key.map_index } else { UNMAPPED };
+        let upstream = state.ti(Key { task: up, map_index }).filter(|ti| ti.state.is_finished());
+        upstream.and_then(|ti| ti.skipmixin.as_ref()).is_some_and(|decision| decision.skips(id))
+    })
+}
+
 /// Semantics §2.2 and §2.4 of a run that was running until this plan.
-fn ending(after: &RunState, now: DateTime<Utc>) -> Option<String> {
+fn ending(before: &RunState, after: &RunState, facts: &Facts, now: DateTime<Utc>) -> Option<String> {
     let dag = &after.dag;
     let run = &after.run;
     let unfinished: Vec<Key> = after.iter().filter(|(_, ti)| !ti.state.is_finished()).map(|(key, _)| key).collect();
@@ -158,8 +226,19 @@ fn ending(after: &RunState, now: DateTime<Utc>) -> Option<String> {
         let task = &dag.tasks[key.task];
         task.depends_on_past || task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some()
     };
-    let undecided = |key: &Key| after.ti(*key).is_some_and(|ti| ti.state == TaskInstanceState::None);
-    let deadlocked = unfinished.iter().all(undecided) && !unfinished.iter().any(waits_for_others);
+    // A retry whose time has not come would begin then, unless something else holds it as well.
+    let waits_in_vain = |key: &Key| {
+        let just_failed = |ti: &Ti| before.ti(*key).is_none_or(|was| was.state != ti.state);
+        after.ti(*key).is_some_and(|ti| match ti.state {
+            TaskInstanceState::None => true,
+            TaskInstanceState::UpForRetry | TaskInstanceState::UpForReschedule => {
+                let due = !just_failed(ti) && ti.next_retry_at.is_none_or(|at| at <= now);
+                due || hold(after, facts.past.as_ref(), *key, Moment::Waiting).is_some()
+            }
+            _ => false,
+        })
+    };
+    let deadlocked = unfinished.iter().all(waits_in_vain) && !unfinished.iter().any(waits_for_others);
     let expected = if deadlocked { DagRunState::Failed } else { DagRunState::Running };
     (run.state != expected).then(|| {
         format!("{} unfinished instances and the run is {} instead of {expected}", unfinished.len(), run.state)
@@ -197,6 +276,11 @@ fn hold(state: &RunState, past: Option<&Past>, key: Key, moment: Moment) -> Opti
     let unexpanded = key.map_index == UNMAPPED && dag.mapping(key.task).is_some();
     let of_group = unexpanded && task.mapping.is_none();
     let verdict = if of_group { Verdict::Run } else { verdict(state, key) };
+    match (skipped_by(state, key), moment) {
+        (Some(up), Moment::Begun) => return Some(format!("{} decided to skip it", dag.tasks[up].task_id)),
+        (Some(_), Moment::Waiting) => return None,
+        (None, _) => {}
+    }
     match (verdict, moment) {
         (Verdict::Run, _) => {}
         (_, Moment::Begun) | (Verdict::Wait, Moment::Waiting) => {
@@ -229,14 +313,6 @@ fn hold(state: &RunState, past: Option<&Past>, key: Key, moment: Moment) -> Opti
             None => return Some("the run before was not looked at".to_owned()),
         }
     }
-    let skipped_by = dag.upstream(key.task).find(|&up| {
-        let map_index = if dag.mapping(up).is_some() { key.map_index } else { UNMAPPED };
-        let upstream = state.ti(Key { task: up, map_index }).filter(|ti| ti.state.is_finished());
-        upstream.and_then(|ti| ti.skipmixin.as_ref()).is_some_and(|decision| decision.skips(&task.task_id))
-    });
-    if let (Some(up), Moment::Begun) = (skipped_by, moment) {
-        return Some(format!("{} decided to skip it", dag.tasks[up].task_id));
-    }
     let limit = task.max_active_tis_per_dagrun.map_or(usize::MAX, |limit| limit as usize);
     let others = active(state, key.task)
         - usize::from(moment == Moment::Begun && state.ti(key).is_some_and(|ti| ti.state.has_attempt()));
@@ -246,6 +322,10 @@ fn hold(state: &RunState, past: Option<&Past>, key: Key, moment: Moment) -> Opti
 /// Setups and trigger rule (semantics §3).
 fn verdict(state: &RunState, key: Key) -> Verdict {
     let dag = &state.dag;
+    let trigger_rule = dag.tasks[key.task].trigger_rule;
+    if trigger_rule == TriggerRule::Always {
+        return Verdict::Run;
+    }
     let setups: Vec<TaskInstanceState> =
         dag.scopes().indirect_setups(key.task).iter().flat_map(|&setup| relevant(state, key, setup)).collect();
     let succeeded = setups.iter().filter(|state| **state == Success).count();
@@ -262,7 +342,13 @@ fn verdict(state: &RunState, key: Key) -> Verdict {
         .upstream(key.task)
         .flat_map(|up| relevant(state, key, up).into_iter().map(move |state| (state, dag.tasks[up].is_setup)))
         .collect();
-    rule(dag.tasks[key.task].trigger_rule, &upstreams, key.map_index)
+    // A setup that is not over keeps a task from beginning; its other upstreams may decide it all the same. For a mapped instance
+    // the setup's elements that are gone are none to wait for.
+    let is_ready = |state: &TaskInstanceState| *state == Success || (*state == Removed && key.map_index >= 0);
+    match rule(trigger_rule, &upstreams, key.map_index) {
+        Verdict::Run if !setups.iter().all(is_ready) => Verdict::Wait,
+        verdict => verdict,
+    }
 }
 
 /// The states of the instances of `other` that concern an instance: inside one mapped group the same index, else all.
@@ -371,13 +457,13 @@ pub fn of_capacity<S: std::hash::BuildHasher>(
     for node in capacity.nodes.iter().filter(|node| node.used > node.slots) {
         broken.push(format!("node {} has {} attempts on {} slots", node.name, node.used, node.slots));
     }
-    let placed: u32 = capacity.nodes.iter().map(|node| node.used).sum();
-    if placed > capacity.parallelism {
-        broken.push(format!("{placed} attempts are placed of parallelism {}", capacity.parallelism));
+    if capacity.placed > capacity.parallelism {
+        broken.push(format!("{} attempts are placed of parallelism {}", capacity.placed, capacity.parallelism));
     }
-    for class in classes.values() {
-        if let Some(cap) = class.cap.filter(|&cap| class.cap_used > cap) {
-            broken.push(format!("class {} has {} active of max_active_tis_per_dag {cap}", class.id, class.cap_used));
+    for cap in classes.values().filter_map(|class| class.cap.as_ref()) {
+        let active = capacity.caps.get(&cap.of).copied().unwrap_or(0);
+        if active > cap.limit {
+            broken.push(format!("{} has {active} active of max_active_tis_per_dag {}", cap.of, cap.limit));
         }
     }
     for (&run, &active) in &capacity.runs {

@@ -22,6 +22,7 @@ pub mod failpoint;
 pub mod ids;
 pub mod invariants;
 pub mod mapping;
+pub mod mask;
 pub mod notify;
 pub mod operator;
 pub mod plan;

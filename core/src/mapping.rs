@@ -11,11 +11,8 @@ use crate::{
     ids::TaskId,
 };
 
-/// The most instances a task's result may make (Airflow: `[core] max_map_length`).
-pub const MAX_MAP_LENGTH: usize = 1024;
-
 /// A literal of more elements than this is expanded by a plan, which refuses it, rather than when its run is created.
-const MAX_LITERAL_LENGTH: usize = 100_000;
+pub(crate) const MAX_LITERAL_LENGTH: usize = 100_000;
 
 /// The mapping that makes the instances of a task: its own, else that of the innermost mapped group around it; with a flag that
 /// says whether it is a group's. For a task of a DAG in use, [`Dag::mapping`] has it at hand.

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    dag::{AssetRef, Dag, Mapping, Output, Task, seconds},
+    dag::{AssetRef, CallbackAction, Dag, Mapping, Output, RetryPolicy, Task, TriggerRule, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
-    mapping::{self, MAX_MAP_LENGTH},
+    mapping,
     notify::Facts,
     operator::OperatorKind,
     state::DagRunType,
@@ -49,6 +49,19 @@ pub struct RunContext {
     pub triggering_asset_events: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition_key: Option<String>,
+    /// The time that templates are told when they ask for it: the same in each render of one hand-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dag_display_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triggering_user_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    #[serde(default)]
+    pub clear_number: i32,
 }
 
 /// The dates of an earlier run.
@@ -83,6 +96,61 @@ impl RunContext {
             previous_success: None,
             triggering_asset_events: Value::Null,
             partition_key: None,
+            now: None,
+            dag_display_name: Some(dag.dag_display_name.clone()),
+            queued_at: None,
+            triggering_user_name: None,
+            note: None,
+            clear_number: 0,
+        }
+    }
+}
+
+/// What templates may ask of the task beside its arguments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskAttributes {
+    pub retries: u32,
+    #[serde(with = "seconds")]
+    pub retry_delay: Duration,
+    pub pool: String,
+    pub pool_slots: u32,
+    pub queue: String,
+    pub priority_weight: i32,
+    pub trigger_rule: TriggerRule,
+    pub depends_on_past: bool,
+    pub wait_for_downstream: bool,
+    pub task_display_name: String,
+    pub upstream_task_ids: Vec<TaskId>,
+    pub downstream_task_ids: Vec<TaskId>,
+    /// Whom its emails go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub email: Vec<String>,
+}
+
+impl TaskAttributes {
+    fn of(dag: &Dag, task: &Task) -> Self {
+        let index = dag.index_of(task.task_id.as_str());
+        let downstream = index.into_iter().flat_map(|index| dag.downstream(index));
+        let mut email: Vec<String> = Vec::new();
+        for callback in &task.callbacks {
+            if let CallbackAction::Email { to, .. } = &callback.action {
+                email.extend(to.iter().filter(|to| !email.contains(to)).cloned().collect::<Vec<_>>());
+            }
+        }
+        Self {
+            retries: task.retries,
+            retry_delay: task.retry_delay,
+            pool: task.pool.clone(),
+            pool_slots: task.pool_slots,
+            queue: task.queue.clone(),
+            priority_weight: task.priority_weight,
+            trigger_rule: task.trigger_rule,
+            depends_on_past: task.depends_on_past,
+            wait_for_downstream: task.wait_for_downstream,
+            task_display_name: task.task_display_name.clone(),
+            upstream_task_ids: task.upstream.clone(),
+            downstream_task_ids: downstream.map(|task| dag.tasks[task].task_id.clone()).collect(),
+            email,
         }
     }
 }
@@ -103,6 +171,9 @@ pub struct TaskSpec {
     pub env: IndexMap<String, String>,
     #[serde(with = "seconds::option")]
     pub execution_timeout: Option<Duration>,
+    /// What the node asks about an exception.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     pub do_xcom_push: bool,
     pub multiple_outputs: bool,
     pub owner: String,
@@ -136,9 +207,11 @@ pub struct TaskSpec {
     pub inlets: Vec<AssetRef>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outlets: Vec<AssetRef>,
-    /// How often a sensor's condition was found not to hold in this try.
+    /// How often a sensor's condition was found not to hold in this try; looked up when a template of the task names it.
     #[serde(default)]
     pub reschedule_count: u32,
+    #[serde(default)]
+    pub attributes: TaskAttributes,
     /// Set for a callback: what it tells of, for templates and functions that name the state, the reason, the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Box<Facts>>,
@@ -207,6 +280,7 @@ impl TaskSpec {
             args: task.args.clone(),
             env: task.env.clone(),
             execution_timeout: task.execution_timeout,
+            retry_policy: task.retry_policy.clone(),
             do_xcom_push: task.do_xcom_push,
             multiple_outputs: task.multiple_outputs,
             owner: task.owner.clone(),
@@ -217,12 +291,13 @@ impl TaskSpec {
             mapped_by_group: mapped_by_group.unwrap_or_default(),
             same_index: group.map(|group| same_index(dag, task, group)).unwrap_or_default(),
             map_index_template: task.map_index_template.clone(),
-            max_map_length: is_mapped_over(dag, task).then_some(MAX_MAP_LENGTH as u32),
+            max_map_length: is_mapped_over(dag, task).then_some(dag.max_map_length),
             output: task.output,
             secrets: task.secrets.clone(),
             inlets: task.inlets.clone(),
             outlets: task.outlets.clone(),
             reschedule_count: 0,
+            attributes: TaskAttributes::of(dag, task),
             callback: None,
             call: None,
             run,

@@ -150,8 +150,6 @@ pub enum TiEvent {
     FailedFinally,
     /// A trigger rule can no longer be met.
     UpstreamFailed,
-    /// The retry delay is over, the run is evaluated anew.
-    RetryDue,
     /// The attempt was never handed to a node; the instance goes back to wait for a slot.
     Unplaced,
     /// Cleared by a user while it has an attempt, which a node may be running.
@@ -160,7 +158,7 @@ pub enum TiEvent {
     Cleared,
     /// The old attempt's stop is confirmed, or its deadline passed.
     StopConfirmed,
-    /// The task left the DAG version the run follows.
+    /// The task left the DAG version the run follows, or outgrew the instance's element.
     TaskRemoved,
     /// The task came back.
     TaskRestored,
@@ -186,7 +184,7 @@ impl TaskInstanceState {
             (E::Started, S::Scheduled | S::Queued | S::Running | S::Deferred) => S::Running,
             (E::Unplaced, S::Scheduled | S::Queued) => S::Scheduled,
             // An empty task is decided in the scheduler and never queued, hence from None and UpForRetry too;
-            // a user may mark any state.
+            // a user may mark any state, and a branch skips what it did not choose.
             (E::Succeeded, _) => S::Success,
             (E::Skip, _) => S::Skipped,
             (E::FailedFinally, _) => S::Failed,
@@ -199,13 +197,13 @@ impl TaskInstanceState {
                 S::UpForRetry
             }
             (E::UpstreamFailed, S::None | S::UpForRetry | S::UpForReschedule) => S::UpstreamFailed,
-            (E::RetryDue, S::UpForRetry) => S::None,
             (
                 E::ClearedWhileRunning,
                 S::Scheduled | S::Queued | S::Running | S::Deferred | S::AwaitingInput | S::Restarting,
             ) => S::Restarting,
             (E::Cleared, _) => S::None,
             (E::StopConfirmed, S::Restarting) => S::None,
+            // What is over too: an element that its task outgrew is gone whatever became of it (semantics §13.3).
             (
                 E::TaskRemoved,
                 S::None
@@ -216,7 +214,11 @@ impl TaskInstanceState {
                 | S::UpForRetry
                 | S::UpForReschedule
                 | S::Deferred
-                | S::AwaitingInput,
+                | S::AwaitingInput
+                | S::Success
+                | S::Skipped
+                | S::Failed
+                | S::UpstreamFailed,
             ) => S::Removed,
             (E::TaskRestored, S::Removed) => S::None,
             _ => return Err(IllegalTransition { from: self, event }),

@@ -1,6 +1,8 @@
 //! Our cron against a table made with croniter itself; `data/make_cron_golden.py` says how.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 use updraft_core::timetable::{cron::Cron, zoned::ZonedCron};
 
@@ -59,4 +61,39 @@ fn agrees_with_croniter_and_airflow_in_every_line() {
     }
     assert!(lines >= 20_000, "{lines} lines");
     assert!(wrong.is_empty(), "{} of {lines} lines differ:\n{}", wrong.len(), wrong[..wrong.len().min(25)].join("\n"));
+}
+
+/// The hours from 2020 to 2035 after which a zone's clock differs from the hour before.
+fn transitions(zone: Tz) -> Vec<i64> {
+    let offset = |at: i64| zone.offset_from_utc_datetime(&instant(at).naive_utc()).fix();
+    let (first, end) = (1_577_836_800, 2_082_758_400);
+    (first..end).step_by(3600).filter(|at| offset(*at) != offset(at + 3600)).map(|at| at + 3600).collect()
+}
+
+#[test]
+fn has_every_change_of_the_clock_in_its_zones_with_every_expression() {
+    let mut rows: BTreeMap<(&str, &str), BTreeSet<i64>> = BTreeMap::new();
+    let (mut zones, mut expressions) = (BTreeSet::new(), BTreeSet::new());
+    for line in TABLE.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        if let ["Z", expression, zone, start, ..] = fields[..] {
+            zones.insert(zone);
+            expressions.insert(expression);
+            rows.entry((zone, expression)).or_default().insert(start.parse().expect("seconds"));
+        }
+    }
+    assert_eq!((zones.len(), expressions.len()), (20, 8));
+    let mut missing = Vec::new();
+    for zone in zones {
+        let changes = transitions(zone.parse().expect("a zone"));
+        assert!(changes.len() >= 20, "{zone} changes its clock {} times", changes.len());
+        for (expression, at) in expressions.iter().flat_map(|expression| changes.iter().map(move |at| (expression, at)))
+        {
+            let starts = rows.get(&(zone, *expression));
+            if !starts.is_some_and(|starts| starts.range(at - 27 * 3600..*at).next().is_some()) {
+                missing.push(format!("{zone} {expression} {}", instant(*at)));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{} are missing:\n{}", missing.len(), missing.join("\n"));
 }

@@ -52,7 +52,7 @@ fn described(dag: &Dag) -> Value {
         if !env.is_null() {
             task["args"]["env"] = env;
         }
-        for name in ["params", "partial", "callbacks", "on_failure", "on_success", "on_retry"] {
+        for name in ["params", "partial", "callbacks", "on_execute", "on_failure", "on_success", "on_retry"] {
             task.shift_remove(name);
         }
     }

@@ -172,15 +172,24 @@ fn explains_every_kind_that_the_loader_can_find() {
     assert!(silent.is_empty(), "docs/diagnostics.md does not explain {silent:?}");
 }
 
+fn docs(page: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page)
+}
+
 #[test]
 fn loads_every_example_of_the_documentation() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dag-files.md");
-    let text = std::fs::read_to_string(docs).expect("docs/dag-files.md");
-    let blocks: Vec<&str> =
-        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect();
-    assert!(blocks.len() > 4);
-    for block in blocks {
-        let loaded = load_text(block);
-        assert!(!loaded.dags.is_empty() && loaded.diagnostics.is_empty(), "{block}\n{:#?}", loaded.diagnostics);
+    for (page, at_least) in [("dag-files.md", 5), ("notifications.md", 1)] {
+        let text = std::fs::read_to_string(docs(page)).expect("the page");
+        let blocks: Vec<&str> =
+            text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect();
+        assert!(blocks.len() >= at_least, "{page}");
+        for block in blocks {
+            let loaded = load_text(block);
+            assert!(
+                !loaded.dags.is_empty() && loaded.diagnostics.is_empty(),
+                "{page}: {block}\n{:#?}",
+                loaded.diagnostics
+            );
+        }
     }
 }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use updraft_core::{
     dag::{
-        CallbackAction, CallbackEvent, Dag, Deadline, DeadlineReference, MapInput, MappingKind, Output, Schedule, Task,
-        TriggerRule,
+        CallbackAction, CallbackEvent, Dag, Deadline, DeadlineReference, MapInput, MappingKind, Output, RetryAction,
+        RetryPolicy, RetryRule, Schedule, Task, TriggerRule,
     },
     diagnostic::Severity,
     operator::{OperatorKind, XComArg},
@@ -226,6 +226,35 @@ fn sends_native_notifications_and_the_mail_of_email() {
 }
 
 #[test]
+fn a_triggered_run_without_a_date_is_not_one_of_the_moment() {
+    let dag = one("tasks: {a: {trigger_dag: x}, b: {trigger_dag: x, logical_date: null}}\n");
+    let date = |id: &str| dag.task(id).unwrap().args.get("logical_date").cloned();
+    assert_eq!((date("a"), date("b")), (None, Some(Value::Null)));
+}
+
+#[test]
+fn who_is_told_that_a_question_waits_is_told_when_its_task_begins() {
+    let dag = one("tasks:
+  ask:
+    approval:
+      subject: Ship?
+      notifiers:
+        - {__type__: airflow.providers.smtp.notifications.smtp.SmtpNotifier, to: a@b.org}
+        - m.tell
+    on_execute: [{http: 'https://x.org'}]
+");
+    let task = dag.task("ask").unwrap();
+    assert!(task.callbacks.iter().all(|callback| callback.on == CallbackEvent::Execute));
+    let actions: Vec<String> = task
+        .callbacks
+        .iter()
+        .map(|callback| serde_json::to_value(callback).unwrap()["action"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(actions, ["http", "email", "python"]);
+    assert!(!task.args.contains_key("notifiers"));
+}
+
+#[test]
 fn a_callback_of_an_unknown_notifier_is_not_sent_and_says_so() {
     let text = "tasks:\n  t: {bash: x, on_failure_callback: airflow.providers.pagerduty.notifications.pagerduty.PagerdutyNotifier}\n";
     assert_eq!(found(text), [("without_effect".to_owned(), 2, false)]);
@@ -395,9 +424,39 @@ fn reads_assets_by_the_names_of_another_file() {
 }
 
 #[test]
-fn loads_partitioned_timetables_without_their_runs() {
-    let text = "d:\n  schedule: {__type__: airflow.sdk.CronPartitionTimetable, cron: \"0 1 * * *\"}\n  tasks: {t: {operator: empty}}\n";
-    let loaded = load_beside(text, &());
-    assert_eq!(loaded.diagnostics[0].kind, "unsupported_schedule");
-    assert_eq!(loaded.dags[0].dag.schedule, Schedule::None);
+fn a_retry_policy_is_read_of_python_tasks_and_no_other_is_called() {
+    let policy = "retry_policy: {__type__: airflow.sdk.ExceptionRetryPolicy, default: RetryAction.FAIL, rules: [
+      {__type__: airflow.sdk.RetryRule, exception: requests.exceptions.HTTPError, retry_delay: 5 minutes, reason: rate limit},
+      {__type__: airflow.sdk.RetryRule, exception: [builtins.KeyError], match_subclasses: false,
+       action: {__type__: airflow.sdk.RetryAction, __args__: [fail]}}]}";
+    let rule = |exception: &str, action, delay: Option<u64>, reason: Option<&str>, match_subclasses| RetryRule {
+        exceptions: vec![exception.to_owned()],
+        action,
+        retry_delay: delay.map(Duration::from_secs),
+        reason: reason.map(str::to_owned),
+        match_subclasses,
+    };
+    let expected = RetryPolicy {
+        rules: vec![
+            rule("requests.exceptions.HTTPError", RetryAction::Retry, Some(300), Some("rate limit"), true),
+            rule("builtins.KeyError", RetryAction::Fail, None, None, false),
+        ],
+        default: RetryAction::Fail,
+    };
+    assert_eq!(task(&format!("{{python: a.b, {policy}}}")).retry_policy, Some(expected.clone()));
+    let by_default = format!("default_args: {{{policy}}}\ntasks: {{t: {{python: a.b}}}}\n");
+    assert_eq!(one(&by_default).tasks[0].retry_policy, Some(expected));
+    let idle = [("without_effect".to_owned(), 1, false)];
+    let own = "retry_policy: {__type__: acme.policies.Mine, x: 1}";
+    assert_eq!(found(&format!("tasks: {{t: {{python: a.b, {own}}}}}\n")), idle);
+    assert_eq!(found(&format!("tasks: {{t: {{bash: echo, {}}}}}\n", policy.replace('\n', " "))), idle);
+    let rules = |rule: &str| {
+        format!(
+            "tasks: {{t: {{python: a.b, retry_policy: {{__type__: airflow.sdk.ExceptionRetryPolicy, rules: [{rule}]}}}}}}\n"
+        )
+    };
+    refuses(&rules("{__type__: airflow.sdk.RetryRule, exception: ValueError}"), "invalid_value", 1);
+    refuses(&rules("{__type__: airflow.sdk.RetryRule, exception: a.B, action: never}"), "invalid_value", 1);
+    refuses(&rules("{__type__: airflow.sdk.RetryRule, exceptions: a.B}"), "invalid_type_arguments", 1);
+    refuses(&rules("a.B"), "wrong_type", 1);
 }

@@ -19,7 +19,6 @@ mod guardian;
 mod identity;
 mod journal;
 mod logs;
-mod mask;
 mod node;
 mod outcome;
 mod registration;

@@ -3,11 +3,12 @@
 mod files;
 mod secrets;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use updraft_core::{
+    mask::Mask,
     secret_source::SecretSource,
     spec::{Failure, FailureClass, TaskSpec},
     template::{self, RenderError, Resolved},
@@ -17,13 +18,14 @@ use updraft_protocol::{Part, Ref, ResolvedRef, StartAttempt};
 use self::files::Library;
 use crate::{
     client::{Backoff, CallError},
-    mask::Mask,
     node::Node,
     runner::failure,
 };
 
 /// A template may name values that only its earlier values lead to; more rounds than this are a mistake.
 const ROUNDS: usize = 20;
+/// The work of a render is bounded; so much for what is not counted, such as files that it includes.
+const RENDER_TIME: Duration = Duration::from_secs(60);
 /// Tries to fetch values before the attempt fails; with the backoff about half a minute.
 const TRIES: usize = 10;
 
@@ -62,21 +64,17 @@ pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -
     }
     let library = library(node, spec).await?;
     for _ in 0..ROUNDS {
-        let mut resolved: Resolved =
-            values.iter().map(|known| (to_core(&known.reference), known.value.clone())).collect();
+        let mut resolved = self::resolved(&values);
         if let Some(library) = library.clone() {
             resolved = resolved.with_files(move |name| library.read(name));
         }
-        let missing = match whole(spec, &resolved) {
+        let missing = match whole_apart(spec, &resolved).await? {
             Ok(whole) => {
                 let secrets = secrets::fill(node, &sources, &resolved)?;
-                return Ok(finish(spec, whole, secrets, &values, resolved));
+                return Ok(finish(spec, whole, secrets, resolved));
             }
             Err(RenderError::Missing(missing)) => missing,
-            Err(RenderError::Failed(wrong)) => {
-                let reason = Mask::of(&values).apply(&wrong.to_string()).into_owned();
-                return Err(failure(FailureClass::TemplateError, reason));
-            }
+            Err(RenderError::Failed(wrong)) => return Err(failure(FailureClass::TemplateError, wrong.to_string())),
         };
         values.extend(fetch(node, start, missing.iter().map(to_protocol).collect()).await?);
     }
@@ -98,6 +96,23 @@ struct Whole {
     names: Map<String, Value>,
 }
 
+/// On a thread where a long render keeps nothing else waiting, for as long as one may take.
+async fn whole_apart(spec: &TaskSpec, resolved: &Resolved) -> Result<Result<Whole, RenderError>, Failure> {
+    let (spec, resolved) = (spec.clone(), resolved.clone());
+    let rendering = tokio::task::spawn_blocking(move || whole(&spec, &resolved));
+    match tokio::time::timeout(RENDER_TIME, rendering).await {
+        Ok(Ok(rendered)) => Ok(rendered),
+        Ok(Err(gone)) => {
+            let reason = format!("The task's templates could not be rendered: {gone}.");
+            Err(failure(FailureClass::TemplateError, reason))
+        }
+        Err(tokio::time::error::Elapsed { .. }) => {
+            let reason = format!("The task's templates did not render within {} s.", RENDER_TIME.as_secs());
+            Err(failure(FailureClass::TemplateError, reason))
+        }
+    }
+}
+
 fn whole(spec: &TaskSpec, resolved: &Resolved) -> Result<Whole, RenderError> {
     let args = template::render_fields(spec, resolved)?;
     let env = template::render_env(spec, resolved)?;
@@ -110,15 +125,9 @@ fn whole(spec: &TaskSpec, resolved: &Resolved) -> Result<Whole, RenderError> {
     Ok(Whole { args, env, label, names: template::mapped_names(spec, resolved)? })
 }
 
-fn finish(
-    spec: &TaskSpec,
-    whole: Whole,
-    secrets: Vec<(String, String)>,
-    values: &[ResolvedRef],
-    resolved: Resolved,
-) -> Rendered {
+fn finish(spec: &TaskSpec, whole: Whole, secrets: Vec<(String, String)>, resolved: Resolved) -> Rendered {
     let Whole { mut args, mut env, label, names } = whole;
-    let mask = Mask::of(values).with(&Mask::of_texts(secrets.iter().map(|(_, secret)| secret.as_str())));
+    let mask = resolved.mask().with(&Mask::of_texts(secrets.iter().map(|(_, secret)| secret.as_str())));
     env.extend(secrets);
     let label = label
         .map(|label| label.map(|label| mask.apply(&label).into_owned()))
@@ -150,6 +159,11 @@ fn shorten(fields: &mut Value) {
             *field = Value::String(format!("Truncated to {FIELD_LIMIT} characters: {start}"));
         }
     }
+}
+
+/// What was fetched, for `core`.
+pub(crate) fn resolved(values: &[ResolvedRef]) -> Resolved {
+    values.iter().map(|known| (to_core(&known.reference), known.value.clone())).collect()
 }
 
 pub(crate) async fn fetch(node: &Node, start: &StartAttempt, refs: Vec<Ref>) -> Result<Vec<ResolvedRef>, Failure> {
@@ -214,8 +228,12 @@ fn to_core(reference: &Ref) -> template::Ref {
             let part = part.map(|part| match part {
                 Part::Length => template::Part::Length,
                 Part::Item(position) => template::Part::Item(position),
+                Part::All => template::Part::All,
             });
             template::Ref::XCom { task_id, key, map_index, part }
+        }
+        Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
         }
         Ref::Variable { key } => template::Ref::Variable { key },
         Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
@@ -228,8 +246,12 @@ fn to_protocol(reference: &template::Ref) -> Ref {
             let part = part.map(|part| match part {
                 template::Part::Length => Part::Length,
                 template::Part::Item(position) => Part::Item(position),
+                template::Part::All => Part::All,
             });
             Ref::XCom { task_id, key, map_index, part }
+        }
+        template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
         }
         template::Ref::Variable { key } => Ref::Variable { key },
         template::Ref::Connection { conn_id } => Ref::Connection { conn_id },

@@ -261,6 +261,23 @@ pub enum Ref {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         part: Option<Part>,
     },
+    /// The values of `key` of a task in another run, as a list in the order of the map indexes; of one instance when `map_index` is
+    /// given.
+    #[serde(rename = "xcom_of")]
+    XComOf {
+        /// Absent: the same DAG.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dag_id: Option<String>,
+        /// Absent: the same run id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_id: Option<String>,
+        /// Of the latest run that pushed it, up to the logical date of that one.
+        #[serde(default)]
+        include_prior_dates: bool,
+        task_id: String,
+        key: String,
+        map_index: Option<i32>,
+    },
     Variable {
         key: String,
     },
@@ -269,7 +286,7 @@ pub enum Ref {
     },
 }
 
-/// What of an XCom is wanted: `"length"` or `{"item": 3}`. A list's parts are its items, a mapping's its entries; other values
+/// What of an XCom is wanted: `"length"`, `"all"` or `{"item": 3}`. A list's parts are its items, a mapping's its entries; other values
 /// have none. Of a mapped task (`map_index` absent) the list of its values is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -278,6 +295,8 @@ pub enum Part {
     Length,
     /// The one at this position, in a list or mapping of its own (`[item]`, `{key: value}`).
     Item(u32),
+    /// What every instance of the task pushed, as a list; of a task that is not mapped, a list of one.
+    All,
 }
 
 /// A reference and its value; `None` when it does not exist.

@@ -239,14 +239,14 @@ impl Reactor {
                 tag: one.tag,
             })
             .collect();
-        let mut woken = dispatch::Woken::new();
+        let mut woken = dispatch::Woken::default();
         let mut written = store_plan::Written::default();
         if !planned.is_empty() {
             written = store_plan::write(&mut transaction, &self.classes, now, &planned).await?;
             failpoint!("plan.written");
             if written.freed || written.waiting {
                 match dispatch::try_dispatch(&mut transaction, self.parallelism).await? {
-                    Some(nodes) => woken = nodes,
+                    Some(placed) => woken = placed,
                     None => self.dispatch = true,
                 }
             }
@@ -254,11 +254,9 @@ impl Reactor {
         failpoint!("plan.before_commit");
         transaction.commit().await.map_err(|error| StoreError::UnknownOutcome(error.to_string()))?;
         failpoint!("plan.after_commit");
-        woken.extend(written.cancelled_on);
+        woken.nodes.extend(written.cancelled_on);
+        woken.triggerer |= written.triggers;
         dispatch::ring(&self.store, &woken);
-        if written.triggers {
-            self.store.wake().ring(Signal::Trigger);
-        }
         if written.notices {
             self.store.wake().ring(Signal::Outbox);
         }

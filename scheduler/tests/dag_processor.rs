@@ -297,9 +297,12 @@ async fn a_deleted_file_makes_its_dags_stale_at_the_second_look() {
     assert_eq!(bench.look().await.stale_dags, ["a"]);
     assert_eq!(bench.dags().await, ["a a.yml stale v1", "b b.yml v1", "c c.yml v1"]);
     assert_eq!(bench.import_error("broken.yml").await, None);
+    bench.add_run("a", "running").await;
     bench.write("a.yml", dag("a", "echo 1"));
     bench.look().await;
     assert_eq!(bench.dags().await[0], "a a.yml v1", "back, with its version");
+    let woken = bench.text("select (wake_at <= now())::text from dag_run").await;
+    assert_eq!(woken.as_deref(), Some("true"), "its runs rested");
 }
 
 #[tokio::test]
@@ -401,6 +404,37 @@ async fn a_restart_compiles_nothing_that_did_not_change() {
     bench.write("b.yml", dag("b", "echo 2"));
     let mut bench = bench.restart().await;
     assert_eq!(bench.look().await.compiled, ["b.yml"]);
+}
+
+#[tokio::test]
+async fn a_dag_without_scheduled_runs_has_no_next_run() {
+    let mut bench = Bench::new().await;
+    let file =
+        |keys: &str| format!("{keys}schedule: \"@daily\"\nstart_date: 2024-01-01\ntasks: {{t: {{bash: echo}}}}\n");
+    let next = "select next_dagrun_create_after::text from dag";
+    bench.write("a.yml", file(""));
+    bench.look().await;
+    assert!(bench.text(next).await.is_some());
+    bench.write("a.yml", file("allowed_run_types: [manual]\n"));
+    bench.look().await;
+    assert_eq!(bench.text(next).await, None);
+}
+
+#[tokio::test]
+async fn a_restart_with_another_rule_compiles_all_anew() {
+    let mut bench = Bench::new().await;
+    bench.write("a.yml", "schedule: \"@daily\"\nstart_date: 2024-01-01\ntasks: {t: {bash: echo}}\n");
+    bench.look().await;
+    let interval = "select next_dagrun_data_interval_end - next_dagrun_data_interval_start || '' from dag";
+    assert_eq!(bench.text(interval).await.as_deref(), Some("00:00:00"));
+    bench.config.rules.create_cron_data_intervals = true;
+    let mut bench = bench.restart().await;
+    assert_eq!(bench.look().await.compiled, ["a.yml"]);
+    assert_eq!(bench.text(interval).await.as_deref(), Some("1 day"));
+    bench.config.rules.max_map_length = 7;
+    let mut bench = bench.restart().await;
+    assert_eq!(bench.look().await.compiled, ["a.yml"]);
+    assert_eq!(bench.restart().await.look().await, Report::default());
 }
 
 #[tokio::test]
@@ -559,4 +593,28 @@ async fn run_survives_the_loss_of_its_connections() {
     rung(&mut bell).await;
     stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_files_only_the_touched_one_is_compiled() {
+    let mut bench = Bench::new().await;
+    for number in 0..500 {
+        bench.write(&format!("d{number}.yml"), dag(&format!("d{number}"), "one"));
+    }
+    assert_eq!(bench.look().await.changed_dags.len(), 500);
+    bench.write("d250.yml", dag("d250", "another"));
+    let report = bench.look().await;
+    assert_eq!((report.compiled, report.changed_dags), (vec!["d250.yml".to_owned()], vec!["d250".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_stored_does_not_take_its_batch_down() {
+    let mut bench = Bench::new().await;
+    for number in 0..10 {
+        bench.write(&format!("d{number}.yml"), dag(&format!("d{number}"), "one"));
+    }
+    bench.write("d5.yml", dag("d5", "\"a\\0b\"") + "  description: \"a\\0b\"\n");
+    let report = bench.look().await;
+    assert_eq!((report.changed_dags.len(), report.import_errors), (9, vec!["d5.yml".to_owned()]));
+    assert!(bench.import_error("d5.yml").await.is_some());
 }

@@ -2,15 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
 
+#[path = "sinks/scripted.rs"]
+mod scripted;
 mod sinks;
 
 use std::{collections::HashSet, time::Duration};
 
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
     dag::{Callback, CallbackAction, CallbackEvent, Dag, Deadline, DeadlineReference, Task},
     operator::OperatorKind,
+    yaml,
 };
 use updraft_scheduler::{
     Config,
@@ -19,15 +23,19 @@ use updraft_scheduler::{
 use updraft_store::{
     Store,
     dispatch::Classes,
-    outbox::{Ended, claim, mark},
+    outbox::{Ended, Retried, Room, claim, mark, retry},
     runs::{self, ClearRequest, Trigger},
+    sources::{Environment, Sources},
     testing::TestDb,
     versions::DagCache,
     wake::Signal,
 };
 use uuid::Uuid;
 
-use self::sinks::{HttpSink, SmtpSink};
+use self::{
+    scripted::{Answer, Scripted},
+    sinks::{HttpSink, SmtpSink},
+};
 
 struct World {
     db: TestDb,
@@ -97,6 +105,14 @@ impl World {
 
     /// Another scheduler, with connections of its own.
     async fn scheduler(&mut self, outbox: outbox::Config) {
+        self.scheduler_with(outbox, &[]).await;
+    }
+
+    /// One whose environment holds these connections.
+    async fn scheduler_with(&mut self, outbox: outbox::Config, connections: &[(&str, Value)]) {
+        let environment =
+            connections.iter().map(|(id, fields)| (format!("AIRFLOW_CONN_{}", id.to_uppercase()), fields.to_string()));
+        let sources = Sources { environment: Environment::new(environment), ..Sources::default() };
         let config = Config {
             parallelism: 100,
             lease: Duration::from_secs(3600),
@@ -105,17 +121,21 @@ impl World {
             outbox,
         };
         let stop = CancellationToken::new();
-        let (store, token) = (self.db.store().await, stop.clone());
+        let (store, token) = (self.db.store().await.with_sources(sources), stop.clone());
         let task = tokio::spawn(async move { updraft_scheduler::run(store, config, token).await.unwrap() });
         self.schedulers.push((stop, task));
     }
 
     async fn trigger(&self, dag_id: &str) -> i64 {
+        self.trigger_at(dag_id, None).await
+    }
+
+    async fn trigger_at(&self, dag_id: &str, logical_date: Option<DateTime<Utc>>) -> i64 {
         let mut transaction = self.store.begin().await.unwrap();
         let trigger = Trigger {
             dag_id,
             run_id: Some(Uuid::new_v4().to_string().into()),
-            logical_date: None,
+            logical_date,
             data_interval: None,
             run_after: None,
             conf: None,
@@ -298,9 +318,9 @@ async fn a_claim_whose_time_passed_is_somebody_elses_and_its_word_does_not_count
     .execute(world.store.pool())
     .await
     .unwrap();
-    let first = claim(&world.store, "http", 10, Duration::ZERO).await.unwrap();
-    let again = claim(&world.store, "http", 10, Duration::from_secs(60)).await.unwrap();
-    assert!(claim(&world.store, "http", 10, Duration::ZERO).await.unwrap().is_empty(), "it is being sent");
+    let first = claim(&world.store, "http", &Room::of(10), Duration::ZERO).await.unwrap();
+    let again = claim(&world.store, "http", &Room::of(10), Duration::from_secs(60)).await.unwrap();
+    assert!(claim(&world.store, "http", &Room::of(10), Duration::ZERO).await.unwrap().is_empty(), "it is being sent");
     assert_eq!((first[0].claim.key, first[0].tries), (again[0].claim.key, 1));
     assert_eq!(again[0].tries, 2);
     let failed = Ended::Failed { error: "late".to_owned() };
@@ -308,6 +328,149 @@ async fn a_claim_whose_time_passed_is_somebody_elses_and_its_word_does_not_count
     assert!(mark(world.store.pool(), again[0].claim, &Ended::Delivered).await.unwrap());
     let state: String = sqlx::query_scalar("select state from outbox").fetch_one(world.store.pool()).await.unwrap();
     assert_eq!(state, "delivered");
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_holds_up_no_other_host() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[]).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Another host by its name.
+    let silent = format!("http://localhost:{}/never", silent.local_addr().unwrap().port());
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(vec![http(&silent), http(&web.url("/hook"))])];
+    world.dag(&dag).await;
+    for _ in 0..100 {
+        world.trigger("d").await;
+    }
+    let config = outbox::Config { timeout: Duration::from_secs(600), ..outbox::Config::default() };
+    world.scheduler(config).await;
+    world.until("select count(*) = 100 from outbox where state = 'delivered'").await;
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox where state = 'pending' and tries = 1")
+        .fetch_one(world.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(waiting, 16, "so many are on their way to the silent one");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_notice_that_failed_is_sent_again_when_somebody_asks() {
+    let mut world = World::new().await;
+    let web = HttpSink::start(&[("/gone", &[404, 503, 200])]).await;
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(vec![http(&web.url("/gone"))])];
+    world.dag(&dag).await;
+    // It gives up at once on what is older than this.
+    let config = outbox::Config { give_up_after: Duration::from_secs(30), ..outbox::Config::default() };
+    world.scheduler(config).await;
+    world.trigger("d").await;
+    world.until("select count(*) = 1 from outbox where state = 'failed'").await;
+    let key: Uuid = sqlx::query_scalar("update outbox set created_at = now() - interval '1 day' returning key")
+        .fetch_one(world.store.pool())
+        .await
+        .unwrap();
+    let mut connection = world.store.pool().acquire().await.unwrap();
+    assert_eq!(retry(&mut connection, Uuid::new_v4()).await.unwrap(), Retried::NoNotice);
+    assert_eq!(retry(&mut connection, key).await.unwrap(), Retried::Again);
+    assert_eq!(retry(&mut connection, key).await.unwrap(), Retried::NotFailed);
+    world.store.wake().ring(Signal::Outbox);
+    world.until("select bool_and(state = 'pending' and last_error like '503%') from outbox").await;
+    world.hurry().await;
+    world.until("select bool_and(state = 'delivered' and tries = 2) from outbox").await;
+    let calls = web.calls();
+    assert_eq!(calls.len(), 3);
+    assert!(calls.iter().all(|call| call.header("idempotency-key") == Some(key.to_string().as_str())));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_slack_answers_decides_what_becomes_of_a_message() {
+    let mut world = World::new().await;
+    let ok = r#"{"ok": true, "ts": "1"}"#;
+    let slack = Scripted::start(&[
+        ("/webhook/T/B/x", &[Answer::text(200, "ok")]),
+        ("/webhook/closed", &[Answer::text(403, "action_prohibited")]),
+        ("/well/chat.postMessage", &[Answer::text(200, ok)]),
+        ("/busy/chat.postMessage", &[Answer::text(200, r#"{"ok": false, "error": "ratelimited"}"#)]),
+        ("/nowhere/chat.postMessage", &[Answer::text(200, r#"{"ok": false, "error": "channel_not_found"}"#)]),
+        ("/odd/chat.postMessage", &[Answer::text(200, "<html>")]),
+    ])
+    .await;
+    let token = |path: &str| json!({"conn_type": "slack", "host": slack.url(path), "password": "xoxb-1"});
+    let connections = [
+        ("hook", json!({"conn_type": "slackwebhook", "host": slack.url("/webhook"), "password": "/T/B/x"})),
+        ("closed", json!({"conn_type": "slackwebhook", "host": slack.url("/webhook/closed")})),
+        ("well", token("/well")),
+        ("busy", token("/busy")),
+        ("nowhere", token("/nowhere")),
+        ("odd", token("/odd")),
+        ("empty", json!({"conn_type": "slack"})),
+    ];
+    let say = |conn_id: &str, channel: Option<&str>| CallbackAction::Slack {
+        conn_id: conn_id.to_owned(),
+        channel: channel.map(str::to_owned),
+        text: "{{ ti.task_id }} failed".to_owned(),
+    };
+    let mut actions: Vec<_> = connections.iter().map(|(id, _)| say(id, Some("#ops"))).collect();
+    actions.extend([say("well", None), say("absent", None)]);
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(actions)];
+    world.dag(&dag).await;
+    world.scheduler_with(outbox::Config::default(), &connections).await;
+    world.trigger("d").await;
+    world.until("select count(*) = 9 and bool_and(tries > 0 and claimed_by is null) from outbox").await;
+    let found: Vec<(String, String, Option<String>)> =
+        sqlx::query_as("select destination, state, last_error from outbox order by rule")
+            .fetch_all(world.store.pool())
+            .await
+            .unwrap();
+    let table = [
+        ("hook", "delivered", None),
+        ("closed", "failed", Some("403 Forbidden: action_prohibited")),
+        ("well", "delivered", None),
+        ("busy", "pending", Some("Slack says ratelimited")),
+        ("nowhere", "failed", Some("Slack says channel_not_found")),
+        ("odd", "pending", Some("Slack's answer cannot be read")),
+        ("empty", "pending", Some("neither a webhook URL as host nor a token")),
+        ("well", "failed", Some("needs a `channel`")),
+        ("absent", "pending", Some("there is no connection `absent`")),
+    ];
+    for ((conn_id, state, error), found) in table.iter().zip(&found) {
+        assert_eq!((*conn_id, *state), (found.0.as_str(), found.1.as_str()), "{found:?}");
+        let said = found.2.as_deref().unwrap_or_default();
+        assert!(error.is_none_or(|error| said.contains(error)) && !said.contains("xoxb"), "{found:?}");
+    }
+    let calls = slack.calls();
+    let call = |path: &str| calls.iter().find(|call| call.path == path).unwrap_or_else(|| panic!("{path}: {calls:?}"));
+    assert_eq!(call("/webhook/T/B/x").json, json!({"text": "load failed", "channel": "#ops"}));
+    let posted = call("/well/chat.postMessage");
+    assert_eq!(posted.header("authorization"), Some("Bearer xoxb-1"));
+    assert_eq!(posted.json, json!({"text": "load failed", "channel": "#ops"}));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_longer_wait_gets_it_and_in_the_end_it_is_given_up() {
+    let mut world = World::new().await;
+    let later = Answer { headers: "retry-after: 600\r\n", ..Answer::text(429, "slowly") };
+    let web = Scripted::start(&[("/busy", &[later]), ("/broken", &[Answer::text(500, "oh")])]).await;
+    let mut dag = Dag::new("d");
+    dag.tasks = vec![failing(vec![http(&web.url("/busy")), http(&web.url("/broken"))])];
+    world.dag(&dag).await;
+    world.scheduler(outbox::Config { give_up_after: Duration::from_secs(3600), ..outbox::Config::default() }).await;
+    world.trigger("d").await;
+    world.until("select count(*) = 2 and bool_and(last_error is not null and claimed_by is null) from outbox").await;
+    let waits: Vec<f64> =
+        sqlx::query_scalar("select extract(epoch from due_at - now())::float8 from outbox order by rule")
+            .fetch_all(world.store.pool())
+            .await
+            .unwrap();
+    assert!((500.0..=600.0).contains(&waits[0]) && waits[1] < 60.0, "{waits:?}");
+    sqlx::query("update outbox set created_at = now() - interval '2 hours'").execute(world.store.pool()).await.unwrap();
+    world.hurry().await;
+    world.until("select bool_and(state = 'failed' and tries >= 2) from outbox").await;
+    world.end().await;
 }
 
 /// A DAG whose one task waits for a node that never comes, with these deadlines.
@@ -475,4 +638,95 @@ async fn a_function_waits_for_a_node_and_a_lost_one_is_called_again_until_it_is_
     world.store.wake().ring(Signal::Outbox);
     world.until("select bool_and(state = 'failed') and not exists (select from attempt) from outbox").await;
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_had_ended_well_and_is_cleared_has_its_deadline_again() {
+    let mut world = World::new().await;
+    let mut dag = waiting(
+        "again",
+        vec![
+            deadline(DeadlineReference::LogicalDate, Duration::from_secs(3600), "http://127.0.0.1:1/"),
+            deadline(DeadlineReference::QueuedAt, Duration::from_secs(3600), "http://127.0.0.1:1/"),
+        ],
+    );
+    dag.tasks = vec![Task::new("one", OperatorKind::Empty, "EmptyOperator")];
+    world.dag(&dag).await;
+    world.scheduler(outbox::Config::default()).await;
+    let run = world.trigger("again").await;
+    world.until("select count(*) = 1 from dag_run where state = 'success'").await;
+    world.until("select count(*) = 0 from deadline").await;
+    // So that it does not end again at once.
+    sqlx::query("update dag set is_paused = true").execute(world.store.pool()).await.unwrap();
+    let mut transaction = world.store.begin().await.unwrap();
+    let request = ClearRequest {
+        dag_run_id: run,
+        selection: updraft_core::plan::Selection::default(),
+        reset_dag_run: true,
+        dry_run: false,
+        run_on_latest_version: None,
+        by: "a test",
+    };
+    runs::clear(&mut transaction, &Classes::default(), &DagCache::default(), &request).await.unwrap();
+    transaction.commit().await.unwrap();
+    let left: Vec<(i32, f64)> = sqlx::query_as(
+        "select d.rule, extract(epoch from d.deadline_time - r.queued_at)::float8
+         from deadline d join dag_run r on r.id = d.dag_run_id",
+    )
+    .fetch_all(world.store.pool())
+    .await
+    .unwrap();
+    assert_eq!(left, [(1, 3600.0)]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn deadlines_of_a_file_count_from_what_they_name() {
+    let world = World::new().await;
+    let text = "
+schedule: null
+deadline:
+  - {reference: logical_date, interval: 30m, http: 'http://127.0.0.1:1/'}
+  - {reference: queued_at, interval: 2h, email: ops@example.org}
+  - {reference: 2026-01-31T06:00:00Z, interval: 90s, slack: {conn_id: s, text: late}}
+  - {reference: average_runtime, interval: 1 day, max_runs: 2, http: 'http://127.0.0.1:1/'}
+tasks:
+  one: {empty: }
+";
+    let now = "2026-01-15T12:00:00Z".parse().unwrap();
+    let loaded = yaml::load("late.yaml", text.as_bytes(), &(), &yaml::Settings::new(now));
+    assert!(loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+    world.dag(&loaded.dags[0].dag).await;
+    // Two runs that took 100 and 200 seconds.
+    for seconds in [100, 200] {
+        let run = world.trigger("late").await;
+        sqlx::query("update dag_run set state = 'success', start_date = now(), end_date = now() + make_interval(secs => $2) where id = $1")
+            .bind(run)
+            .bind(f64::from(seconds))
+            .execute(world.store.pool())
+            .await
+            .unwrap();
+    }
+    let dated = world.trigger_at("late", Some("2026-01-20T00:00:00Z".parse().unwrap())).await;
+    let undated = world.trigger("late").await;
+    let made = async |run: i64| -> Vec<(i32, String, String, f64)> {
+        sqlx::query_as(
+            "select d.rule, d.reference, d.action ->> 'action', extract(epoch from d.deadline_time - case d.reference
+                 when 'logical_date' then r.logical_date when 'fixed' then '2026-01-31T06:00:00Z' else r.queued_at end)::float8
+             from deadline d join dag_run r on r.id = d.dag_run_id where r.id = $1 order by d.rule",
+        )
+        .bind(run)
+        .fetch_all(world.store.pool())
+        .await
+        .unwrap()
+    };
+    let row = |rule, reference: &str, action: &str, seconds| (rule, reference.to_owned(), action.to_owned(), seconds);
+    let table = [
+        row(0, "logical_date", "http", 1800.0),
+        row(1, "queued_at", "email", 7200.0),
+        row(2, "fixed", "slack", 90.0),
+        row(3, "average_runtime", "http", 86400.0 + 150.0),
+    ];
+    assert_eq!(made(dated).await, table);
+    assert_eq!(made(undated).await, table[1..]);
 }

@@ -18,6 +18,7 @@ use updraft_store::{
     hitl,
     query::dags,
     runs::{self, ClearRequest, Trigger},
+    sources::{Environment, Sources},
     testing::TestDb,
     versions::DagCache,
     wake::Signal,
@@ -168,6 +169,55 @@ async fn decisions_need_no_node_and_leave_their_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_render_has_no_secrets() {
+    let mut world = World::new().await;
+    let environment = Environment::new([("AIRFLOW_VAR_API_TOKEN".to_owned(), "s3cr3t-value".to_owned())]);
+    world.store = world.store.clone().with_sources(Sources { environment, ..Sources::default() });
+    world.scheduler();
+    let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}";
+    let mut when = task("when", &[], Empty, json!({}));
+    when.when = Some(text.to_owned());
+    let tasks = vec![
+        task("broken", &[], OperatorKind::Branch, json!({"condition": text})),
+        task("unknown", &[], OperatorKind::Branch, json!({"condition": "{{ var.value.api_token }}"})),
+        when,
+    ];
+    world.dag("d", tasks).await;
+    world.trigger("d").await;
+    world.until("select bool_and(state = 'failed') and count(*) = 3 from task_instance").await;
+    let kept: String = world.one("select string_agg(to_jsonb(t)::text, ' ') from task_instance t").await;
+    assert!(!kept.contains("s3cr3t"), "{kept}");
+    assert!(kept.contains("`***` is not an ISO 8601 datetime"), "{kept}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_previous_successful_run_is_known_where_the_server_renders() {
+    let world = World::started().await;
+    let text = "{{ prev_start_date_success is not none }}";
+    let mut when = task("when", &[], Empty, json!({}));
+    when.when = Some(text.to_owned());
+    let gate = task("gate", &[], OperatorKind::ShortCircuit, json!({"condition": text}));
+    world.dag("d", vec![gate, task("behind", &["gate"], Empty, json!({})), when]).await;
+    world.trigger_at("d", Some("2026-01-01T00:00:00Z")).await;
+    world.until(ALL_ENDED).await;
+    world.trigger_at("d", Some("2026-01-02T00:00:00Z")).await;
+    world.until("select count(*) = 2 and bool_and(state = 'success') from dag_run").await;
+    let states: Vec<String> = sqlx::query_scalar(
+        "select t.task_id || ' ' || t.state from task_instance t join dag_run r on r.id = t.dag_run_id
+         order by r.logical_date, t.task_id",
+    )
+    .fetch_all(world.store.pool())
+    .await
+    .unwrap();
+    assert_eq!(
+        states,
+        ["behind skipped", "gate success", "when skipped", "behind success", "gate success", "when success"]
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_does_not_render_fails_its_task_and_nobody_elses() {
     let world = World::started().await;
     let bad = task("bad", &[], OperatorKind::Branch, json!({"condition": "{{ params.nothing }}"}));
@@ -260,6 +310,22 @@ async fn a_triggered_run_is_made_once_and_its_end_wakes_who_waits_for_it() {
     .await
     .unwrap();
     assert_eq!((state.as_str(), named), ("success", true));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_without_a_date_do_not_get_into_each_others_way() {
+    let world = World::started().await;
+    world.dag("child", vec![task("a", &[], Empty, json!({}))]).await;
+    let dateless = |id: &str| task(id, &[], TriggerDagRun, json!({"trigger_dag_id": "child", "logical_date": null}));
+    let dated = task("dated", &[], TriggerDagRun, json!({"trigger_dag_id": "child"}));
+    world.dag("parent", vec![dateless("one"), dateless("two"), dated]).await;
+    world.trigger("parent").await;
+    world.until("select count(*) = 4 and bool_and(state = 'success') from dag_run").await;
+    let without: i64 = world
+        .one("select count(*) from dag_run where run_type = 'operator_triggered' and logical_date is null and data_interval_start is null")
+        .await;
+    assert_eq!(without, 2);
     world.stop().await;
 }
 

@@ -331,6 +331,15 @@ pub(crate) enum NotificationsCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// Sends one again that failed
+    Retry {
+        /// As `list` shows it
+        key: String,
+        #[command(flatten)]
+        output: OutputFlag,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -365,9 +374,31 @@ pub(crate) enum RunsCommand {
         /// A task to run again whatever its state; may be repeated
         #[arg(long = "task", value_name = "TASK_ID")]
         tasks: Vec<String>,
+        /// Of the named task, which is mapped, only this instance; may be repeated
+        #[arg(long = "map-index", value_name = "N", requires = "tasks")]
+        map_indexes: Vec<u32>,
+        /// Also what the named tasks depend on
+        #[arg(long, requires = "tasks")]
+        upstream: bool,
+        /// Also in earlier runs
+        #[arg(long)]
+        past: bool,
+        /// Also in later runs
+        #[arg(long)]
+        future: bool,
         /// Every task
         #[arg(long, conflicts_with = "tasks")]
         all: bool,
+        /// Nothing again: only the tasks that the latest version of the DAG has and the run lacks
+        #[arg(long, conflicts_with_all = ["tasks", "all", "past", "future", "latest_version"])]
+        only_new: bool,
+        /// With the latest version of the DAG (or, =false, with the run's own), whatever the DAG says
+        #[arg(long = "run-on-latest-version", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+              require_equals = true)]
+        latest_version: Option<bool>,
+        /// Only say which tasks would run again
+        #[arg(long, conflicts_with = "wait")]
+        dry_run: bool,
         /// Wait for the end of the run; exit code 1 when it failed
         #[arg(long)]
         wait: bool,
@@ -409,11 +440,14 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Why a task (or each unfinished task) of a run has not started
+    /// Why a task (or each task that has not ended well) of a run does not run, or ended so
     Why {
         dag_id: String,
         run_id: String,
         task_id: Option<String>,
+        /// Of a mapped task only this instance
+        #[arg(long, value_name = "N", requires = "task_id")]
+        map_index: Option<i32>,
         #[command(flatten)]
         output: OutputFlag,
         #[command(flatten)]
@@ -602,7 +636,9 @@ impl Arguments {
                 | AssetsCommand::Emit { client, .. },
             )
             | Command::Executors(ExecutorsCommand::List { client, .. })
-            | Command::Notifications(NotificationsCommand::List { client, .. }) => client.set(&mut flags),
+            | Command::Notifications(
+                NotificationsCommand::List { client, .. } | NotificationsCommand::Retry { client, .. },
+            ) => client.set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
             Command::Approvals(command) => command.client().set(&mut flags),
             Command::Variables(command) => command.client().set(&mut flags),

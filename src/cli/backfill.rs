@@ -37,6 +37,10 @@ pub(crate) enum BackfillCommand {
         /// The runs' configuration, a JSON object
         #[arg(long, value_name = "JSON")]
         conf: Option<String>,
+        /// With the latest version of the DAG (or, =false, existing runs with their own), whatever the DAG says
+        #[arg(long = "run-on-latest-version", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+              require_equals = true)]
+        latest_version: Option<bool>,
         /// Only say which dates would run
         #[arg(long)]
         dry_run: bool,
@@ -133,6 +137,7 @@ pub(super) async fn run(app: &App, command: BackfillCommand) -> Result<ExitCode>
             max_active_runs,
             backwards,
             conf,
+            latest_version,
             dry_run,
             output,
             ..
@@ -142,6 +147,7 @@ pub(super) async fn run(app: &App, command: BackfillCommand) -> Result<ExitCode>
             let body = json!({
                 "dag_id": dag_id, "from_date": date(&from), "to_date": date(&to), "reprocess_behavior": reprocess,
                 "max_active_runs": max_active_runs, "run_backwards": backwards, "dag_run_conf": conf,
+                "run_on_latest_version": latest_version,
             });
             if dry_run {
                 let dates = client.post(&["api", "v2", "backfills", "dry_run"], &body).await?;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -30,16 +30,19 @@ pub(super) const RUN_FIELDS: &[Column<'_>] = &[
 ];
 
 const TASK_FIELDS: &[Column<'_>] = &[
-    ("task_id", &|task| match task["map_index"].as_i64() {
-        Some(index) if index >= 0 => format!("{}[{index}]", text(task, "/task_id")),
-        _ => text(task, "/task_id"),
-    }),
+    ("task_id", &name),
     ("state", &|task| text(task, "/state")),
     ("try", &|task| text(task, "/try_number")),
     ("host", &|task| text(task, "/hostname")),
     ("start", &|task| instant(task, "/start_date")),
     ("duration", &|task| duration(task, "/duration")),
 ];
+
+/// What is shown of a task that a run does not have yet.
+const NEW_TASK_FIELDS: &[Column<'_>] = &[("task_id", &|task| text(task, "/task_id"))];
+
+/// Of so many failed tasks `show` says why; each is a question of its own.
+const REASONS: usize = 20;
 
 /// How often a waiting command asks. People wait here, not tasks.
 const ASK_EVERY: Duration = Duration::from_millis(300);
@@ -64,15 +67,59 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                 one(&run, output.output, RUN_FIELDS)?;
                 say(format_args!(""))?;
                 list(&tasks, output.output, TASK_FIELDS, "No tasks.")?;
+                let failed: Vec<&Value> = tasks.iter().filter(|task| task["state"] == "failed").collect();
+                if !failed.is_empty() {
+                    say(format_args!(""))?;
+                }
+                for task in failed.iter().take(REASONS) {
+                    let answer = why_one(&client, &dag_id, &run_id, task).await?;
+                    let reasons = answer["reasons"].as_array().cloned().unwrap_or_default();
+                    let reason =
+                        reasons.iter().find_map(|reason| reason["message"].as_str()).unwrap_or("no reason is known");
+                    say(format_args!("{}: {reason}", name(task)))?;
+                }
+                if let Some(more) = failed.len().checked_sub(REASONS).filter(|more| *more > 0) {
+                    say(format_args!("{more} more failed: updraft runs why {dag_id} {run_id}"))?;
+                }
             }
         }
-        RunsCommand::Retry { dag_id, run_id, tasks, all, wait, output, .. } => {
-            let mut body = json!({"dag_run_id": run_id, "dry_run": false, "only_failed": !all && tasks.is_empty()});
-            if !tasks.is_empty() {
-                body["task_ids"] = json!(tasks);
-                body["include_downstream"] = json!(true);
+        RunsCommand::Retry {
+            dag_id,
+            run_id,
+            tasks,
+            map_indexes,
+            upstream,
+            past,
+            future,
+            all,
+            only_new,
+            latest_version,
+            dry_run,
+            wait,
+            output,
+            ..
+        } => {
+            let answer = if only_new {
+                let body = json!({"only_new": true, "dry_run": dry_run});
+                client.post(&["api", "v2", "dags", &dag_id, "dagRuns", &run_id, "clear"], &body).await?
+            } else {
+                let mut body = json!({
+                    "dag_run_id": run_id, "dry_run": dry_run, "only_failed": !all && tasks.is_empty(),
+                    "include_upstream": upstream, "include_downstream": !tasks.is_empty(),
+                    "include_past": past, "include_future": future, "run_on_latest_version": latest_version,
+                });
+                if !tasks.is_empty() {
+                    body["task_ids"] = chosen(&tasks, &map_indexes)?;
+                }
+                client.post(&["api", "v2", "dags", &dag_id, "clearTaskInstances"], &body).await?
+            };
+            if only_new && !dry_run {
+                if wait {
+                    return self::wait(&client, &dag_id, &run_id, output.output).await;
+                }
+                one(&answer, output.output, RUN_FIELDS)?;
+                return Ok(ExitCode::SUCCESS);
             }
-            let answer = client.post(&["api", "v2", "dags", &dag_id, "clearTaskInstances"], &body).await?;
             let cleared = answer["task_instances"].as_array().cloned().unwrap_or_default();
             if wait && !cleared.is_empty() {
                 return self::wait(&client, &dag_id, &run_id, output.output).await;
@@ -80,8 +127,12 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
             list(
                 &cleared,
                 output.output,
-                TASK_FIELDS,
-                "Nothing to retry: no task of the run failed (--all retries every task).",
+                if only_new { NEW_TASK_FIELDS } else { TASK_FIELDS },
+                if only_new {
+                    "The run has every task of the DAG's latest version."
+                } else {
+                    "Nothing to retry: no task of the run failed (--all retries every task)."
+                },
             )?;
         }
         RunsCommand::Mark {
@@ -116,21 +167,13 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                 one(&run, output.output, RUN_FIELDS)?;
             }
         }
-        RunsCommand::Why { dag_id, run_id, task_id, output, .. } => {
-            let open: Vec<String> = match task_id {
-                Some(task_id) => vec![task_id],
-                None => tasks(&client, &dag_id, &run_id)
-                    .await?
-                    .iter()
-                    .filter(|task| {
-                        !matches!(task["state"].as_str(), Some("success" | "skipped" | "failed" | "removed"))
-                    })
-                    .map(|task| text(task, "/task_id"))
-                    .collect(),
-            };
-            let mut answers = Vec::with_capacity(open.len());
-            for task_id in open {
-                answers.push(client.get(&["ui", "why", &dag_id, &run_id, &task_id], &[]).await?);
+        RunsCommand::Why { dag_id, run_id, task_id, map_index, output, .. } => {
+            let asked = asked(&client, &dag_id, &run_id, task_id, map_index).await?;
+            let mut answers = Vec::with_capacity(asked.len());
+            for task in &asked {
+                let mut answer = why_one(&client, &dag_id, &run_id, task).await?;
+                answer["map_index"] = task["map_index"].clone();
+                answers.push(answer);
             }
             why(&answers, output.output)?;
         }
@@ -139,6 +182,49 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The task's id, with the index of an instance of a mapped one.
+fn name(task: &Value) -> String {
+    match task["map_index"].as_i64() {
+        Some(index) if index >= 0 => format!("{}[{index}]", text(task, "/task_id")),
+        _ => text(task, "/task_id"),
+    }
+}
+
+/// The tasks to run again, as the API takes them: ids, or pairs of an id and an index.
+fn chosen(tasks: &[String], map_indexes: &[u32]) -> Result<Value> {
+    match (tasks, map_indexes) {
+        (tasks, []) => Ok(json!(tasks)),
+        ([task], indexes) => Ok(indexes.iter().map(|index| json!([task, index])).collect()),
+        _ => bail!("--map-index needs exactly one --task, whose instances are meant"),
+    }
+}
+
+/// The instances that `why` is asked about: the named one (or each of a mapped task), else what has not ended well.
+async fn asked(
+    client: &Client,
+    dag_id: &str,
+    run_id: &str,
+    task_id: Option<String>,
+    map_index: Option<i32>,
+) -> Result<Vec<Value>> {
+    let all = tasks(client, dag_id, run_id).await?;
+    let Some(task_id) = task_id else {
+        let is_fine = |task: &Value| matches!(task["state"].as_str(), Some("success" | "skipped" | "removed"));
+        return Ok(all.into_iter().filter(|task| !is_fine(task)).collect());
+    };
+    if let Some(index) = map_index {
+        return Ok(vec![json!({"task_id": task_id, "map_index": index})]);
+    }
+    let found: Vec<Value> = all.into_iter().filter(|task| task["task_id"] == task_id.as_str()).collect();
+    // One that the run has no instance of: the server says so.
+    Ok(if found.is_empty() { vec![json!({"task_id": task_id, "map_index": -1})] } else { found })
+}
+
+async fn why_one(client: &Client, dag_id: &str, run_id: &str, task: &Value) -> Result<Value> {
+    let index = task["map_index"].as_i64().unwrap_or(-1).to_string();
+    client.get(&["ui", "why", dag_id, run_id, &text(task, "/task_id")], &[("map_index", index.as_str())]).await
 }
 
 async fn tasks(client: &Client, dag_id: &str, run_id: &str) -> Result<Vec<Value>> {
@@ -180,10 +266,10 @@ fn why(answers: &[Value], output: Output) -> Result<()> {
         return Ok(());
     }
     if answers.is_empty() {
-        say(format_args!("Every task of the run is finished."))?;
+        say(format_args!("Every task of the run has ended well."))?;
     }
     for answer in answers {
-        say(format_args!("{} ({})", text(answer, "/task_id"), text(answer, "/state")))?;
+        say(format_args!("{} ({})", name(answer), text(answer, "/state")))?;
         for reason in answer["reasons"].as_array().into_iter().flatten() {
             match reason["message"].as_str() {
                 Some(message) => say(format_args!("  {}: {message}", text(reason, "/code")))?,
@@ -222,10 +308,27 @@ async fn logs(
         task["try_number"].as_u64().unwrap_or(1).max(1).to_string()
     };
     let map_index = map_index.map(|index| index.to_string());
-    let mut query = vec![("full_content", "false")];
-    query.extend(map_index.as_deref().map(|index| ("map_index", index)));
+    let mut query = vec![("wait", FOLLOW.to_owned())];
+    query.extend(map_index.map(|index| ("map_index", index)));
     let path = ["api", "v2", "dags", dag_id, "dagRuns", run_id, "taskInstances", task_id, "logs", &try_number];
-    let answer = client.stream(&path, &query, "application/x-ndjson").await?;
+    loop {
+        let asked: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = client.stream(&path, &asked, "application/x-ndjson").await?;
+        let token = answer.headers().get(CONTINUATION).and_then(|token| token.to_str().ok()).map(str::to_owned);
+        print_lines(answer).await?;
+        // Without one the try is over and all was printed.
+        let Some(token) = token else { return Ok(()) };
+        query.retain(|(name, _)| *name != "token");
+        query.push(("token", token));
+    }
+}
+
+/// Seconds for which the server may hold a question for what is new.
+const FOLLOW: &str = "10";
+/// Where the server says how to go on.
+const CONTINUATION: &str = "airflow-continuation-token";
+
+async fn print_lines(answer: reqwest::Response) -> Result<()> {
     let mut chunks = answer.bytes_stream();
     let mut rest = Vec::new();
     while let Some(chunk) = chunks.next().await {

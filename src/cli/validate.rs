@@ -23,6 +23,7 @@ use super::{
     args::{Output, ValidateFlags},
     output::say,
 };
+use crate::wiring;
 
 /// Reads every file, prints all findings, and says by the exit code whether the server would take the files.
 pub(super) fn run(app: &App, flags: &ValidateFlags) -> Result<ExitCode> {
@@ -123,12 +124,10 @@ impl Opened {
             .with_context(|| format!("{}: the path is not Unicode", path.display()))?
             .to_owned();
         let bytes = FolderFiles::new(root).open(&name).with_context(|| format!("reading {}", path.display()))?;
-        let core = &app.loaded.config.core;
         #[expect(clippy::disallowed_methods, reason = "relative start dates are relative to the moment of the check")]
         let now = chrono::Utc::now();
         let root = std::path::absolute(root).with_context(|| format!("resolving {}", root.display()))?;
-        let settings =
-            source::settings(&root, &app.environment.chosen(&core.dag_environment), core.default_timezone, now);
+        let settings = source::settings(&root, &wiring::compile_rules(app), now);
         Ok(Self { path, root, name, bytes, settings })
     }
 

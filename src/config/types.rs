@@ -17,6 +17,7 @@ use super::ConfigError;
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Config {
     pub(crate) core: Core,
+    pub(crate) git: Git,
     pub(crate) database: Database,
     pub(crate) scheduler: Scheduler,
     pub(crate) webserver: Webserver,
@@ -41,9 +42,22 @@ pub(crate) struct Core {
     pub(crate) fernet_key: Option<SecretString>,
     #[serde(deserialize_with = "inline_limit")]
     pub(crate) xcom_inline_limit: usize,
+    pub(crate) max_map_length: NonZeroU32,
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Git {
+    /// May hold a token, hence secret.
+    #[serde(deserialize_with = "optional")]
+    pub(crate) url: Option<SecretString>,
+    #[serde(rename = "ref")]
+    pub(crate) reference: String,
+    pub(crate) subfolder: PathBuf,
+    #[serde(deserialize_with = "positive_seconds")]
+    pub(crate) interval: Duration,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -59,6 +73,7 @@ pub(crate) struct Scheduler {
     #[serde(deserialize_with = "seconds")]
     pub(crate) rescan_interval: Duration,
     pub(crate) cached_instances: usize,
+    pub(crate) create_cron_data_intervals: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -43,20 +43,23 @@ pub async fn content(connection: &mut PgConnection, hash: &str) -> Result<Option
     Ok(sqlx::query_scalar!("select content from bundle where hash = $1", hash).fetch_optional(connection).await?)
 }
 
-/// Makes every latest version of a bundle's live DAGs name `hash`: a file beside the DAG files changed, no DAG did.
-/// Returns how many versions were changed. A version of a git bundle is pinned to its commit and never touched.
+/// Makes every latest version of a bundle's live DAGs name `hash` and the commit: a file beside the DAG files changed, no DAG did
+/// (Airflow: the same version, its pointer moved). Returns how many versions were changed. Runs of a repository have the code of
+/// their own commit (`dag_run.bundle_hash`).
 pub async fn set_latest(
     connection: &mut PgConnection,
     bundle_name: &str,
     hash: Option<&str>,
+    commit: Option<&str>,
 ) -> Result<u64, StoreError> {
     let done = sqlx::query!(
-        "update dag_version v set bundle_hash = $2
+        "update dag_version v set bundle_hash = $2, bundle_version = $3
          from dag d
          where d.bundle_name = $1 and not d.is_stale and v.id = d.latest_version_id
-           and v.bundle_version is null and v.bundle_hash is distinct from $2",
+           and (v.bundle_hash, v.bundle_version) is distinct from ($2, $3)",
         bundle_name,
-        hash
+        hash,
+        commit
     )
     .execute(connection)
     .await?;
@@ -67,7 +70,7 @@ pub async fn set_latest(
 /// or so: it reads every version.
 ///
 /// A folder's runs follow the latest version, so a version of a folder that is neither the latest nor that of an active run
-/// gives its bundle up; a pinned version (git) keeps its own.
+/// gives its bundle up; a pinned version or run (git) keeps its own.
 pub async fn prune(connection: &mut PgConnection) -> Result<u64, StoreError> {
     sqlx::query!(
         "update dag_version v set bundle_hash = null
@@ -82,7 +85,8 @@ pub async fn prune(connection: &mut PgConnection) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "delete from bundle b
          where b.created_at < now() - interval '24 hours'
-           and not exists (select from dag_version v where v.bundle_hash = b.hash)"
+           and not exists (select from dag_version v where v.bundle_hash = b.hash)
+           and not exists (select from dag_run r where r.bundle_hash = b.hash)"
     )
     .execute(connection)
     .await?;

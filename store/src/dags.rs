@@ -191,6 +191,8 @@ pub struct DagWrite<'a> {
     /// The file's text.
     pub source: &'a str,
     pub bundle_hash: Option<&'a str>,
+    /// The commit, where the DAGs come from a repository.
+    pub bundle_version: Option<&'a str>,
     /// `Some`: the schedule was computed anew (also: to nothing). `None`: the stored one stays.
     pub next_dagrun: Option<NextDagRun>,
 }
@@ -216,6 +218,14 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
             .await?
         }
     };
+    // It is back: its running runs rested.
+    sqlx::query!(
+        "update dag_run r set wake_at = now() from dag d
+         where d.id = $1 and d.is_stale and r.dag_fk = d.id and r.state = 'running'",
+        dag_fk
+    )
+    .execute(&mut *connection)
+    .await?;
     let version_id = write_version(connection, dag_fk, write).await?;
     let next = write.next_dagrun.unwrap_or_default();
     let dag = write.dag;
@@ -269,39 +279,42 @@ async fn write_version(connection: &mut PgConnection, dag_fk: i64, write: &DagWr
     let data = || serde_json::to_string(write.dag);
     match write.version {
         VersionWrite::New { number } => Ok(sqlx::query_scalar!(
-            "insert into dag_version (dag_fk, version_number, hash, data, source, bundle_name, bundle_hash)
-             values ($1, $2, $3, $4::text::json, $5, $6, $7) returning id",
+            "insert into dag_version (dag_fk, version_number, hash, data, source, bundle_name, bundle_hash, bundle_version)
+             values ($1, $2, $3, $4::text::json, $5, $6, $7, $8) returning id",
             dag_fk,
             number,
             write.hash,
             data()?,
             write.source,
             write.bundle_name,
-            write.bundle_hash
+            write.bundle_hash,
+            write.bundle_version
         )
         .fetch_one(connection)
         .await?),
         VersionWrite::Replace { id } => Ok(sqlx::query_scalar!(
             "update dag_version set id = default, hash = $2, data = $3::text::json, source = $4, bundle_name = $5,
-                    bundle_hash = $6, last_updated = now()
+                    bundle_hash = $6, bundle_version = $7, last_updated = now()
              where id = $1 returning id",
             id,
             write.hash,
             data()?,
             write.source,
             write.bundle_name,
-            write.bundle_hash
+            write.bundle_hash,
+            write.bundle_version
         )
         .fetch_one(connection)
         .await?),
         VersionWrite::Keep { id } => {
             sqlx::query!(
-                "update dag_version set source = $2, bundle_name = $3, bundle_hash = $4
-                 where id = $1 and (source, bundle_name, bundle_hash) is distinct from ($2, $3, $4)",
+                "update dag_version set source = $2, bundle_name = $3, bundle_hash = $4, bundle_version = $5
+                 where id = $1 and (source, bundle_name, bundle_hash, bundle_version) is distinct from ($2, $3, $4, $5)",
                 id,
                 write.source,
                 write.bundle_name,
-                write.bundle_hash
+                write.bundle_hash,
+                write.bundle_version
             )
             .execute(connection)
             .await?;

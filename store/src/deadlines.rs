@@ -52,6 +52,10 @@ pub(crate) async fn insert<'a>(
     let rows: Vec<Row<'_>> = runs
         .flat_map(|(run, deadlines)| deadlines.iter().enumerate().map(move |(rule, of)| Row::new(run, rule, of)))
         .collect();
+    write(connection, &rows).await
+}
+
+async fn write(connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -73,8 +77,12 @@ pub(crate) async fn insert<'a>(
                      order by id desc limit n.max_runs) p
                  having count(*) = n.max_runs)
              end as base) b
-         where b.base is not null",
-        serde_json::to_string(&rows)?
+         where b.base is not null
+         -- The run follows another version of the DAG since: its rule of this place counts.
+         on conflict on constraint deadline_pkey do update
+         set reference = excluded.reference, interval_s = excluded.interval_s, deadline_time = excluded.deadline_time,
+             action = excluded.action, missed_at = null",
+        serde_json::to_string(rows)?
     )
     .execute(connection)
     .await?;
@@ -82,35 +90,39 @@ pub(crate) async fn insert<'a>(
 }
 
 /// What plans do to their runs' deadlines: a run that ended well has met those that have not passed; a run that was queued again
-/// counts anew from there.
+/// counts anew from there, also when it had ended well and lost them.
 ///
 /// Called with every plan, after its rows were written; no statement unless a DAG has deadlines and its run changed so.
 /// `deadline_pkey` serves it.
 pub(crate) async fn follow(connection: &mut PgConnection, planned: &[Planned<'_>]) -> Result<(), StoreError> {
-    let (mut met, mut moved) = (Vec::new(), Vec::new());
+    let (mut met, mut moved) = (Vec::new(), Vec::<(i64, &[Deadline])>::new());
     for one in planned.iter().filter(|one| !one.state.dag.deadlines.is_empty()) {
         let Some(run) = &one.plan.run else { continue };
         if run.state == DagRunState::Success && one.state.run.state != DagRunState::Success {
             met.push(run.id);
         }
         if run.queued_at != one.state.run.queued_at {
-            moved.push(run.id);
+            moved.push((run.id, &one.state.dag.deadlines[..]));
         }
     }
     if met.is_empty() && moved.is_empty() {
         return Ok(());
     }
+    let again: Vec<i64> = moved.iter().map(|(run, _)| *run).collect();
+    let rows: Vec<Row<'_>> = moved
+        .iter()
+        .flat_map(|&(run, deadlines)| deadlines.iter().enumerate().map(move |(rule, of)| Row::new(run, rule, of)))
+        .filter(|row| row.reference == "queued_at")
+        .collect();
     sqlx::query!(
-        "with met as (delete from deadline where dag_run_id = any($1) and missed_at is null)
-         update deadline d set deadline_time = r.queued_at + make_interval(secs => d.interval_s), missed_at = null
-         from dag_run r
-         where d.dag_run_id = any($2) and r.id = d.dag_run_id and d.reference = 'queued_at'",
+        "delete from deadline
+         where (dag_run_id = any($1) and missed_at is null) or (dag_run_id = any($2) and reference = 'queued_at')",
         &met,
-        &moved
+        &again
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    write(connection, &rows).await
 }
 
 /// Marks deadlines that passed and puts their notices into the outbox, in one statement; the runs that missed one. Runs that had

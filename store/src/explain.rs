@@ -36,7 +36,7 @@ pub async fn why(
     let mut transaction = store.begin().await?;
     let run = sqlx::query!(
         r#"
-        select r.id, r.tag, r.run_after, r.quarantine_reason, d.max_active_runs, d.max_active_tasks,
+        select r.id, r.tag, r.run_after, r.quarantine_reason, d.is_stale, d.max_active_runs, d.max_active_tasks,
                (select count(*) from dag_run o where o.dag_fk = d.id and o.state = 'running') as "running!",
                clock_timestamp() as "now!"
         from dag_run r join dag d on d.id = r.dag_fk where d.dag_id = $1 and r.run_id = $2
@@ -90,6 +90,7 @@ pub async fn why(
         max_active_runs: u32::try_from(run.max_active_runs).unwrap_or(0),
         running_runs: u32::try_from(run.running).unwrap_or(u32::MAX),
         quarantine_reason: run.quarantine_reason,
+        dag_is_stale: run.is_stale,
     };
     Ok(Why::Reasons(explain(&state, &facts, key, attempt.as_ref(), &capacity, class, now)))
 }

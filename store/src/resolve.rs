@@ -63,13 +63,17 @@ pub(crate) async fn answers(
     limit: usize,
 ) -> Result<HashMap<(i64, Ref), Answer>, StoreError> {
     let mut xcoms = HashSet::new();
-    let (mut keys, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    let (mut keys, mut ids, mut elsewhere) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
     for (run, reference) in &wanted {
         match reference {
             Ref::XCom { task_id, key, map_index, part } => {
                 let reference =
                     XComRef { task_id: task_id.clone(), key: key.clone(), map_index: *map_index, part: *part };
                 xcoms.insert((*run, reference));
+            }
+            Ref::XComOf { .. } => {
+                let found = xcom::load_elsewhere(&mut *connection, &sources.objects, *run, reference).await?;
+                elsewhere.insert((*run, reference.clone()), found);
             }
             Ref::Variable { key } => {
                 keys.insert(key.clone());
@@ -92,6 +96,13 @@ pub(crate) async fn answers(
                     None => Answer::TooLarge,
                 }
             }
+            Ref::XComOf { .. } => match elsewhere.remove(&(run, reference.clone())) {
+                Some(value) => {
+                    let bytes = value.as_ref().map_or(0, |value| value.to_string().len());
+                    if bytes > limit { Answer::TooLarge } else { Answer::Known { bytes, value } }
+                }
+                None => Answer::Known { bytes: 0, value: None },
+            },
             secret @ (Ref::Variable { .. } | Ref::Connection { .. }) => match secrets.get(secret) {
                 Some(Ok(value)) => Answer::Known { bytes: value.to_string().len(), value: Some(value.clone()) },
                 Some(Err(error)) => Answer::Unreadable(error.clone()),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use updraft_core::template::Part;
+use updraft_core::template::{Part, Ref};
 
 use crate::{
     Store, StoreError,
@@ -252,7 +252,7 @@ pub(crate) async fn load(
         lengths.push(reference.part == Some(Part::Length));
         items.push(match reference.part {
             Some(Part::Item(position)) => Some(i64::from(position)),
-            Some(Part::Length) | None => None,
+            Some(Part::Length | Part::All) | None => None,
         });
     }
     // `listed`: the whole is the list of a mapped task's values, one a row; its parts are rows.
@@ -311,7 +311,8 @@ pub(crate) async fn load(
         if bytes > limit {
             continue;
         }
-        let is_list = rows.iter().any(|row| row.many);
+        // A list of all that there are, even if that is the one value of a task that is not mapped.
+        let is_list = rows.iter().any(|row| row.many || reference.1.part == Some(Part::All));
         let mut values = Vec::with_capacity(rows.len());
         for row in rows {
             values.extend(match &row.place {
@@ -323,6 +324,59 @@ pub(crate) async fn load(
         loaded.insert(reference, LoadedValue { bytes, value });
     }
     Ok(loaded)
+}
+
+/// What a task of another run pushed, in the order of the map indexes: of the run named, or with `include_prior_dates` of the
+/// latest that pushed it up to that one's logical date (Airflow: `XCom.get_many`). `None`: nothing, or `reference` is none such.
+/// Asked for by templates and tasks that name another run, one statement each; served by `dag_run_logical_date_key` or
+/// `dag_run_run_id_key`, then by `xcom_pkey`.
+pub(crate) async fn load_elsewhere(
+    connection: &mut PgConnection,
+    objects: &Objects,
+    run: i64,
+    reference: &Ref,
+) -> Result<Option<Value>, StoreError> {
+    let Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } = reference else {
+        return Ok(None);
+    };
+    let rows = sqlx::query!(
+        r#"with here as (
+               select coalesce(d.id, h.dag_fk) as dag_fk, coalesce($3, h.run_id) as run_id, h.logical_date
+               from dag_run h left join dag d on d.dag_id = $2
+               where h.id = $1 and ($2::text is null or d.id is not null)
+           ), named as (
+               select r.id, r.logical_date from dag_run r join here h on r.dag_fk = h.dag_fk and r.run_id = h.run_id
+           ), there as (
+               select r.id
+               from here h join dag_run r on r.dag_fk = h.dag_fk
+               where (r.id in (select id from named)
+                      or ($4 and r.logical_date <= coalesce((select logical_date from named), h.logical_date)))
+                     and exists (select from xcom x where x.dag_run_id = r.id and x.task_id = $5 and x.key = $6
+                                                          and ($7::integer is null or x.map_index = $7))
+               order by r.logical_date desc nulls last limit 1
+           )
+           select x.value as "value?", x.place as "place?"
+           from there join xcom x on x.dag_run_id = there.id and x.task_id = $5 and x.key = $6
+                                     and ($7::integer is null or x.map_index = $7)
+           order by x.map_index"#,
+        run,
+        dag_id.as_deref(),
+        run_id.as_deref(),
+        include_prior_dates,
+        task_id,
+        key,
+        *map_index
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        values.push(match &row.place {
+            Some(place) => objects.get(place).await?,
+            None => row.value.unwrap_or_default(),
+        });
+    }
+    Ok((!values.is_empty()).then_some(Value::Array(values)))
 }
 
 /// One value of a reference, or the part of it that is asked for.
@@ -341,7 +395,7 @@ impl Row {
     /// What is asked for of a value that was read from a file.
     fn part_of(&self, value: Value, part: Option<Part>) -> Option<Value> {
         match part {
-            None => Some(value),
+            None | Some(Part::All) => Some(value),
             Some(_) if self.listed => Some(Value::Array(vec![value])),
             Some(part) => part.of(&value),
         }

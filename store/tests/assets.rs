@@ -19,6 +19,7 @@ use updraft_store::{
         assets as rows,
         filter::{Order, Page},
     },
+    runs::{self, Blueprints},
     testing::TestDb,
     versions::DagCache,
 };
@@ -77,6 +78,7 @@ impl World {
             version: VersionWrite::New { number },
             source: "",
             bundle_hash: None,
+            bundle_version: None,
             next_dagrun: None,
         };
         dags::write_dag(&mut transaction, &write).await.unwrap();
@@ -153,6 +155,41 @@ async fn consumers_run_as_in_the_table() {
     assert_eq!(world.event("A").await, 2);
     assert_eq!(world.runs("mixed").await, ["AAB", "CA"]);
     assert_eq!(world.queued("and").await, 1, "A waits for B");
+}
+
+/// `AssetOrTimeSchedule`: events make runs as without a timetable, time makes them as without assets, and neither takes the
+/// other's place.
+#[tokio::test]
+async fn a_dag_of_assets_or_time_has_runs_of_both() {
+    let world = World::new().await;
+    let mut dag = consumer("either", one("a"));
+    let daily = Schedule::cron("0 0 * * *", dag.timezone);
+    dag.schedule = Schedule::Assets { expression: one("a"), timetable: Some(Box::new(daily)) };
+    dag.start_date = Some("2020-01-01T00:00:00Z".parse().unwrap());
+    world.write(&dag).await;
+    world
+        .set(
+            "update dag set next_dagrun = date_trunc('day', now()), next_dagrun_data_interval_start = date_trunc('day', now()),
+                            next_dagrun_data_interval_end = date_trunc('day', now()),
+                            next_dagrun_create_after = date_trunc('day', now())",
+        )
+        .await;
+    let types = async || -> Vec<String> {
+        let sql =
+            "select run_type || case when logical_date is null then '' else ' at a date' end from dag_run order by id";
+        sqlx::query_scalar(sql).fetch_all(world.store.pool()).await.unwrap()
+    };
+    assert_eq!(runs::create_due(&world.store, &Blueprints::default()).await.unwrap(), 1);
+    assert_eq!(types().await, ["scheduled at a date"], "no event was needed");
+    assert_eq!(world.event("a").await, 1);
+    assert_eq!(types().await, ["scheduled at a date", "asset_triggered"], "no tick was needed");
+    assert_eq!(world.runs("either").await, ["", "a"], "the scheduled run takes no event");
+    assert_eq!(runs::create_due(&world.store, &Blueprints::default()).await.unwrap(), 0);
+    let next: bool = sqlx::query_scalar("select next_dagrun_create_after > now() from dag")
+        .fetch_one(world.store.pool())
+        .await
+        .unwrap();
+    assert!(next, "the asset's run does not move the timetable's");
 }
 
 #[tokio::test]

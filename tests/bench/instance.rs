@@ -120,6 +120,14 @@ impl Instance {
         format!("{share:.1} % of a core, {} MiB (its own and Postgres' private memory)", memory / 1024)
     }
 
+    /// Resident memory of our process alone, in MiB.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says how much is resident");
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+
     /// Our process, the postmaster and its children.
     fn processes(&self) -> Vec<i32> {
         let file = self.folder.path().join("data/postgres/postmaster.pid");

@@ -126,6 +126,80 @@ async fn dags_test_runs_a_dag_without_server_and_says_how_it_ended() {
 }
 
 #[tokio::test]
+async fn dags_test_decides_tasks_that_need_no_node_as_the_scheduler_does() {
+    let home = open_folder();
+    let dag = "
+tasks:
+  way: {bash: echo left, do_xcom_push: true}
+  pick: {branch: \"{{ ti.xcom_pull(task_ids='way') }}\", depends_on: way}
+  left: {empty: , depends_on: pick}
+  right: {empty: , depends_on: pick}
+  open: {short_circuit: \"{{ 'yes' }}\"}
+  through: {empty: , depends_on: open}
+  shut: {short_circuit: \"{{ 'no' }}\"}
+  never: {bash: exit 9, depends_on: shut}
+  latest: {latest_only: }
+  newest: {empty: , depends_on: latest}
+  weekday: {operator: airflow.providers.standard.operators.weekday.BranchDayOfWeekOperator, week_day: [mon, tue, wed, thu, fri, sat, sun],
+            follow_task_ids_if_true: day, follow_task_ids_if_false: night}
+  day: {empty: , depends_on: weekday}
+  night: {empty: , depends_on: weekday}
+  clock: {operator: airflow.providers.standard.operators.datetime.BranchDateTimeOperator, target_lower: \"2000-01-01T00:00:00Z\", target_upper: \"2001-01-01T00:00:00Z\",
+          follow_task_ids_if_true: then, follow_task_ids_if_false: today}
+  then: {empty: , depends_on: clock}
+  today: {empty: , depends_on: clock}
+  some_day: {operator: airflow.providers.standard.sensors.weekday.DayOfWeekSensor, week_day: [mon, tue, wed, thu, fri, sat, sun]}
+  soon: {wait_until: \"{{ (dag_run.start_date + macros.timedelta(seconds=1)).isoformat() }}\"}
+  since: {wait_for: 1s}
+  at_midnight: {wait_for_time: \"00:00\"}
+  too_long: {wait_until: \"2999-01-01T00:00:00Z\", timeout: 1, soft_fail: true}
+  ask: {approval: Ship it?, defaults: Approve}
+  ship: {empty: , depends_on: ask}
+  nobody: {approval: Are you there?}
+  call: {trigger_dag: elsewhere, retries: 3}
+  other: {wait_for_task: {external_dag_id: elsewhere, external_task_id: x}}
+";
+    crate::support::write(home.path(), "dags/no_node.yaml", dag);
+    let file = home.path().join("dags/no_node.yaml").display().to_string();
+    let outcome = run(home.path(), &["dags", "test", &file, "--log-level", "error"]).await;
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    let last = |task: &str| {
+        let prefix = format!("{task}: ");
+        let lines = outcome.stderr.lines().filter_map(|line| line.strip_prefix(&prefix));
+        lines.last().unwrap_or_else(|| panic!("no word of {task}: {outcome:#?}")).to_owned()
+    };
+    let succeed = [
+        "pick",
+        "left",
+        "open",
+        "through",
+        "shut",
+        "latest",
+        "newest",
+        "weekday",
+        "day",
+        "clock",
+        "today",
+        "some_day",
+        "soon",
+        "since",
+        "at_midnight",
+        "ask",
+        "ship",
+    ];
+    for task in succeed {
+        assert_eq!(last(task), "success", "{task}: {outcome:#?}");
+    }
+    for task in ["right", "never", "night", "then", "too_long"] {
+        assert_eq!(last(task), "skipped", "{task}: {outcome:#?}");
+    }
+    assert!(last("nobody").contains("failed: nobody can be asked"), "{outcome:#?}");
+    assert!(last("call").contains("failed") && last("call").contains("not in `dags test`"), "{outcome:#?}");
+    assert!(last("other").contains("not in `dags test`: the task waits for DAG `elsewhere`"), "{outcome:#?}");
+    assert!(outcome.stderr.contains("soon: waits until "), "{outcome:#?}");
+}
+
+#[tokio::test]
 async fn explain_prints_the_long_form_with_the_line_of_each_value() {
     let home = open_folder();
     crate::support::write(home.path(), "short.yaml", "tasks:\n  hello: {bash: echo hello}\n");

@@ -7,162 +7,43 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use updraft_store::{Store, check, testing::TestDb};
+use rand::Rng;
+use updraft_store::{Store, check};
 
 use super::support::{
-    open_folder,
-    process::{finish, updraft},
+    fleet::{Fleet, PATIENCE},
+    process::finish,
     write,
 };
 
 const RUNS: usize = 50;
 const KILLS: usize = 24;
-const PATIENCE: Duration = Duration::from_secs(110);
 
-/// Where a process may die between two steps; each process is armed with one of its role's, or none.
-const SCHEDULER_FAILPOINTS: &[&str] = &[
-    "plan.locked",
-    "plan.written",
-    "plan.before_commit",
-    "plan.after_commit",
-    "dispatch.before_commit",
-    "dispatch.after_commit",
-    "start_queued.before_commit",
-    "start_queued.after_commit",
-    "triggerer.before_commit",
-    "triggerer.after_commit",
-];
-const WEBSERVER_FAILPOINTS: &[&str] = &[
-    "poll.before_commit",
-    "poll.after_commit",
-    "report.before_commit",
-    "report.after_commit",
-    "register.after_commit",
-];
-
-struct Fleet {
-    folder: TempDir,
-    db: TestDb,
-    port: u16,
-    processes: BTreeMap<&'static str, Child>,
-    rng: StdRng,
-    kills: usize,
-}
-
-impl Fleet {
-    async fn new(seed: u64) -> Self {
-        let folder = open_folder();
-        let db = TestDb::new().await;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let ledger = folder.path().join("ledger");
-        let bash = |task: &str| {
-            format!(
-                "    bash: |\n      echo \"start {{{{ run_id }}}} {task} {{{{ ti.try_number }}}} $UPDRAFT_ATTEMPT_ID\" >> {path}\n      \
-                 sleep 0.1\n      echo \"end {{{{ run_id }}}} {task} {{{{ ti.try_number }}}} $UPDRAFT_ATTEMPT_ID\" >> {path}\n",
-                path = ledger.display()
-            )
-        };
-        let dag = format!(
-            "max_active_runs: 50\nis_paused_upon_creation: false\ndefault_args: {{retries: 20, retry_delay: 0}}\ntasks:\n  a:\n{}  b:\n{}    \
-             depends_on: a\n  c:\n{}    depends_on: a\n  gate:\n    short_circuit: \"{{{{ 'yes' }}}}\"\n    depends_on: a\n  d:\n{}    \
-             depends_on: [b, c, gate]\n",
-            bash("a"),
-            bash("b"),
-            bash("c"),
-            bash("d")
-        );
-        write(&folder.path().join("dags"), "ledger.yaml", &dag);
-        fs::write(&ledger, "").unwrap();
-        Self { folder, db, port, processes: BTreeMap::new(), rng: StdRng::seed_from_u64(seed), kills: 0 }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = updraft(self.folder.path());
-        command
-            .env("UPDRAFT__DATABASE__URL", &self.db.url)
-            .env("UPDRAFT__AUTH__ADMIN_PASSWORD", "kill-test")
-            .env("UPDRAFT__AUTH__JWT_SECRET", "a secret of sixty-four characters, the same for all webservers!!")
-            .env("UPDRAFT__CORE__DATA_DIR", self.path("data"))
-            .env("UPDRAFT__CORE__DAGS_FOLDER", self.path("dags"))
-            .env("UPDRAFT__WEBSERVER__PORT", self.port.to_string())
-            .env("UPDRAFT__EXECUTOR__LEASE", "3")
-            .env("UPDRAFT__EXECUTOR__DOCKER", "false")
-            .env("UPDRAFT__CLIENT__SERVER", format!("http://127.0.0.1:{}", self.port))
-            .env("UPDRAFT__CLIENT__PASSWORD", "kill-test");
-        command
-    }
-
-    /// Starts a process; armed, it dies by itself at one of its role's failpoints, once in a while.
-    fn start(&mut self, name: &'static str, armed: bool) {
-        let mut command = self.command();
-        let points: &[&str] = match name {
-            "s1" | "s2" => {
-                command.arg("scheduler");
-                SCHEDULER_FAILPOINTS
-            }
-            "w" => {
-                command.arg("webserver");
-                WEBSERVER_FAILPOINTS
-            }
-            node => {
-                let server = format!("http://127.0.0.1:{}", self.port);
-                command.args(["executor", "--name", node, "--server", &server]);
-                command.arg("--token-file").arg(self.path("token"));
-                command.env("UPDRAFT__CORE__DATA_DIR", self.path(node)).env("UPDRAFT__EXECUTOR__SLOTS", "8");
-                &[]
-            }
-        };
-        if armed && !points.is_empty() && self.rng.random_bool(0.6) {
-            let point = points[self.rng.random_range(0..points.len())];
-            command.env("UPDRAFT_FAILPOINTS", format!("{point}=abort@{}", self.rng.random_range(1..40)));
-        }
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("{name}.log"))).unwrap();
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        self.processes.insert(name, command.spawn().unwrap());
-    }
-
-    /// Restarts what died by itself; returns how many did.
-    fn revive(&mut self, armed: bool) -> usize {
-        let dead: Vec<&'static str> =
-            self.processes.iter_mut().filter_map(|(name, child)| child.try_wait().unwrap().map(|_| *name)).collect();
-        for name in &dead {
-            self.start(name, armed);
-        }
-        dead.len()
-    }
-
-    async fn kill_one(&mut self) {
-        let names: Vec<&'static str> = self.processes.keys().copied().collect();
-        let name = names[self.rng.random_range(0..names.len())];
-        if let Some(mut child) = self.processes.remove(name) {
-            // It may have died by a failpoint a moment ago; that is a kill too.
-            let _ = child.start_kill();
-            child.wait().await.unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..400))).await;
-        self.start(name, true);
-        self.kills += 1;
-    }
-
-    fn logs(&self) -> String {
-        let tail = |name: &&str| {
-            let text = fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().rev().take(15).collect();
-            format!("--- {name}\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
-        };
-        ["s1", "s2", "w", "n1", "n2"].iter().map(tail).collect()
-    }
+/// Four tasks that write a ledger, and a decision.
+fn write_dag(fleet: &Fleet) {
+    let ledger = fleet.path("ledger");
+    let bash = |task: &str| {
+        format!(
+            "    bash: |\n      echo \"start {{{{ run_id }}}} {task} {{{{ ti.try_number }}}} $UPDRAFT_ATTEMPT_ID\" >> {path}\n      \
+             sleep 0.1\n      echo \"end {{{{ run_id }}}} {task} {{{{ ti.try_number }}}} $UPDRAFT_ATTEMPT_ID\" >> {path}\n",
+            path = ledger.display()
+        )
+    };
+    let dag = format!(
+        "max_active_runs: 50\nis_paused_upon_creation: false\ndefault_args: {{retries: 20, retry_delay: 0}}\ntasks:\n  a:\n{}  b:\n{}    \
+         depends_on: a\n  c:\n{}    depends_on: a\n  gate:\n    short_circuit: \"{{{{ 'yes' }}}}\"\n    depends_on: a\n  d:\n{}    \
+         depends_on: [b, c, gate]\n",
+        bash("a"),
+        bash("b"),
+        bash("c"),
+        bash("d")
+    );
+    write(&fleet.path("dags"), "ledger.yaml", &dag);
+    fs::write(&ledger, "").unwrap();
 }
 
 async fn count(store: &Store, sql: &'static str) -> i64 {
@@ -182,18 +63,11 @@ async fn nothing_is_lost_and_nothing_ends_twice_whoever_dies_when() {
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
     let mut fleet = Fleet::new(seed).await;
+    write_dag(&fleet);
     let store = fleet.db.store().await;
-    let token = finish(fleet.command().args(["executor", "token", "create", "kill"])).await;
-    assert_eq!(token.code, Some(0), "{}", token.stderr);
-    write(fleet.folder.path(), "token", &token.stdout);
-    for name in ["s1", "s2", "w", "n1", "n2"] {
-        fleet.start(name, false);
-    }
+    fleet.begin().await;
+    fleet.until(&store, "select exists (select 1 from dag where dag_id = 'ledger' and not is_paused)", false).await;
     let begun = Instant::now();
-    while count(&store, "select count(*) from dag where dag_id = 'ledger' and not is_paused").await == 0 {
-        assert!(begun.elapsed() < PATIENCE, "the DAG file is not read:\n{}", fleet.logs());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
     for run in 0..RUNS {
         let id = format!("run{run}");
         while !exists(&store, &id).await {
@@ -213,12 +87,7 @@ async fn nothing_is_lost_and_nothing_ends_twice_whoever_dies_when() {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         fleet.kills += fleet.revive(true);
     }
-    let begun = Instant::now();
-    while count(&store, "select count(*) from dag_run where state in ('queued', 'running')").await > 0 {
-        fleet.revive(false);
-        assert!(begun.elapsed() < PATIENCE, "runs do not end (seed {seed}):\n{}", fleet.logs());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    fleet.until(&store, "select not exists (select 1 from dag_run where state in ('queued', 'running'))", false).await;
     assert_eq!(count(&store, "select count(*) from dag_run where state = 'success'").await, RUNS as i64, "seed {seed}");
     assert_eq!(check::invariants(&store).await.unwrap(), [], "seed {seed}");
     check_ledger(&store, &fleet.path("ledger"), seed).await;

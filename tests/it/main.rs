@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers too")]
 
+#[path = "../scenarios/mod.rs"]
+mod scenario_files;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod cli;
 mod fleet;
+mod git;
 mod kill;
 mod notify;
+mod scenarios;
 mod scheduling;
 mod standalone;
 mod tour;

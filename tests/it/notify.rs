@@ -11,9 +11,12 @@ use super::support::{
     write,
 };
 
+#[path = "../../scheduler/tests/sinks/secure.rs"]
+mod secure;
 #[path = "../../scheduler/tests/sinks/mod.rs"]
 mod sinks;
 
+use secure::{Encryption, SecureSmtp};
 use sinks::{HttpSink, SmtpSink};
 
 /// Waits until `done`.
@@ -70,6 +73,73 @@ async fn a_file_says_who_is_told_of_a_failure_and_they_are() {
         listed.iter().any(|notice| notice["kind"] == "email" && notice["target"] == "ops@example.org"),
         "{listed:#?}"
     );
+}
+
+#[tokio::test]
+async fn connections_and_logins_of_mail_servers_are_used_and_a_wrong_password_loses_nothing() {
+    // `\0updraft\0secret` and `\0other\0word`.
+    let starttls = SecureSmtp::start(Encryption::StartTls, "AHVwZHJhZnQAc2VjcmV0").await;
+    let implicit = SecureSmtp::start(Encryption::FromTheFirstByte, "AG90aGVyAHdvcmQ=").await;
+    let web = HttpSink::start(&[("/gone", &[404, 200])]).await;
+    let folder = open_folder();
+    let dag = format!(
+        "tasks:\n  bad:\n    bash: exit 3\n    on_failure:\n      - email: plain@example.org\n      - email: {{to: named@example.org, \
+         conn_id: mail}}\n      - slack: {{conn_id: chat, text: \"{{{{ reason }}}}\"}}\n      - http: {}\n",
+        web.url("/gone")
+    );
+    write(&folder.path().join("dags"), "alarm.yaml", &dag);
+    let mut standalone =
+        Standalone::start_with(folder, Some(TestDb::new().await), &[("SSL_CERT_FILE", secure::AUTHORITY)]).await;
+    standalone.process.line_with("the DAG has a new version").await;
+    let starttls_port = starttls.port;
+    let plain = |password: &str| {
+        serde_json::json!({"smtp_default": {
+            "conn_type": "smtp", "host": "127.0.0.1", "port": starttls_port, "login": "updraft", "password": password,
+            "extra": r#"{"disable_ssl": true, "from_email": "updraft@example.org"}"#,
+        }})
+    };
+    let named = serde_json::json!({"mail": {
+        "conn_type": "smtp", "host": "127.0.0.1", "port": implicit.port, "login": "other", "password": "word",
+        "extra": r#"{"from_email": "other@example.org"}"#,
+    }, "chat": {"conn_type": "slackwebhook", "host": web.url(""), "password": "/chat"}});
+    let import = async |connections: serde_json::Value| {
+        let file = standalone.dags_folder().with_file_name("connections.json");
+        std::fs::write(&file, connections.to_string()).unwrap();
+        let file = file.display().to_string();
+        let imported = standalone.cli(&["connections", "import", "--overwrite", &file]).await;
+        assert_eq!(imported.code, Some(0), "{imported:#?}");
+    };
+    import(plain("wrong")).await;
+    import(named).await;
+    let outcome = standalone.cli(&["dags", "trigger", "alarm", "--run-id", "r1", "--wait"]).await;
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    until("the named server has a letter", || implicit.letters().len() == 1).await;
+    until("the other one refused the login", || starttls.refused() > 0).await;
+    assert_eq!(implicit.letters()[0].from, "other@example.org");
+    // The right one; the notice still waits for it.
+    import(plain("secret")).await;
+    until("the letter goes out", || starttls.letters().len() == 1).await;
+    let letter = starttls.letters().remove(0);
+    assert_eq!((letter.from.as_str(), &letter.to[..]), ("updraft@example.org", &["plain@example.org".to_owned()][..]));
+    assert!(
+        web.calls()
+            .iter()
+            .any(|call| call.path == "/chat" && call.json["text"] == "The command ended with exit code 3.")
+    );
+
+    let failed = async || -> Vec<serde_json::Value> {
+        let listed = standalone.cli(&["notifications", "list", "alarm", "--state", "failed", "-o", "json"]).await;
+        assert_eq!(listed.code, Some(0), "{listed:#?}");
+        serde_json::from_str(&listed.stdout).unwrap()
+    };
+    let key = failed().await[0]["key"].as_str().unwrap().to_owned();
+    let again = standalone.cli(&["notifications", "retry", &key]).await;
+    assert_eq!(again.code, Some(0), "{again:#?}");
+    until("the call comes again", || web.calls().iter().filter(|call| call.path == "/gone").count() == 2).await;
+    while !failed().await.is_empty() {}
+    let twice = standalone.cli(&["notifications", "retry", &key]).await;
+    assert_eq!(twice.code, Some(1), "{twice:#?}");
+    assert!(twice.stderr.contains("has not failed"), "{}", twice.stderr);
 }
 
 #[tokio::test]

@@ -110,9 +110,9 @@ async fn a_new_file_is_a_dag_within_a_second_and_a_broken_one_keeps_its_last_goo
         assert!(tokio::time::Instant::now() < deadline, "{listed:#?}");
     };
     assert!(listed.stdout.contains("late"), "{listed:#?}");
+    // Scheduled or by hand, the last good version runs (Airflow refuses both).
     let run = standalone.cli(&["dags", "trigger", "late", "--wait"]).await;
-    // Airflow refuses to trigger a DAG whose file has import errors.
-    assert!(run.stderr.contains("import errors"), "{run:#?}");
+    assert_eq!(run.code, Some(0), "{run:#?}");
 }
 
 #[tokio::test]

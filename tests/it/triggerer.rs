@@ -136,3 +136,69 @@ async fn an_approval_is_answered_from_the_command_line_and_the_first_answer_coun
         assert_eq!(states(&standalone, "ask", run).await, wanted);
     }
 }
+
+const REASONS: &str = "
+tasks:
+  pick:
+    branch: \"{{ 'kept' }}\"
+  kept:
+    empty:
+    depends_on: pick
+  dropped:
+    bash: exit 9
+    depends_on: pick
+  many:
+    bash: 'exit {{ item }}'
+    foreach: [0, 3]
+  after:
+    bash: exit 9
+    depends_on: many
+";
+
+#[tokio::test]
+async fn a_run_that_failed_says_why_on_every_page() {
+    let standalone = Standalone::with_dags(&[("reasons.yaml", REASONS)]).await;
+    let ran = standalone.cli(&["dags", "trigger", "reasons", "--run-id", "one", "--wait"]).await;
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let said = async |arguments: &[&str]| {
+        let outcome = standalone.cli(arguments).await;
+        assert_eq!(outcome.code, Some(0), "{arguments:?}: {outcome:#?}");
+        outcome.stdout
+    };
+    let shown = said(&["runs", "show", "reasons", "one"]).await;
+    assert!(shown.ends_with("\n\nmany[1]: The command ended with exit code 3.\n"), "{shown}");
+    let why = said(&["runs", "why", "reasons", "one"]).await;
+    let expected = "after (upstream_failed)\n  finished: The task did not run, because `many` failed.\n\
+                    many[1] (failed)\n  finished: The command ended with exit code 3.\n";
+    assert_eq!(why, expected);
+    let why = said(&["runs", "why", "reasons", "one", "many", "--map-index", "0"]).await;
+    assert!(why.starts_with("many[0] (success)\n"), "{why}");
+    assert!(said(&["runs", "why", "reasons", "one", "many"]).await.contains("many[1] (failed)"));
+    for (task, line) in [
+        ("pick", "The task follows `kept`."),
+        ("dropped", "The task was skipped by `pick`."),
+        ("after", "The task did not run, because `many` failed."),
+    ] {
+        let log = said(&["runs", "logs", "reasons", "one", task]).await;
+        assert!(log.trim_end().ends_with(line) && log.lines().count() == 1, "{task}: {log}");
+    }
+    let again = |more: &[&'static str]| {
+        let arguments = ["runs", "retry", "reasons", "one", "--dry-run", "-o", "json"];
+        arguments.iter().chain(more).copied().collect::<Vec<_>>()
+    };
+    let named = async |more: &[&'static str]| -> Vec<String> {
+        let tasks: Vec<Value> = serde_json::from_str(&said(&again(more)).await).unwrap();
+        let name = |task: &Value| format!("{}[{}]", task["task_id"].as_str().unwrap(), task["map_index"]);
+        let mut names: Vec<String> = tasks.iter().map(name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(named(&["--task", "many", "--map-index", "0"]).await, ["after[-1]", "many[0]"]);
+    assert_eq!(named(&["--task", "kept", "--upstream"]).await, ["kept[-1]", "pick[-1]"]);
+    assert_eq!(named(&["--past", "--future", "--run-on-latest-version"]).await, ["after[-1]", "many[1]"]);
+    let none = said(&["runs", "retry", "reasons", "one", "--dry-run", "--only-new"]).await;
+    assert_eq!(none, "The run has every task of the DAG's latest version.\n");
+    let refused = standalone.cli(&["runs", "retry", "reasons", "one", "--map-index", "1"]).await;
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert_eq!(states(&standalone, "reasons", "one").await.last().unwrap().1, "failed", "nothing ran again");
+}

@@ -52,9 +52,15 @@ impl Standalone {
 
     /// Starts in a folder, which may hold an earlier one's data.
     pub(crate) async fn start(folder: TempDir, database: Option<TestDb>) -> Self {
+        Self::start_with(folder, database, &[]).await
+    }
+
+    /// Like [`Self::start`], with more environment variables.
+    pub(crate) async fn start_with(folder: TempDir, database: Option<TestDb>, env: &[(&str, &str)]) -> Self {
         fs::create_dir_all(folder.path().join("dags")).unwrap();
         let mut command = updraft(folder.path());
         command.env("UPDRAFT__CORE__DAGS_ARE_PAUSED_AT_CREATION", "false");
+        command.envs(env.iter().copied());
         command.args(["standalone", "--port", "0", "--data-dir"]).arg(folder.path().join("data"));
         command.arg("--dags-folder").arg(folder.path().join("dags"));
         if let Some(database) = &database {

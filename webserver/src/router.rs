@@ -198,6 +198,7 @@ fn ui(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(why::get_why)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(notifications::get_notifications)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(notifications::retry_notification)))
 }
 
 fn document(app: &App) -> OpenApi {

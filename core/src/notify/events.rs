@@ -102,7 +102,8 @@ pub fn of_run<'a>(
     if from.is_finished() || !dag.callbacks.iter().any(|callback| Cause::from(callback.on) == cause) {
         return Vec::new();
     }
-    let facts = Facts { cause, of_run: true, ti: last(instances), run: run_facts(run), deadline: None, log_url: None };
+    let ti = last(instances, cause);
+    let facts = Facts { cause, of_run: true, ti, run: run_facts(run), deadline: None, log_url: None };
     let rules = dag.callbacks.iter().enumerate().filter(|(_, callback)| Cause::from(callback.on) == cause);
     rules
         .map(|(rule, callback)| Notice {
@@ -157,11 +158,16 @@ fn is_under_way(state: State) -> bool {
     matches!(state, State::Running | State::Deferred | State::AwaitingInput)
 }
 
-/// Airflow's "last task instance" of a run: the one that ended last, of those that succeeded or failed.
-fn last<'a>(instances: impl Iterator<Item = (&'a TaskId, i32, &'a Ti)>) -> Option<TiFacts> {
+/// Airflow's "last task instance" of a run: the one that ended last, of those that succeeded or failed. Of a run that failed it is
+/// the last that failed, where one did: who reads that a run failed wants to know why, and Airflow may name a teardown that
+/// succeeded after it.
+fn last<'a>(instances: impl Iterator<Item = (&'a TaskId, i32, &'a Ti)>, cause: Cause) -> Option<TiFacts> {
     instances
         .filter(|(.., ti)| matches!(ti.state, State::Success | State::Failed))
-        .max_by_key(|(task_id, map_index, ti)| (ti.end_date, *task_id, *map_index))
+        .max_by_key(|(task_id, map_index, ti)| {
+            let is_wanted = cause == Cause::Failure && ti.state == State::Failed;
+            (is_wanted, ti.end_date, *task_id, *map_index)
+        })
         .map(|(task_id, map_index, ti)| facts(task_id, map_index, ti))
 }
 
@@ -339,6 +345,35 @@ mod tests {
         let ti = notice.facts.ti.as_ref().expect("an instance ended");
         assert_eq!((ti.task_id.as_str(), ti.map_index), ("b", 4));
         assert_eq!(ended(DagRunState::Success, DagRunState::Queued).len(), 1);
+    }
+
+    #[test]
+    fn a_failed_run_names_the_instance_that_failed_last() {
+        use State as S;
+        // Each instance with its end; the cause; who is named.
+        type Row<'a> = (&'a [(&'a str, S, i64)], Cause, Option<&'a str>);
+        let table: &[Row<'_>] = &[
+            (&[("a", S::Failed, 1), ("b", S::Success, 9)], Cause::Failure, Some("a")),
+            (&[("a", S::Failed, 1), ("b", S::Failed, 5), ("c", S::Success, 9)], Cause::Failure, Some("b")),
+            (&[("a", S::Failed, 1), ("b", S::UpstreamFailed, 9)], Cause::Failure, Some("a")),
+            // Nothing failed: the run's timeout, or somebody marked it.
+            (&[("a", S::Success, 1), ("b", S::Success, 5), ("c", S::Skipped, 9)], Cause::Failure, Some("b")),
+            (&[("a", S::Skipped, 1)], Cause::Failure, None),
+            // A failure that the run did not mind.
+            (&[("a", S::Failed, 1), ("b", S::Success, 9)], Cause::Success, Some("b")),
+            (&[("a", S::Success, 1), ("b", S::Failed, 9)], Cause::Success, Some("b")),
+        ];
+        for (instances, cause, expected) in table {
+            let instances: Vec<(TaskId, Ti)> = instances
+                .iter()
+                .map(|(id, state, end)| {
+                    let ended = Ti { end_date: Some(start() + TimeDelta::seconds(*end)), ..ti(*state, true) };
+                    ((*id).into(), ended)
+                })
+                .collect();
+            let named = last(instances.iter().map(|(id, ti)| (id, -1, ti)), *cause);
+            assert_eq!(named.as_ref().map(|ti| ti.task_id.as_str()), *expected, "{instances:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::Facts;
 use crate::{
     dag::CallbackAction,
     spec::TaskSpec,
+    state::TaskInstanceState,
     template::{Ref, RenderError, Resolved, render_text},
 };
 
@@ -60,6 +61,7 @@ pub fn render(
     resolved: &Resolved,
 ) -> Result<Option<Message>, RenderError> {
     let mut texts = Texts { spec, resolved, missing: Vec::new() };
+    let question = texts.question(facts)?;
     let message = match action {
         CallbackAction::Email { to, subject, body, from, conn_id } => {
             let mut addresses = Vec::new();
@@ -74,7 +76,7 @@ pub fn render(
             };
             let html = match body {
                 Some(body) => texts.render("body", body)?,
-                None => default_body(facts, spec),
+                None => default_body(facts, spec, question.as_deref()),
             };
             let from = from.as_ref().map(|from| texts.render("from", from)).transpose()?;
             // A line break would end the header and begin another.
@@ -88,7 +90,7 @@ pub fn render(
             }
             let json = match json {
                 Value::Null if method.eq_ignore_ascii_case("get") => None,
-                Value::Null => Some(default_json(facts, spec)),
+                Value::Null => Some(default_json(facts, spec, question)),
                 json => Some(texts.value("json", json)?),
             };
             Message::Http(Http {
@@ -116,6 +118,12 @@ struct Texts<'a> {
 }
 
 impl Texts<'_> {
+    /// What the task asks people, when that is what the notice tells of.
+    fn question(&mut self, facts: &Facts) -> Result<Option<String>, RenderError> {
+        let asks = asks(facts).then(|| self.spec.args.get("subject").and_then(Value::as_str)).flatten();
+        asks.map(|subject| self.render("subject", subject)).transpose()
+    }
+
     fn render(&mut self, field: &str, text: &str) -> Result<String, RenderError> {
         match render_text(text, field, self.spec, self.resolved) {
             Err(RenderError::Missing(missing)) => {
@@ -169,6 +177,7 @@ fn headline(facts: &Facts, spec: &TaskSpec) -> String {
 fn word(facts: &Facts) -> &'static str {
     use super::Cause;
     match facts.cause {
+        Cause::Execute if asks(facts) => "waits for an answer",
         Cause::Execute => "started",
         Cause::Success => "succeeded",
         Cause::Failure => "failed",
@@ -178,8 +187,14 @@ fn word(facts: &Facts) -> &'static str {
     }
 }
 
+/// Whether the instance began to wait for a person.
+fn asks(facts: &Facts) -> bool {
+    let is_waiting = |ti: &super::TiFacts| ti.state == TaskInstanceState::AwaitingInput;
+    facts.cause == super::Cause::Execute && facts.ti.as_ref().is_some_and(is_waiting)
+}
+
 /// What Airflow's email alert says: the try, the error, the log, the host.
-fn default_body(facts: &Facts, spec: &TaskSpec) -> String {
+fn default_body(facts: &Facts, spec: &TaskSpec, question: Option<&str>) -> String {
     let mut html = format!("<p><strong>{}</strong></p>\n<table>\n", escape(&headline(facts, spec)));
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(html, "<tr><th align=\"left\">{name}</th><td>{value}</td></tr>");
@@ -198,6 +213,9 @@ fn default_body(facts: &Facts, spec: &TaskSpec) -> String {
             row("Host", &escape(&ti.hostname));
         }
     }
+    if let Some(question) = question {
+        row("Question", &escape(question));
+    }
     if let Some(reason) = facts.reason() {
         row("Reason", &format!("<pre>{}</pre>", escape(&reason)));
     }
@@ -209,9 +227,9 @@ fn default_body(facts: &Facts, spec: &TaskSpec) -> String {
 }
 
 /// The body of a call that names none: the facts, in Airflow's words.
-fn default_json(facts: &Facts, spec: &TaskSpec) -> Value {
+fn default_json(facts: &Facts, spec: &TaskSpec, question: Option<String>) -> Value {
     let ti = facts.ti.as_ref();
-    serde_json::json!({
+    let mut json = serde_json::json!({
         "event": facts.cause.as_str(),
         "text": headline(facts, spec),
         "dag_id": spec.run.dag_id,
@@ -224,7 +242,11 @@ fn default_json(facts: &Facts, spec: &TaskSpec) -> Value {
         "state": ti.map(|ti| ti.state),
         "reason": facts.reason(),
         "log_url": facts.log_url,
-    })
+    });
+    if let Some(question) = question {
+        json["question"] = Value::String(question);
+    }
+    json
 }
 
 fn escape(text: &str) -> String {
@@ -359,5 +381,18 @@ mod tests {
             CallbackAction::Slack { conn_id: "s".to_owned(), channel: None, text: "{{ nonsense }}".to_owned() };
         let Err(RenderError::Failed(wrong)) = rendered(&action, false) else { panic!("it fails") };
         assert_eq!((wrong.field.as_str(), wrong.name.as_deref()), ("text", Some("nonsense")));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_said_without_secrets() {
+        let facts = facts(false);
+        let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}".to_owned();
+        let action = CallbackAction::Slack { conn_id: "s".to_owned(), channel: None, text };
+        let token = Ref::Variable { key: "api_token".to_owned() };
+        let resolved: Resolved = [(token, Some(json!("s3cr3t-value")))].into_iter().collect();
+        let Err(RenderError::Failed(wrong)) = render(&action, &facts, &spec(&facts), &resolved) else {
+            panic!("it fails")
+        };
+        assert_eq!(wrong.message, "`***` is not an ISO 8601 datetime");
     }
 }

@@ -94,7 +94,8 @@ pub struct Facts {
     /// The change is the run's, not the instance's.
     #[serde(default)]
     pub of_run: bool,
-    /// Of a run: its last instance, the one that ended last with success or failure. `None`: none did.
+    /// Of a run: its last instance, the one that ended last with success or failure (of a failed run, the last that failed, if
+    /// one did). `None`: none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ti: Option<TiFacts>,
     pub run: RunFacts,

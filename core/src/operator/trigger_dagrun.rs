@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -20,9 +20,9 @@ pub struct TriggerDagRunArgs {
     /// A mapping, or its JSON text.
     #[serde(default)]
     pub conf: Value,
-    /// `None`: now.
-    #[serde(default)]
-    pub logical_date: Option<Moment>,
+    /// `None`: now. `Some(None)`, written as null: the run has none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub logical_date: Option<Option<Moment>>,
     /// Clear a run with this id that exists already, instead of failing.
     #[serde(default, deserialize_with = "flag")]
     pub reset_dag_run: bool,
@@ -39,6 +39,12 @@ pub struct TriggerDagRunArgs {
     pub skip_when_already_exists: bool,
     #[serde(default, deserialize_with = "flag")]
     pub fail_when_dag_is_paused: bool,
+}
+
+/// What is there, be it null.
+#[expect(clippy::option_option, reason = "absent and null mean different things")]
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Moment>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 fn minute() -> Duration {

@@ -1,7 +1,7 @@
 //! What may begin: the dependencies of an instance, in Airflow's order (semantics §3, §5, §12.3, §13).
 
 use super::{
-    Key, Need, NewAttempt, PreviousRun, Work, decide, is_unexpanded, may_begin,
+    Key, Need, NewAttempt, PreviousRun, Work, decide, is_due, is_schedulable, is_unexpanded,
     trigger_rule::{self, Upstreams, Verdict},
 };
 use crate::{
@@ -15,15 +15,13 @@ impl Work<'_> {
     /// Evaluates what may have become ready, upstream first, until nothing changes.
     pub(super) fn evaluate(&mut self) {
         while let Some((_, task)) = self.look_at.pop_first() {
-            let now = self.now;
-            let state = self.state;
-            let candidates = self.keys(task, |map_index, ti| may_begin(ti, state.ti(Key { task, map_index }), now));
+            let candidates = self.keys(task, |_, ti| is_schedulable(ti.state));
             // The same for all instances, unless some upstream is counted index by index.
             let mut shared: Option<Upstreams> = None;
             let by_index = self.state.dag.upstream(task).any(|up| self.state.dag.scopes().share_mapped_group(task, up));
             for key in candidates {
                 // Another instance may have decided about this one (a shorter list of elements).
-                if !self.ti(key).is_some_and(|ti| may_begin(ti, state.ti(key), now)) {
+                if !self.ti(key).is_some_and(|ti| is_schedulable(ti.state)) {
                     continue;
                 }
                 if is_unexpanded(self.state, key) {
@@ -41,16 +39,13 @@ impl Work<'_> {
     }
 
     fn evaluate_one(&mut self, key: Key, upstreams: &Upstreams) {
-        let verdict = self.verdict(key, upstreams);
+        let verdict = self.decided(key, self.verdict(key, upstreams));
         if verdict != Verdict::Run {
             self.write_verdict(key, verdict);
             return;
         }
-        if !self.teardown_may_begin(key) || !self.past_allows(key) {
+        if !self.its_time_has_come(key) || !self.teardown_may_begin(key) || !self.past_allows(key) {
             return;
-        }
-        if self.was_skipped_by_upstream(key) {
-            return self.write_verdict(key, Verdict::Skip);
         }
         if !self.is_within_run_cap(key) || !self.revise(key) {
             return;
@@ -67,12 +62,30 @@ impl Work<'_> {
         }
     }
 
-    /// Setup constraint and trigger rule.
+    /// Whether a schedulable instance waits for no time to pass.
+    pub(super) fn its_time_has_come(&self, key: Key) -> bool {
+        self.ti(key).is_some_and(|ti| is_due(ti, self.state.ti(key), self.now))
+    }
+
+    /// What a branch decided stands whatever the rule says of the other upstreams, which it does not wait for (semantics §3.5: every
+    /// dependency is asked); only an element that is gone is gone.
+    pub(super) fn decided(&self, key: Key, verdict: Verdict) -> Verdict {
+        if verdict != Verdict::Remove && self.was_skipped_by_upstream(key) { Verdict::Skip } else { verdict }
+    }
+
+    /// Setup constraint and trigger rule. A setup that is waited for keeps the instance from beginning, not from being decided;
+    /// `always` asks for neither.
     pub(super) fn verdict(&self, key: Key, upstreams: &Upstreams) -> Verdict {
-        match self.setup_constraint(key) {
-            Verdict::Run => {
-                trigger_rule::evaluate(self.state.dag.tasks[key.task].trigger_rule, upstreams, key.map_index)
-            }
+        let rule = self.state.dag.tasks[key.task].trigger_rule;
+        if rule == TriggerRule::Always {
+            return Verdict::Run;
+        }
+        let setups = self.setup_constraint(key);
+        if !matches!(setups, Verdict::Run | Verdict::Wait) {
+            return setups;
+        }
+        match trigger_rule::evaluate(rule, upstreams, key.map_index) {
+            Verdict::Run => setups,
             decided => decided,
         }
     }
@@ -111,7 +124,7 @@ impl Work<'_> {
         self.each(upstream, |_, ti| see(ti.state));
     }
 
-    /// Every indirect setup must be successful (semantics §3.4); it is not waited for.
+    /// Every indirect setup must be successful (semantics §3.4). The first that ended badly decides, without waiting for the others.
     fn setup_constraint(&self, key: Key) -> Verdict {
         let setups = self.state.dag.scopes().indirect_setups(key.task);
         if setups.is_empty() {
@@ -127,13 +140,15 @@ impl Work<'_> {
             Verdict::Skip
         } else if up.removed > 0 && key.map_index >= 0 && key.map_index as usize >= up.success {
             Verdict::Remove
+        } else if up.success + if key.map_index >= 0 { up.removed } else { 0 } < up.total {
+            Verdict::Wait
         } else {
             Verdict::Run
         }
     }
 
     /// A teardown waits until everything between its setups and itself is over.
-    fn teardown_may_begin(&self, key: Key) -> bool {
+    pub(super) fn teardown_may_begin(&self, key: Key) -> bool {
         self.state.dag.scopes().teardown_scope(key.task).iter().all(|&task| {
             let mut done = true;
             self.each_relevant(key, task, |state| done &= state.is_finished());
@@ -248,12 +263,9 @@ impl Work<'_> {
         if task.mapping.is_none() { Verdict::Run } else { self.verdict(key, &self.upstreams(key)) }
     }
 
-    /// Whether a task without `depends_on_past`, caps and the like could still be started by nothing at all.
+    /// Whether a task may wait for what is not its run's (semantics §2.2): then nothing is a deadlock.
     pub(super) fn may_wait_for_others(&self, task: TaskIndex) -> bool {
         let task = &self.state.dag.tasks[task];
-        task.depends_on_past
-            || task.max_active_tis_per_dag.is_some()
-            || task.max_active_tis_per_dagrun.is_some()
-            || (task.trigger_rule == TriggerRule::Always && task.when.is_some())
+        task.depends_on_past || task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some()
     }
 }

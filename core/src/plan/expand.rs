@@ -5,19 +5,16 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Key, Need, RunState, Ti, UNMAPPED, Work, decide, trigger_rule::Verdict};
+use super::{Key, Need, RunState, Ti, UNMAPPED, Work, trigger_rule::Verdict};
 use crate::{
     dag::{MapInput, TaskIndex},
     ids::MapIndex,
-    mapping,
+    mapping::{self, MAX_LITERAL_LENGTH},
     spec::{CodeRef, FailureClass, Launch, TaskSpec},
     state::{TaskInstanceState, TiEvent},
     template::{self, RenderError, Resolved},
     triggerer::branch::is_truthy,
 };
-
-/// Airflow's `[core] max_map_length`.
-const MAX_MAP_LENGTH: usize = 1024;
 
 /// A way to render a text to a value.
 type Render = fn(&str, &str, &TaskSpec, &Resolved) -> Result<Value, RenderError>;
@@ -35,24 +32,32 @@ enum Length {
 impl Work<'_> {
     /// The one instance of a mapped task before its length is known.
     pub(super) fn evaluate_unexpanded(&mut self, key: Key) {
-        let verdict = match self.may_expand(key) {
+        let verdict = match self.decided(key, self.may_expand(key)) {
             Verdict::Run => self.mapped_upstreams(key),
             decided => decided,
         };
         if verdict != Verdict::Run {
             return self.write_verdict(key, verdict);
         }
+        if !self.its_time_has_come(key) {
+            return;
+        }
         match self.length(key) {
             Length::Asked => {}
             Length::Unknown => self.write_verdict(key, Verdict::UpstreamFailed),
             Length::Known(0) => self.write_verdict(key, Verdict::Skip),
-            Length::Known(length) if length > MAX_MAP_LENGTH => {
-                let reason = format!("{length} instances; the limit is {MAX_MAP_LENGTH} (`max_map_length`)");
+            Length::Known(length) if length > self.max_map_length() => {
+                let limit = self.max_map_length();
+                let reason = format!("{length} instances; the limit is {limit} (`max_map_length`)");
                 self.fail_undecided(key, FailureClass::InvalidArguments, reason);
             }
             Length::Failed(reason) => self.fail_undecided(key, FailureClass::TemplateError, reason),
             Length::Known(length) => self.expand(key, length),
         }
+    }
+
+    fn max_map_length(&self) -> usize {
+        self.state.dag.max_map_length as usize
     }
 
     /// The tasks whose results are mapped over: all finished, and none badly (semantics §13.4).
@@ -76,12 +81,11 @@ impl Work<'_> {
     }
 
     fn expand(&mut self, key: Key, length: usize) {
-        let retries = self.state.dag.tasks[key.task].retries;
         self.plan.tis.remove(&key);
         self.plan.unexpanded.push(key);
+        // Of another version there may be removed ones.
         for map_index in 0..length as i32 {
-            let attempt = (self.ids)();
-            self.create(Key { task: key.task, map_index }, Ti::new(attempt, retries));
+            self.add(Key { task: key.task, map_index });
         }
         self.revised.insert(key.task);
         self.look(key.task);
@@ -93,36 +97,70 @@ impl Work<'_> {
         self.plan.tis.insert(key, ti);
     }
 
-    /// Before an instance that was cleared begins again: its task may have more elements by now, or fewer. Whether the instance
-    /// itself may begin.
+    /// Before an instance of a mapped task begins: the task may have more elements by now, or fewer. Whether the instance itself may
+    /// begin. A list in the file is looked at each time, for the run may have got another version of the file; a result or a
+    /// rendered value only by an instance that was cleared, for else it is what the task was expanded with.
     pub(super) fn revise(&mut self, key: Key) -> bool {
-        let again = key.map_index >= 0
-            && self.ti(key).is_some_and(|ti| ti.try_number > 0 && ti.state == TaskInstanceState::None);
-        if !again || self.revised.contains(&key.task) || sources(self.state, key).is_empty() {
+        if key.map_index < 0 || self.revised.contains(&key.task) {
             return true;
         }
+        let Some(mapping) = self.state.dag.mapping(key.task) else { return self.is_mapped_no_more(key) };
+        let is_literal = mapping.inputs.values().all(|input| matches!(input, MapInput::Literal(_)));
+        let is_cleared = |ti: &Ti| ti.try_number > 0 && ti.state == TaskInstanceState::None;
+        if !is_literal && !self.ti(key).is_some_and(is_cleared) {
+            return true;
+        }
+        let limit = if is_literal { MAX_LITERAL_LENGTH } else { self.max_map_length() };
         let length = match self.length(key) {
-            Length::Known(length) if length <= MAX_MAP_LENGTH => length as i32,
+            Length::Known(length) if length <= limit => length as i32,
             Length::Asked => return false,
             // The instances that there are run as they were.
             Length::Known(_) | Length::Unknown | Length::Failed(_) => return true,
         };
         self.revised.insert(key.task);
-        let now = self.now;
-        let gone = |map_index, ti: &Ti| map_index >= length && !ti.state.has_attempt() && !ti.state.is_finished();
-        for gone in self.keys(key.task, gone) {
-            self.step(gone, TiEvent::TaskRemoved, |ti| decide(ti, now));
+        for gone in self.keys(key.task, |map_index, _| map_index >= length) {
+            self.outgrow(gone, "the task has fewer elements by now");
         }
-        let retries = self.state.dag.tasks[key.task].retries;
         for map_index in 0..length {
-            let new = Key { task: key.task, map_index };
-            if self.ti(new).is_none() {
-                let attempt = (self.ids)();
-                self.create(new, Ti::new(attempt, retries));
-                self.look(key.task);
-            }
+            self.add(Key { task: key.task, map_index });
         }
         self.ti(key).is_some_and(|ti| !ti.state.is_finished())
+    }
+
+    /// Of a task that another version of the file maps no more, one instance without an index takes the place of the others.
+    fn is_mapped_no_more(&mut self, key: Key) -> bool {
+        for gone in self.keys(key.task, |map_index, _| map_index >= 0) {
+            self.outgrow(gone, "the task is not mapped any more");
+        }
+        self.add(Key::unmapped(key.task));
+        false
+    }
+
+    /// An element that is gone takes its instance with it, whatever its state (semantics §13.3).
+    fn outgrow(&mut self, key: Key, reason: &str) {
+        let Some(ti) = self.ti(key).filter(|ti| ti.state != TaskInstanceState::Removed) else { return };
+        if !ti.state.is_finished() {
+            return self.end(key, TiEvent::TaskRemoved, reason);
+        }
+        self.step(key, TiEvent::TaskRemoved, |_| {});
+    }
+
+    /// An element that is new, or back, has an instance; one whose upstreams' elements are gone stays removed.
+    fn add(&mut self, key: Key) {
+        match self.ti(key).map(|ti| ti.state) {
+            None => {
+                let attempt = (self.ids)();
+                self.create(key, Ti::new(attempt, self.state.dag.tasks[key.task].retries));
+            }
+            Some(TaskInstanceState::Removed) if self.verdict(key, &self.upstreams(key)) != Verdict::Remove => {
+                self.step(key, TiEvent::TaskRestored, |ti| {
+                    ti.start_date = None;
+                    ti.end_date = None;
+                });
+            }
+            Some(_) => return,
+        }
+        self.look(key.task);
     }
 
     /// How many instances a mapped task has, as far as it is known.
@@ -148,9 +186,8 @@ impl Work<'_> {
                     Some(Ok(value)) => match mapping::length(&value) {
                         Some(length) => drop(lengths.insert(name, length)),
                         None => {
-                            return Length::Failed(format!(
-                                "`{name}` must render to a list or a mapping; it gave {value}"
-                            ));
+                            let reason = format!("`{name}` must render to a list or a mapping; it gave {value}");
+                            return Length::Failed(self.facts.values.mask().apply(&reason).into_owned());
                         }
                     },
                     Some(Err(reason)) => return Length::Failed(reason),

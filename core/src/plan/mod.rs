@@ -167,15 +167,19 @@ pub fn plan(
         return work.finish();
     }
     work.fail_fast();
-    let due = state.run.logical_date.is_none_or(|date| date <= now);
-    if state.run.state == DagRunState::Running && !state.run.dag_is_paused && due {
+    if work.goes_on() {
         // Nothing was decided yet: the run may have waited for its logical date.
         let untouched = state.moving() == 0 && state.unfinished() == state.len();
         if scope == Scope::All || untouched || changes.iter().any(|change| change.event == Event::Look) {
             work.look_at.extend(state.dag.topological().iter().enumerate().map(|(rank, &task)| (rank, task)));
         }
         work.evaluate();
+        // What could not even begin failed for good just now; the teardowns that this leaves may begin.
+        while work.fail_fast() {
+            work.evaluate();
+        }
         work.conclude();
+        work.evaluated = true;
     }
     work.finish()
 }
@@ -193,6 +197,8 @@ pub(crate) struct Work<'a> {
     revised: BTreeSet<TaskIndex>,
     /// An instance failed for good in this plan.
     failed: bool,
+    /// Everything that may have become ready was looked at.
+    evaluated: bool,
 }
 
 impl<'a> Work<'a> {
@@ -206,6 +212,7 @@ impl<'a> Work<'a> {
             look_at: BTreeSet::new(),
             revised: BTreeSet::new(),
             failed: false,
+            evaluated: false,
         }
     }
 
@@ -257,6 +264,13 @@ impl<'a> Work<'a> {
         self.plan.run.as_ref().unwrap_or(&self.state.run)
     }
 
+    /// Whether instances may begin now: else the run waits for its DAG to be unpaused, for its logical date or for its turn, each of
+    /// which wakes it.
+    fn goes_on(&self) -> bool {
+        let run = self.run();
+        run.state == DagRunState::Running && !run.dag_is_paused && run.logical_date.is_none_or(|date| date <= self.now)
+    }
+
     fn run_mut(&mut self) -> &mut Run {
         self.plan.run.get_or_insert_with(|| self.state.run.clone())
     }
@@ -278,6 +292,10 @@ impl<'a> Work<'a> {
             self.look(key.task);
         }
         self.failed |= event == TiEvent::FailedFinally;
+        if is_delayed(to) {
+            // Its upstreams may have changed while it ran, and decide it before its time.
+            self.look(key.task);
+        }
         if to.is_finished() {
             self.plan.wake_later_runs |= self.state.dag.scopes().depends_on_past();
             self.look_downstream(key.task);
@@ -310,10 +328,14 @@ impl<'a> Work<'a> {
 
     /// Ends an unfinished instance from our side, fencing its attempt.
     pub(crate) fn end_unfinished(&mut self, key: Key, event: TiEvent, reason: &str) {
-        let Some(ti) = self.ti(key) else { return };
-        if ti.state.is_finished() {
-            return;
+        if self.ti(key).is_some_and(|ti| !ti.state.is_finished()) {
+            self.end(key, event, reason);
         }
+    }
+
+    /// The same of an instance that may be over already.
+    fn end(&mut self, key: Key, event: TiEvent, reason: &str) {
+        let Some(ti) = self.ti(key) else { return };
         let now = self.now;
         if ti.state.has_attempt() {
             self.cancel(key, ti.attempt, reason.to_owned(), false);
@@ -333,20 +355,23 @@ impl<'a> Work<'a> {
 
     pub(crate) fn finish(mut self) -> Plan {
         if !self.run().state.is_finished() {
-            let known = self
-                .state
-                .timers()
-                .iter()
-                .find(|(_, key)| !self.plan.tis.contains_key(key) && !self.plan.unexpanded.contains(key));
+            let known = self.state.timers().iter().find(|(at, key)| self.still_counts(*at, *key));
             let new = self.plan.tis.values().filter_map(Ti::timer);
             let future = self.state.run.logical_date.filter(|date| *date > self.now);
-            let wake_at =
+            self.plan.wake_at =
                 known.map(|(at, _)| *at).into_iter().chain(new).chain(self.times_out_at()).chain(future).min();
-            // A paused DAG's due retry waits for the unpause, which wakes the run: no busy loop until then.
-            let waits = self.run().dag_is_paused || future.is_some();
-            self.plan.wake_at = wake_at.filter(|at| !waits || *at > self.now);
         }
         self.plan
+    }
+
+    /// Whether a timer from before this plan is one still. A try that was due, was looked at and may not begin waits for what
+    /// holds it, and that wakes the run: its time has passed, and to keep it would have the run planned over and over.
+    fn still_counts(&self, at: DateTime<Utc>, key: Key) -> bool {
+        if self.plan.tis.contains_key(&key) || self.plan.unexpanded.contains(&key) {
+            return false;
+        }
+        let is_held = self.evaluated || !self.goes_on();
+        at > self.now || !(is_held && self.state.ti(key).is_some_and(|ti| is_delayed(ti.state)))
     }
 }
 
@@ -362,15 +387,19 @@ fn is_unexpanded(state: &RunState, key: Key) -> bool {
     key.map_index == UNMAPPED && state.dag.mapping(key.task).is_some()
 }
 
-/// A state that a plan may begin anew.
-fn may_begin(ti: &Ti, was: Option<&Ti>, now: DateTime<Utc>) -> bool {
-    match ti.state {
-        TaskInstanceState::None => true,
-        // A try that failed in this very plan is written first, so that the archive has its end; without delay, the next
-        // plan follows at once.
-        TaskInstanceState::UpForRetry | TaskInstanceState::UpForReschedule => {
-            was.is_some_and(|was| was.state == ti.state) && ti.next_retry_at.is_none_or(|at| at <= now)
-        }
-        _ => false,
-    }
+/// It waits for the time of its next try, or of its next look.
+const fn is_delayed(state: TaskInstanceState) -> bool {
+    matches!(state, TaskInstanceState::UpForRetry | TaskInstanceState::UpForReschedule)
+}
+
+/// Airflow's schedulable states: the rules decide about the instance, also before its time.
+const fn is_schedulable(state: TaskInstanceState) -> bool {
+    matches!(state, TaskInstanceState::None) || is_delayed(state)
+}
+
+/// Whether the time of a schedulable instance has come.
+fn is_due(ti: &Ti, was: Option<&Ti>, now: DateTime<Utc>) -> bool {
+    // A try that failed in this very plan is written first, so that the archive has its end; without delay, the next plan
+    // follows at once.
+    !is_delayed(ti.state) || was.is_some_and(|was| was.state == ti.state) && ti.next_retry_at.is_none_or(|at| at <= now)
 }

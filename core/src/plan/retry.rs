@@ -24,9 +24,11 @@ pub fn delay(dag_id: &str, task: &Task, logical_date: Option<DateTime<Utc>>, try
     }
     let delay = jittered(
         &format!("{dag_id}#{}#{}#{try_number}", task.task_id, date_text(logical_date)),
-        task.retry_delay.as_secs_f64() * multiplier.powi(try_number - 1),
+        // C's `pow`, as Python's `**` has it; repeated multiplication rounds elsewhere, and the next whole second may be another.
+        total_seconds(task.retry_delay) * multiplier.powf(f64::from(try_number - 1)),
     );
-    task.max_retry_delay.map_or(delay, |max| delay.min(max))
+    // A zero is no limit: Airflow asks whether there is one by the truth of a timedelta.
+    task.max_retry_delay.filter(|max| !max.is_zero()).map_or(delay, |max| delay.min(max))
 }
 
 /// How long a sensor waits before it is asked again, after it was asked `asked` times (from 1): constant, or with
@@ -42,6 +44,11 @@ pub fn poke_interval(dag_id: &str, task: &Task, logical_date: Option<DateTime<Ut
         sensor.poke_interval.as_secs_f64() * 2_f64.powi(asked - 2),
     );
     sensor.max_wait.map_or(delay, |max| delay.min(max))
+}
+
+/// `timedelta.total_seconds()`: whole microseconds divided once, which rounds once.
+fn total_seconds(delay: Duration) -> f64 {
+    delay.as_micros() as f64 / 1e6
 }
 
 /// `seconds` rounded up to b, plus a hash of `key` modulo b: in [b, 2b), at most a day.

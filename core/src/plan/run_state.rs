@@ -204,7 +204,7 @@ pub struct RunState {
     tis: Vec<Instances>,
     /// Instances that are not finished.
     unfinished: usize,
-    /// Those of them that something was decided about: they wait for something that will happen.
+    /// Those of them that have an attempt, or one that is being stopped: something will happen to them.
     moving: usize,
     timers: BTreeSet<(DateTime<Utc>, Key)>,
     count: usize,
@@ -323,14 +323,9 @@ impl Tally {
     fn add(&mut self, key: Key, ti: &Ti) {
         self.count += 1;
         self.unfinished += usize::from(!ti.state.is_finished());
-        self.moving += usize::from(is_moving(ti.state));
+        self.moving += usize::from(ti.is_active());
         self.timers.extend(ti.timer().map(|at| (at, key)));
     }
-}
-
-/// Neither finished nor undecided: it waits for something that will happen.
-pub(super) fn is_moving(state: TaskInstanceState) -> bool {
-    !state.is_finished() && state != TaskInstanceState::None
 }
 
 /// Where a task event happened, as the inbox has it.

@@ -1,6 +1,6 @@
 //! Applying what happened: the inbox and the timers.
 
-use super::{Change, Event, Finished, Key, NewAttempt, Started, Ti, Work, decide, may_begin, retry, skip};
+use super::{Change, Event, Finished, Key, NewAttempt, Started, Ti, Work, is_due, is_schedulable, retry, skip};
 use crate::{
     dag::TaskIndex,
     spec::{Failure, FailureClass, Outcome},
@@ -129,7 +129,7 @@ impl Work<'_> {
             }
         });
         for task in skips.tasks {
-            self.skip_undecided(task);
+            self.skip_downstream(task);
         }
     }
 
@@ -195,23 +195,21 @@ impl Work<'_> {
                 if ti.stopping.is_none_or(|stop| stop.deadline <= self.now) {
                     self.stopped(key);
                 }
-            } else if may_begin(ti, self.state.ti(key), self.now) {
+            } else if is_schedulable(ti.state) && is_due(ti, self.state.ti(key), self.now) {
                 self.look(key.task);
             }
         }
     }
 
-    /// A branch not taken. What runs or is over is left alone, as in Airflow.
-    fn skip_undecided(&mut self, task: TaskIndex) {
-        let now = self.now;
-        let undecided = |ti: &Ti| {
-            matches!(
-                ti.state,
-                TaskInstanceState::None | TaskInstanceState::UpForRetry | TaskInstanceState::UpForReschedule
-            )
+    /// A branch not taken: whatever does not run, and neither succeeded nor failed, is skipped (semantics §12.2). An element that is
+    /// gone stays so.
+    fn skip_downstream(&mut self, task: TaskIndex) {
+        let is_left_alone = |state| {
+            use TaskInstanceState::{Failed, Removed, Running, Skipped, Success};
+            matches!(state, Running | Success | Failed | Skipped | Removed)
         };
-        for key in self.keys(task, |_, ti| undecided(ti)) {
-            self.step(key, TiEvent::Skip, |ti| decide(ti, now));
+        for key in self.keys(task, |_, ti| !is_left_alone(ti.state)) {
+            self.end(key, TiEvent::Skip, "a branch did not choose it");
         }
     }
 }

@@ -7,17 +7,19 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use minijinja::{
     Error, State, Value,
-    value::{Kwargs, Object, from_args},
+    value::{Kwargs, Object, ValueKind, from_args},
 };
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Ref,
+    Part, Ref,
+    delta::Delta,
     engine::{check_defined, invalid},
     filters::{ds, ds_nodash, ts, ts_nodash, ts_nodash_with_tz},
     json::from_json,
@@ -27,10 +29,10 @@ use super::{
     record::{Record, connection},
 };
 use crate::{
-    dag::AssetRef,
+    dag::{AssetRef, TriggerRule},
     ids::{AttemptId, TaskId},
     notify::{Facts, TiFacts},
-    spec::{PreviousRun, RunContext, TaskSpec},
+    spec::{PreviousRun, RunContext, TaskAttributes, TaskSpec},
 };
 
 /// Defined only when the run has a logical date.
@@ -47,8 +49,13 @@ const DATED: [&str; 10] = [
     "prev_data_interval_end_success",
 ];
 
-/// In Airflow's context, but known to the server only.
-const UNAVAILABLE: [&str; 4] = ["inlet_events", "outlet_events", "task_state_store", "asset_state_store"];
+/// In Airflow's context, but not in templates here, and why.
+const UNAVAILABLE: [(&str, &str); 4] = [
+    ("inlet_events", "a template cannot read asset events; `triggering_asset_events` has those that made the run"),
+    ("outlet_events", "a template cannot write to the events of its outlets; a Python task can"),
+    ("task_state_store", "there is no task state store; keep such values in an XCom or a variable"),
+    ("asset_state_store", "there is no asset state store; keep such values in an XCom or a variable"),
+];
 
 /// Names that a mapping makes.
 const MAPPED: [(&str, &str); 2] = [("item", "foreach"), ("matrix", "matrix")];
@@ -88,6 +95,9 @@ struct Inner {
     relative_fileloc: String,
     map_index_template: Option<String>,
     reschedule_count: u32,
+    attributes: TaskAttributes,
+    do_xcom_push: bool,
+    execution_timeout: Option<Duration>,
     inlets: Vec<AssetRef>,
     outlets: Vec<AssetRef>,
     /// What the instance's mapping names: `item`, `matrix`, a mapped group's inputs.
@@ -101,6 +111,8 @@ struct Inner {
     failed: Mutex<Option<String>>,
     conf: OnceLock<Value>,
     params: OnceLock<Value>,
+    /// Names and fetched values, converted once however often a loop names them.
+    converted: Mutex<HashMap<String, Value>>,
 }
 
 impl Context {
@@ -117,6 +129,9 @@ impl Context {
             relative_fileloc: spec.relative_fileloc.clone(),
             map_index_template: spec.map_index_template.clone(),
             reschedule_count: spec.reschedule_count,
+            attributes: spec.attributes.clone(),
+            do_xcom_push: spec.do_xcom_push,
+            execution_timeout: spec.execution_timeout,
             inlets: spec.inlets.clone(),
             outlets: spec.outlets.clone(),
             names: names.clone(),
@@ -126,6 +141,7 @@ impl Context {
             failed: Mutex::default(),
             conf: OnceLock::new(),
             params: OnceLock::new(),
+            converted: Mutex::default(),
         }))
     }
 
@@ -149,8 +165,8 @@ impl Context {
         if DATED.contains(&name) && self.0.run.logical_date.is_none() {
             return Some(format!("`{name}` is undefined: this run has no logical date"));
         }
-        if UNAVAILABLE.contains(&name) {
-            return Some(format!("`{name}` is not available in templates"));
+        if let Some((_, why)) = UNAVAILABLE.iter().find(|(unavailable, _)| *unavailable == name) {
+            return Some(format!("`{name}` is not available: {why}"));
         }
         if let Some((_, word)) = MAPPED.iter().find(|(mapped, _)| *mapped == name) {
             return Some(format!("`{name}` is there only in the templates of a task with `{word}`"));
@@ -178,7 +194,7 @@ impl Context {
     fn lookup(&self, name: &str) -> Option<Value> {
         let inner = &*self.0;
         if let Some(value) = inner.names.get(name) {
-            return Some(from_json(value));
+            return Some(self.converted(name, value));
         }
         let run = &*inner.run;
         let text = |value: &str| Value::from(value);
@@ -233,19 +249,27 @@ impl Context {
             "task_reschedule_count" => inner.reschedule_count.into(),
             "triggering_asset_events" => match &run.triggering_asset_events {
                 Json::Null => Value::from_pairs(std::iter::empty::<(Value, Value)>()),
-                events => from_json(events),
+                events => self.converted(name, events),
             },
             "map_index" => inner.map_index.into(),
             "map_index_template" => inner.map_index_template.as_deref().map_or(Value::from(()), Value::from),
             "partition_key" => run.partition_key.as_deref().map_or(Value::from(()), Value::from),
             "partition_date" => Value::from(()),
+            // For `macros`: not Airflow's.
+            "__now__" => moment(run.now?),
             // Of a callback.
             "exception" | "reason" if inner.facts.is_some() => optional_text(inner.facts.as_ref()?.reason()),
             "event" if inner.facts.is_some() => inner.facts.as_ref()?.cause.as_str().into(),
             "deadline" if inner.facts.is_some() => moment(inner.facts.as_ref()?.deadline?),
             // Jinja's globals: weaker than the context.
-            _ => return run.user_defined_macros.get(name).map(from_json),
+            _ => return run.user_defined_macros.get(name).map(|value| self.converted(name, value)),
         })
+    }
+
+    /// The value of a name, or of a reference by its text.
+    fn converted(&self, name: &str, value: &Json) -> Value {
+        let mut converted = self.0.converted.lock().expect("nothing panics while it holds the lock");
+        converted.entry(name.to_owned()).or_insert_with(|| from_json(value)).clone()
     }
 
     fn params(&self) -> Value {
@@ -280,6 +304,11 @@ impl Context {
                 // A task of it runs, unless this is a callback.
                 ("state", ended.map_or("running", |ended| ended.state.as_str()).into()),
                 ("conf", self.conf()),
+                ("queued_at", moment(run.queued_at)),
+                ("triggering_user_name", optional_text(run.triggering_user_name.clone())),
+                ("note", optional_text(run.note.clone())),
+                ("clear_number", run.clear_number.into()),
+                ("partition_key", optional_text(run.partition_key.clone())),
                 ("external_trigger", (run.run_type != crate::state::DagRunType::Scheduled).into()),
             ],
         )
@@ -291,11 +320,14 @@ impl Context {
             "dag",
             vec![
                 ("dag_id", run.dag_id.as_str().into()),
+                ("dag_display_name", run.dag_display_name.as_deref().unwrap_or(run.dag_id.as_str()).into()),
                 ("owner", run.dag_owner.as_str().into()),
                 ("tags", run.dag_tags.iter().map(|tag| Value::from(tag.as_str())).collect::<Vec<_>>().into()),
                 ("description", run.dag_description.as_deref().map_or(Value::from(()), Value::from)),
                 ("params", self.params()),
                 ("relative_fileloc", self.0.relative_fileloc.as_str().into()),
+                ("fileloc", self.0.relative_fileloc.as_str().into()),
+                ("render_template_as_native_obj", run.render_template_as_native_obj.into()),
             ],
         )
     }
@@ -303,6 +335,7 @@ impl Context {
     fn task(&self) -> Value {
         let inner = &*self.0;
         let class = inner.operator_class.rsplit('.').next().unwrap_or_default();
+        let attributes = &inner.attributes;
         Record::value(
             "task",
             vec![
@@ -312,11 +345,30 @@ impl Context {
                 ("task_type", class.into()),
                 ("operator_name", class.into()),
                 ("params", self.params()),
+                ("task_display_name", attributes.task_display_name.as_str().into()),
+                ("label", inner.task_id.as_str().rsplit('.').next().unwrap_or_default().into()),
+                ("retries", attributes.retries.into()),
+                ("retry_delay", delta(attributes.retry_delay)),
+                ("execution_timeout", inner.execution_timeout.map_or(Value::from(()), delta)),
+                ("pool", attributes.pool.as_str().into()),
+                ("pool_slots", attributes.pool_slots.into()),
+                ("queue", attributes.queue.as_str().into()),
+                ("priority_weight", attributes.priority_weight.into()),
+                ("trigger_rule", word(attributes.trigger_rule)),
+                ("depends_on_past", attributes.depends_on_past.into()),
+                ("wait_for_downstream", attributes.wait_for_downstream.into()),
+                ("do_xcom_push", inner.do_xcom_push.into()),
+                ("upstream_task_ids", ids(&attributes.upstream_task_ids)),
+                ("downstream_task_ids", ids(&attributes.downstream_task_ids)),
+                ("email", attributes.email.iter().map(|to| Value::from(to.as_str())).collect::<Vec<_>>().into()),
+                ("inlets", asset_list(&inner.inlets)),
+                ("outlets", asset_list(&inner.outlets)),
             ],
         )
     }
 
-    /// `xcom_pull(task_ids=None, dag_id=None, key='return_value', include_prior_dates=False, map_indexes=None, default=None)`.
+    /// `xcom_pull(task_ids=None, dag_id=None, key='return_value', include_prior_dates=False, map_indexes=None, default=None,
+    /// run_id=None)` (Airflow 3: `RuntimeTaskInstance.xcom_pull`).
     fn xcom_pull(&self, args: &[Value]) -> Result<Value, Error> {
         type Positional = (Option<Value>, Option<Value>, Option<Value>, Option<bool>, Kwargs);
         let (task_ids, dag_id, key, include_prior, kwargs): Positional = from_args(args)?;
@@ -332,33 +384,60 @@ impl Context {
         let default = kwargs.get::<Option<Value>>("default")?.unwrap_or(Value::from(()));
         let run_id = kwargs.get::<Option<String>>("run_id")?;
         kwargs.assert_all_used()?;
-        let name = || "ti.xcom_pull".to_owned();
-        if dag_id.is_some_and(|dag_id| dag_id.as_str() != Some(self.0.run.dag_id.as_str()))
-            || run_id.is_some_and(|run_id| run_id != self.0.run.run_id.as_str())
-            || include_prior
-        {
-            return Err(self.fail(name(), "`xcom_pull` reads XComs of the same run only".to_owned()));
-        }
-        let index = match map_indexes {
-            None => None,
-            Some(index) if index.is_integer() => Some(i32::try_from(index)?),
-            Some(list) => {
-                let task_id = task_ids.as_ref().map_or_else(|| self.0.task_id.to_string(), python::text);
-                let indexes = list.try_iter()?.map(i32::try_from).collect::<Result<Vec<_>, _>>()?;
-                return collect(indexes.into_iter().map(|index| self.pull(&task_id, &key, Some(index), &default)));
+        let dag_id = dag_id.map(|dag_id| python::text(&dag_id)).filter(|id| id != self.0.run.dag_id.as_str());
+        let run_id = run_id.filter(|id| dag_id.is_some() || id != self.0.run.run_id.as_str());
+        let elsewhere = dag_id.is_some() || run_id.is_some() || include_prior;
+        let reference = |task_id: &str, map_index: Option<i32>| {
+            let (task_id, key) = (task_id.to_owned(), key.clone());
+            if elsewhere {
+                let (dag_id, run_id) = (dag_id.clone(), run_id.clone());
+                return Ref::XComOf { dag_id, run_id, include_prior_dates: include_prior, task_id, key, map_index };
             }
+            Ref::XCom { task_id, key, map_index, part: map_index.is_none().then_some(Part::All) }
         };
-        let pull = |task_id: &Value| self.pull(&python::text(task_id), &key, index, &default);
-        match task_ids {
-            None => pull(&Value::from(self.0.task_id.as_str())),
-            Some(task_id) if task_id.as_str().is_some() => pull(&task_id),
-            Some(list) => collect(list.try_iter()?.map(|task_id| pull(&task_id))),
+        let is_single =
+            |value: &Value| value.as_str().is_some() || !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+        let is_one_task = task_ids.as_ref().is_none_or(is_single);
+        let tasks: Vec<String> = match task_ids {
+            None => vec![self.0.task_id.to_string()],
+            Some(task_id) if is_one_task => vec![python::text(&task_id)],
+            Some(list) => list.try_iter()?.map(|task_id| python::text(&task_id)).collect(),
+        };
+        let Some(map_indexes) = map_indexes else {
+            // What all instances of all tasks pushed, one after the other; one value by itself only when one task was named.
+            let mut values = Vec::new();
+            let wanted: Vec<Ref> = tasks.iter().map(|task_id| reference(task_id, None)).collect();
+            for (found, wanted) in all(wanted.iter().map(|wanted| self.fetch(wanted.clone())))?.into_iter().zip(&wanted)
+            {
+                match found {
+                    Some(list @ Json::Array(items)) if !items.is_empty() => {
+                        values.extend(self.converted(&format!("{wanted:?}"), list).try_iter()?);
+                    }
+                    _ => values.push(default.clone()),
+                }
+            }
+            return Ok(match values.pop() {
+                Some(one) if is_one_task && values.is_empty() => one,
+                last => values.into_iter().chain(last).collect::<Vec<_>>().into(),
+            });
+        };
+        let is_one_index = is_single(&map_indexes);
+        let indexes = if is_one_index {
+            vec![i32::try_from(map_indexes)?]
+        } else {
+            map_indexes.try_iter()?.map(i32::try_from).collect::<Result<Vec<_>, _>>()?
+        };
+        let wanted = tasks.iter().flat_map(|task_id| indexes.iter().map(move |index| (task_id, *index)));
+        let found = all(wanted.map(|(task_id, index)| self.fetch(reference(task_id, Some(index)))))?;
+        let mut values = found.into_iter().map(|value| match value {
+            // Of another run they come as a list of one.
+            Some(Json::Array(items)) if elsewhere => items.first().map_or_else(|| default.clone(), from_json),
+            value => value.map_or_else(|| default.clone(), from_json),
+        });
+        if is_one_task && is_one_index {
+            return Ok(values.next().unwrap_or(default.clone()));
         }
-    }
-
-    fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>, default: &Value) -> Result<Value, Error> {
-        let reference = Ref::XCom { task_id: task_id.to_owned(), key: key.to_owned(), map_index, part: None };
-        Ok(self.fetch(reference)?.map_or_else(|| default.clone(), from_json))
+        Ok(values.collect::<Vec<_>>().into())
     }
 
     fn variable(&self, key: &str, json: bool, default: Option<Value>) -> Result<Value, Error> {
@@ -423,14 +502,27 @@ fn moment(at: Option<DateTime<Utc>>) -> Value {
     at.map_or(Value::from(()), |at| Value::from_object(Moment::utc(at)))
 }
 
+fn delta(duration: Duration) -> Value {
+    TimeDelta::from_std(duration).map_or(Value::from(()), |duration| Value::from_object(Delta(duration)))
+}
+
+/// As it is written in a file.
+fn word(rule: TriggerRule) -> Value {
+    serde_json::to_value(rule).map_or(Value::from(()), |word| from_json(&word))
+}
+
+fn ids(ids: &[TaskId]) -> Value {
+    ids.iter().map(|id| Value::from(id.as_str())).collect::<Vec<_>>().into()
+}
+
 fn optional_text(text: Option<String>) -> Value {
     text.map_or(Value::from(()), Value::from)
 }
 
-/// A list of them all; every one is asked for before the first gap stops the render.
-fn collect(values: impl Iterator<Item = Result<Value, Error>>) -> Result<Value, Error> {
+/// All of them; every one is asked for before the first gap stops the render.
+fn all<T>(values: impl Iterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
     let values: Vec<_> = values.collect();
-    values.into_iter().collect::<Result<Vec<_>, _>>().map(Value::from)
+    values.into_iter().collect()
 }
 
 impl Object for Context {
@@ -459,8 +551,9 @@ impl Object for TaskInstance {
             "try_number" => inner.try_number.into(),
             "max_tries" => inner.max_tries.into(),
             "state" => inner.ended().map_or("running", |ti| ti.state.as_str()).into(),
-            "start_date" => moment(inner.ended()?.start_date),
-            "end_date" => moment(inner.ended()?.end_date),
+            // It starts as it is handed out, unless this is a callback.
+            "start_date" => moment(inner.ended().map_or(inner.run.now, |ti| ti.start_date)),
+            "end_date" => moment(inner.ended().and_then(|ti| ti.end_date)),
             "duration" => {
                 let ti = inner.ended()?;
                 let seconds = ti.start_date.zip(ti.end_date).map(|(start, end)| (end - start).as_seconds_f64());
@@ -468,7 +561,15 @@ impl Object for TaskInstance {
             }
             "hostname" => inner.ended()?.hostname.as_str().into(),
             "exit_code" => inner.ended()?.exit_code.map_or(Value::from(()), Value::from),
-            "log_url" => optional_text(inner.facts.as_ref()?.log_url.clone()),
+            // A node does not know where people look at logs.
+            "log_url" => optional_text(inner.facts.as_ref().and_then(|facts| facts.log_url.clone())),
+            "pool" => inner.attributes.pool.as_str().into(),
+            "pool_slots" => inner.attributes.pool_slots.into(),
+            "queue" => inner.attributes.queue.as_str().into(),
+            "priority_weight" => inner.attributes.priority_weight.into(),
+            "task_display_name" => inner.attributes.task_display_name.as_str().into(),
+            "reschedule_count" => inner.reschedule_count.into(),
+            "key" => format!("{}__{}__{}", inner.run.dag_id, inner.task_id, inner.run.run_id).into(),
             "operator" => inner.operator_class.rsplit('.').next().unwrap_or_default().into(),
             "task" => self.0.task(),
             "dag_run" => self.0.dag_run(),

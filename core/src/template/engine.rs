@@ -2,7 +2,8 @@
 //!
 //! minijinja has no operators on objects, but `data_interval_end + macros.timedelta(hours=4)` must work. So the compiled
 //! instructions are patched before they run: `+`, `-`, `*`, `/` and `~` become calls of functions that know datetimes and hand
-//! everything else to minijinja's own operators. The same instructions tell which filters and tests a text needs.
+//! everything else to minijinja's own operators. So do those whose cost depends on their values (comparisons, slices, lists),
+//! which are paid for first ([`super::work`]). The same instructions tell which filters and tests a text needs.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +14,41 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Expression, Output, State, UndefinedBehavior, Value, context,
     machinery::{CompiledTemplate, Instruction, Instructions, TemplateConfig, eval, make_string_output},
     syntax::SyntaxConfig,
+    value::{Rest, Tuple, ValueKind},
 };
 
-use super::{delta, filters, native, python};
+use serde_json::Value as Json;
+
+use super::{
+    constant, delta, filters,
+    json::to_json,
+    metered, native, python,
+    work::{self, Budget},
+};
 
 /// Instructions a render may use; a text takes a few dozen, a loop a few per round.
 const FUEL: u64 = 1_000_000;
 /// The longest text a render may give, and the longest that `~` and `+` may build. Bytes.
 pub(super) const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
 
-const OPERATORS: [(&str, char); 5] =
-    [("__add__", '+'), ("__sub__", '-'), ("__mul__", '*'), ("__truediv__", '/'), ("__concat__", '~')];
+/// Instructions for a text in which something is compared or unpacked that cannot be paid for.
+const UNMETERED_FUEL: u64 = 1_000;
+
+/// Operators that are functions here, and minijinja's own expression for them.
+const OPERATORS: [(&str, &str); 12] = [
+    ("__add__", "a + b"),
+    ("__sub__", "a - b"),
+    ("__mul__", "a * b"),
+    ("__truediv__", "a / b"),
+    ("__concat__", "a ~ b"),
+    ("__eq__", "a == b"),
+    ("__ne__", "a != b"),
+    ("__gt__", "a > b"),
+    ("__ge__", "a >= b"),
+    ("__lt__", "a < b"),
+    ("__le__", "a <= b"),
+    ("__in__", "a in b"),
+];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -33,10 +58,24 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_debug(true);
     environment.set_formatter(write_value);
     environment.set_unknown_method_callback(filters::method);
+    metered::install(&mut environment);
     filters::install(&mut environment);
-    for (name, operator) in OPERATORS {
-        environment.add_function(name, move |left: Value, right: Value| operate(operator, left, right));
+    for (index, (name, _)) in OPERATORS.into_iter().enumerate() {
+        environment.add_function(name, move |left: Value, right: Value| operate(name, index, left, right));
     }
+    environment.add_global(constant::ONE, 1);
+    environment.add_function("__slice__", slice);
+    environment.add_function("__list__", |items: Rest<Value>| held(&items).map(|()| Value::from(items.0)));
+    environment
+        .add_function("__tuple__", |items: Rest<Value>| held(&items).map(|()| Value::from(Tuple::from(items.0))));
+    environment.add_function("__dict__", |items: Rest<Value>| {
+        held(&items).map(|()| Value::from_pairs(items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()))))
+    });
+    environment.add_function("__changed__", |state: &mut State, arguments: Rest<Value>| -> Result<Value, Error> {
+        let [subject, values @ ..] = arguments.as_slice() else { return Err(invalid("`changed` is a method")) };
+        work::weigh_arguments(values, false)?;
+        subject.call_method(state, "changed", values)
+    });
     environment
 });
 
@@ -46,9 +85,9 @@ static CONFIG: LazyLock<TemplateConfig> = LazyLock::new(|| TemplateConfig {
 });
 
 /// minijinja's own operators, for everything that is no datetime.
-static PLAIN: LazyLock<[Expression<'static, 'static>; 5]> = LazyLock::new(|| {
-    ["a + b", "a - b", "a * b", "a / b", "a ~ b"]
-        .map(|source| ENVIRONMENT.compile_expression(source).expect("a constant expression compiles"))
+static PLAIN: LazyLock<[Expression<'static, 'static>; 13]> = LazyLock::new(|| {
+    let sources: Vec<&str> = OPERATORS.iter().map(|(_, source)| *source).chain(["a[b:c:d]"]).collect();
+    std::array::from_fn(|at| ENVIRONMENT.compile_expression(sources[at]).expect("a constant expression compiles"))
 });
 
 /// A text that is a template. Anything else renders to itself.
@@ -77,7 +116,11 @@ impl<'text> Compiled<'text> {
     }
 
     /// Renders to text.
-    pub(super) fn render(&self, root: Value) -> Result<String, Error> {
+    pub(super) fn render(&self, root: Value, budget: &mut Budget) -> Result<String, Error> {
+        budget.within(|| self.text(root))
+    }
+
+    fn text(&self, root: Value) -> Result<String, Error> {
         let mut text = String::with_capacity(self.template.buffer_size_hint);
         self.eval(&self.template.instructions, root, &mut make_string_output(&mut text))?;
         Ok(text)
@@ -85,7 +128,11 @@ impl<'text> Compiled<'text> {
 
     /// Renders to a value (`render_template_as_native_obj`): a text that is one expression gives the expression's value, else
     /// the rendered text read as a Python literal, if it is one.
-    pub(super) fn render_native(mut self, root: Value) -> Result<Value, Error> {
+    pub(super) fn render_native(self, root: Value, budget: &mut Budget) -> Result<Json, Error> {
+        budget.within(|| to_json(&self.value(root)?))
+    }
+
+    fn value(mut self, root: Value) -> Result<Value, Error> {
         let instructions = &mut self.template.instructions;
         let last = (all(instructions).count() as u32).checked_sub(1);
         let emits = |instruction: &&Instruction| matches!(instruction, Instruction::Emit | Instruction::EmitRaw(_));
@@ -102,7 +149,7 @@ impl<'text> Compiled<'text> {
                 None => value,
             });
         }
-        let text = self.render(root)?;
+        let text = self.text(root)?;
         if text.is_empty() && all(&self.template.instructions).filter(emits).count() == 0 {
             return Ok(Value::from(()));
         }
@@ -182,20 +229,37 @@ fn all<'a, 'text>(instructions: &'a Instructions<'text>) -> impl Iterator<Item =
 fn patch(instructions: &mut Instructions<'_>) {
     let mut at = 0;
     while let Some(instruction) = instructions.get_mut(at) {
-        let operator = match instruction {
-            Instruction::Add => '+',
-            Instruction::Sub => '-',
-            Instruction::Mul => '*',
-            Instruction::Div => '/',
-            Instruction::StringConcat => '~',
-            _ => {
-                at += 1;
-                continue;
-            }
-        };
-        let (name, _) = OPERATORS.iter().find(|(_, known)| *known == operator).expect("all five are listed");
-        *instruction = Instruction::CallFunction(name, Some(2));
         at += 1;
+        let (name, arguments) = match instruction {
+            Instruction::Add => ("__add__", Some(2)),
+            Instruction::Sub => ("__sub__", Some(2)),
+            Instruction::Mul => ("__mul__", Some(2)),
+            Instruction::Div => ("__truediv__", Some(2)),
+            Instruction::StringConcat => ("__concat__", Some(2)),
+            Instruction::Eq => ("__eq__", Some(2)),
+            Instruction::Ne => ("__ne__", Some(2)),
+            Instruction::Gt => ("__gt__", Some(2)),
+            Instruction::Gte => ("__ge__", Some(2)),
+            Instruction::Lt => ("__lt__", Some(2)),
+            Instruction::Lte => ("__le__", Some(2)),
+            Instruction::In => ("__in__", Some(2)),
+            Instruction::Slice => ("__slice__", Some(4)),
+            Instruction::CallMethod("changed", arguments) => ("__changed__", *arguments),
+            Instruction::BuildList(Some(count)) => match u16::try_from(*count) {
+                Ok(count) => ("__list__", Some(count)),
+                Err(_) => continue,
+            },
+            Instruction::BuildTuple(Some(count)) => match u16::try_from(*count) {
+                Ok(count) => ("__tuple__", Some(count)),
+                Err(_) => continue,
+            },
+            Instruction::BuildMap(pairs) => match u16::try_from(*pairs * 2) {
+                Ok(count) => ("__dict__", Some(count)),
+                Err(_) => continue,
+            },
+            _ => continue,
+        };
+        *instruction = Instruction::CallFunction(name, arguments);
     }
 }
 
@@ -218,38 +282,108 @@ fn fuel_for(template: &CompiledTemplate<'_>, files: &BTreeMap<String, String>) -
     let files =
         (parts().any(|part| repeats(&part)) || files.values().any(may_repeat)).then(|| files.values().map(String::len));
     let longest = raw.chain(files.into_iter().flatten()).max().unwrap_or(0);
+    let unmetered = |instruction: &Instruction<'_>| {
+        matches!(instruction, Instruction::CompareAndPreserve(_) | Instruction::UnpackLists(_))
+    };
+    let most = if parts().flat_map(all).any(unmetered) { UNMETERED_FUEL } else { FUEL };
     // Sixteen kilobytes of text in a loop still leave it 4,000 instructions.
-    ((4 * OUTPUT_LIMIT / longest.max(1)) as u64).clamp(1_000, FUEL)
+    ((4 * OUTPUT_LIMIT / longest.max(1)) as u64).clamp(1_000, most)
 }
 
-fn operate(operator: char, left: Value, right: Value) -> Result<Value, Error> {
-    if let Some(result) = delta::arithmetic(operator, &left, &right) {
+fn operate(name: &str, index: usize, left: Value, right: Value) -> Result<Value, Error> {
+    let arithmetic = match name {
+        "__add__" => Some('+'),
+        "__sub__" => Some('-'),
+        "__mul__" => Some('*'),
+        "__truediv__" => Some('/'),
+        _ => None,
+    };
+    if let Some(result) = arithmetic.and_then(|operator| delta::arithmetic(operator, &left, &right)) {
         return result;
     }
     check_defined(&left)?;
     check_defined(&right)?;
-    if operator == '~' {
-        let (left, right) = (python::text(&left), python::text(&right));
-        check_length(left.len() + right.len())?;
-        return Ok(Value::from(left + &right));
+    match (name, left.as_str(), right.as_str()) {
+        ("__concat__", ..) => {
+            let (left, right) = (python::text(&left), python::text(&right));
+            measure(left.len() + right.len())?;
+            return Ok(Value::from(left + &right));
+        }
+        ("__add__", Some(left), Some(right)) => measure(left.len() + right.len())?,
+        ("__mul__", ..) => {
+            if let Some((repeated, times)) = repetition(&left, &right) {
+                return repeat(repeated, times);
+            }
+        }
+        ("__add__", ..) => {
+            let length = left.len().unwrap_or_default().saturating_add(right.len().unwrap_or_default());
+            work::check_items(length)?;
+            work::spend(length as u64)?;
+        }
+        ("__sub__" | "__truediv__", ..) => {}
+        _ => {
+            work::weigh(&left)?;
+            work::weigh(&right)?;
+        }
     }
-    if let (Some(left), Some(right)) = (left.as_str(), right.as_str()) {
-        check_length(left.len() + right.len())?;
-    }
-    if operator == '*'
-        && let (Some(text), Some(times)) = (left.as_str(), right.as_usize())
-    {
-        check_length(text.len().saturating_mul(times))?;
-        return Ok(Value::from(text.repeat(times)));
-    }
-    let index = OPERATORS.iter().position(|(_, known)| *known == operator).expect("all five are listed");
+    plain(index, context! { a => left, b => right }).and_then(work::settled)
+}
+
+/// Evaluates one of [`PLAIN`].
+fn plain(index: usize, names: Value) -> Result<Value, Error> {
     // The error must point into the text, not into "a + b".
     PLAIN[index]
-        .eval(context! { a => left, b => right })
+        .eval(names)
         .map_err(|error| Error::new(error.kind(), error.detail().unwrap_or("the operator fails").to_owned()))
 }
 
-fn check_length(length: usize) -> Result<(), Error> {
+/// What is repeated how often, in either order.
+fn repetition<'a>(left: &'a Value, right: &'a Value) -> Option<(&'a Value, usize)> {
+    let repeats = |value: &Value| matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Iterable);
+    // Python takes a negative number as none.
+    let times = |value: &Value| value.is_integer().then(|| value.as_usize().unwrap_or(0));
+    match (repeats(left), repeats(right)) {
+        (true, false) => Some((left, times(right)?)),
+        (false, true) => Some((right, times(left)?)),
+        _ => None,
+    }
+}
+
+fn repeat(value: &Value, times: usize) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        measure(text.len().saturating_mul(times))?;
+        return Ok(Value::from(text.repeat(times)));
+    }
+    let length = value.len().unwrap_or_default().saturating_mul(times);
+    work::check_items(length)?;
+    work::spend(length as u64)?;
+    let once: Vec<Value> = value.try_iter()?.collect();
+    // Nothing, however often, is nothing.
+    let times = if once.is_empty() { 0 } else { times };
+    let items: Vec<Value> = std::iter::repeat_n(once, times).flatten().collect();
+    Ok(if value.is_tuple() { Value::from(Tuple::from(items)) } else { Value::from(items) })
+}
+
+/// `a[b:c:d]`.
+fn slice(value: Value, start: Value, stop: Value, step: Value) -> Result<Value, Error> {
+    check_defined(&value)?;
+    work::weigh_arguments(std::slice::from_ref(&value), false)?;
+    let sliced = plain(OPERATORS.len(), context! { a => value, b => start, c => stop, d => step })?;
+    work::settled(sliced)
+}
+
+/// Pays for what a new list or mapping holds.
+fn held(items: &[Value]) -> Result<(), Error> {
+    items.iter().try_for_each(work::weigh)
+}
+
+/// Pays for a text that is about to be made.
+fn measure(length: usize) -> Result<(), Error> {
+    check_length(length)?;
+    work::spend_text(length)
+}
+
+pub(super) fn check_length(length: usize) -> Result<(), Error> {
     if length > OUTPUT_LIMIT {
         return Err(invalid(format!("the result is longer than {} MiB", OUTPUT_LIMIT / 1024 / 1024)));
     }

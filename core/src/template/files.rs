@@ -9,7 +9,7 @@ use minijinja::{
     syntax::SyntaxConfig,
 };
 
-use super::engine::is_template;
+use super::{constant::postponed, engine::is_template};
 
 /// Files that one text may bring in, directly and through others.
 const MAX_FILES: usize = 50;
@@ -57,7 +57,7 @@ impl Files {
                 return Err(Error::new(ErrorKind::InvalidOperation, detail));
             }
             wanted.extend(names(&content));
-            found.insert(name, content);
+            found.insert(name, postponed(&content).into_owned());
         }
         Ok(found)
     }

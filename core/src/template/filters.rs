@@ -5,10 +5,11 @@ use std::fmt::Write;
 use minijinja::{Environment, Error, ErrorKind, State, Value, value::Kwargs};
 
 use super::{
-    engine::{OUTPUT_LIMIT, check_defined, invalid},
+    engine::{OUTPUT_LIMIT, check_defined, check_length, invalid},
     json::{dumps, to_json},
+    metered,
     moment::Moment,
-    python,
+    python, work,
 };
 
 pub(super) fn install(environment: &mut Environment<'_>) {
@@ -30,9 +31,7 @@ pub(super) fn install(environment: &mut Environment<'_>) {
         .add_filter("forceescape", |value: Value| check_defined(&value).map(|()| escape_html(&python::text(&value))));
     environment.add_filter("urlencode", |value: Value| check_defined(&value).and_then(|()| urlencode(&value)));
     environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
-    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
     environment.add_filter("wordwrap", wordwrap);
-    environment.add_filter("striptags", minijinja_contrib::filters::striptags);
     environment.add_filter("random", random);
 }
 
@@ -40,20 +39,28 @@ pub(super) fn install(environment: &mut Environment<'_>) {
 fn wordwrap(value: &Value, width: Option<usize>) -> Result<String, Error> {
     check_defined(value)?;
     let width = width.unwrap_or(79).max(1);
+    let text = python::text(value);
+    work::spend(text.len() as u64)?;
     let mut lines: Vec<String> = Vec::new();
-    for paragraph in python::text(value).lines() {
-        let mut line = String::new();
+    for paragraph in text.lines() {
+        let (mut line, mut used) = (String::new(), 0);
         for word in paragraph.split(' ') {
-            let mut rest: Vec<char> = word.chars().collect();
-            if !line.is_empty() && line.chars().count() + 1 + rest.len() > width {
+            let length = word.chars().count();
+            if !line.is_empty() && used + 1 + length > width {
                 lines.push(std::mem::take(&mut line));
+                used = 0;
             } else if !line.is_empty() {
                 line.push(' ');
+                used += 1;
             }
-            while rest.len() > width {
-                lines.push(rest.drain(..width).collect());
+            for c in word.chars() {
+                if used == width {
+                    lines.push(std::mem::take(&mut line));
+                    used = 0;
+                }
+                line.push(c);
+                used += 1;
             }
-            line.extend(rest);
         }
         lines.push(line);
     }
@@ -63,6 +70,7 @@ fn wordwrap(value: &Value, width: Option<usize>) -> Result<String, Error> {
 /// One item of a list, drawn as `macros.random` draws.
 fn random(state: &mut State, values: &Value) -> Result<Value, Error> {
     check_defined(values)?;
+    work::weigh_arguments(std::slice::from_ref(values), true)?;
     let items: Vec<Value> = values.try_iter()?.collect();
     let drawn = super::dice::fraction(state)?;
     items.get((drawn * items.len() as f64) as usize).cloned().ok_or_else(|| invalid("there is no item to draw"))
@@ -103,10 +111,56 @@ pub(super) fn ts_nodash_with_tz(moment: &Moment) -> String {
 
 /// Methods of texts, lists and mappings. Python's, by minijinja's collection, with our bounds.
 pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    let by_character = matches!(name, "split" | "splitlines" | "join");
+    work::weigh_arguments(std::slice::from_ref(value), by_character)?;
+    work::weigh_arguments(args, by_character)?;
     match (value.as_str(), name, args) {
         (Some(_), "replace", [from, to]) => replace(value, from, to).map(Value::from),
-        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
+        (Some(_), "center", [width]) => pad(&python::text(value), work::count_of(width)?, Pad::Both).map(Value::from),
+        (Some(_), "ljust", [width]) => pad(&python::text(value), work::count_of(width)?, Pad::Right).map(Value::from),
+        (Some(_), "rjust", [width]) => pad(&python::text(value), work::count_of(width)?, Pad::Left).map(Value::from),
+        (Some(_), "zfill", [width]) => zfill(&python::text(value), work::count_of(width)?).map(Value::from),
+        (Some(separator), "join", [values]) => {
+            check_length(separator.len().saturating_mul(values.len().unwrap_or_default()))?;
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+        }
+        (Some(_), "format", _) => {
+            let format: Vec<Value> = std::iter::once(value.clone()).chain(args.iter().cloned()).collect();
+            metered::formatting(&format, '{')?;
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+        }
+        _ => work::settled(minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)?),
     }
+}
+
+/// Where blanks are added.
+#[derive(Clone, Copy)]
+enum Pad {
+    Left,
+    Right,
+    Both,
+}
+
+/// The text with blanks around it up to a width in characters.
+fn pad(text: &str, width: usize, side: Pad) -> Result<String, Error> {
+    let missing = width.saturating_sub(text.chars().count());
+    check_length(text.len().saturating_add(missing))?;
+    work::spend_text(missing)?;
+    let (left, right) = match side {
+        Pad::Left => (missing, 0),
+        Pad::Right => (0, missing),
+        Pad::Both => (missing / 2, missing - missing / 2),
+    };
+    Ok(format!("{}{text}{}", " ".repeat(left), " ".repeat(right)))
+}
+
+/// Python's `zfill`: zeros behind the sign.
+fn zfill(text: &str, width: usize) -> Result<String, Error> {
+    let missing = width.saturating_sub(text.chars().count());
+    check_length(text.len().saturating_add(missing))?;
+    work::spend_text(missing)?;
+    let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
+    Ok(format!("{sign}{}{digits}", "0".repeat(missing)))
 }
 
 /// Measures the result first: a few of these in a row could otherwise fill the memory.
@@ -116,15 +170,18 @@ fn replace(value: &Value, from: &Value, to: &Value) -> Result<String, Error> {
     }
     let (text, from, to) = (python::text(value), python::text(from), python::text(to));
     let found = text.matches(&from).count();
-    if found.saturating_mul(to.len()) > OUTPUT_LIMIT {
+    let length = found.saturating_mul(to.len()).saturating_add(text.len());
+    if length > OUTPUT_LIMIT {
         return Err(invalid("the result is too long"));
     }
+    work::spend_text(length)?;
     Ok(text.replace(&from, &to))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "minijinja passes keyword arguments by value")]
 fn join(values: &Value, separator: Option<String>, attribute: Option<Value>, kwargs: Kwargs) -> Result<String, Error> {
     check_defined(values)?;
+    work::check_items(values.len().unwrap_or_default())?;
     let separator = separator.map_or_else(|| kwargs.get::<Option<String>>("d"), |given| Ok(Some(given)))?;
     let attribute = attribute.map_or_else(|| kwargs.get::<Option<Value>>("attribute"), |given| Ok(Some(given)))?;
     kwargs.assert_all_used()?;
@@ -140,6 +197,7 @@ fn join(values: &Value, separator: Option<String>, attribute: Option<Value>, kwa
             text.push_str(&separator);
         }
         text.push_str(&python::text(&value));
+        work::spend_text(separator.len())?;
         if text.len() > OUTPUT_LIMIT {
             return Err(invalid("the joined text is too long"));
         }
@@ -163,11 +221,7 @@ fn tojson(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<String
 
 fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
     check_defined(value)?;
-    let (text, width) = (python::text(value), width.unwrap_or(80));
-    if width > OUTPUT_LIMIT {
-        return Err(invalid("the width is too large"));
-    }
-    Ok(format!("{text:^width$}"))
+    pad(&python::text(value), width.unwrap_or(80), Pad::Both)
 }
 
 fn escape_html(text: &str) -> String {
@@ -192,6 +246,7 @@ fn urlencode(value: &Value) -> Result<String, Error> {
         return Ok(quote(value, "/"));
     }
     let mut pairs = Vec::new();
+    work::weigh(value)?;
     for item in value.try_iter()? {
         let (key, value) = match value.kind() {
             minijinja::value::ValueKind::Map => (item.clone(), value.get_item(&item)?),

@@ -1,20 +1,30 @@
 //! Distances for people, as pendulum's `diff_for_humans` writes them in English.
 
-use chrono::{Months, NaiveDateTime};
+use chrono::{Datelike, Months, NaiveDateTime};
 
 /// How far `at` is from `other`: `5 days after`, `1 month before`.
 pub(super) fn distance(at: NaiveDateTime, other: NaiveDateTime) -> String {
+    format!("{} {}", length(at, other), if at > other { "after" } else { "before" })
+}
+
+/// The same from the present: `in 5 days`, `1 month ago`.
+pub(super) fn from_now(at: NaiveDateTime, now: NaiveDateTime) -> String {
+    let length = length(at, now);
+    if at > now { format!("in {length}") } else { format!("{length} ago") }
+}
+
+fn length(at: NaiveDateTime, other: NaiveDateTime) -> String {
     let (from, to) = (at.min(other), at.max(other));
     // Whole months first, then what is left: the calendar's distance.
-    let mut months = 0_u32;
-    while months < 12 * 10_000 && from.checked_add_months(Months::new(months + 1)).is_some_and(|next| next <= to) {
-        months += 1;
-    }
+    let index = |at: NaiveDateTime| i64::from(at.year()) * 12 + i64::from(at.month0());
+    let between = u32::try_from(index(to) - index(from)).unwrap_or(0);
+    let is_whole = from.checked_add_months(Months::new(between)).is_some_and(|moved| moved <= to);
+    let months = if is_whole { between } else { between.saturating_sub(1) };
     let rest = to - from.checked_add_months(Months::new(months)).unwrap_or(from);
     let (years, months) = (months / 12, months % 12);
     let (days, hours, minutes) = (rest.num_days(), rest.num_hours() % 24, rest.num_minutes() % 60);
     let seconds = rest.num_seconds() % 60;
-    let text = if years > 0 {
+    if years > 0 {
         count(i64::from(years + u32::from(months > 6)), "year")
     } else if months == 11 && days > 15 {
         count(1, "year")
@@ -32,8 +42,7 @@ pub(super) fn distance(at: NaiveDateTime, other: NaiveDateTime) -> String {
         count(seconds, "second")
     } else {
         "a few seconds".to_owned()
-    };
-    format!("{text} {}", if at > other { "after" } else { "before" })
+    }
 }
 
 fn count(number: i64, unit: &str) -> String {

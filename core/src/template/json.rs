@@ -5,7 +5,7 @@ use std::fmt::Write;
 use minijinja::{Error, ErrorKind, Value, value::ValueKind};
 use serde_json::Value as Json;
 
-use super::{engine::check_defined, moment::Moment};
+use super::{engine::check_defined, moment::Moment, work};
 
 /// Order of keys is kept.
 pub(super) fn from_json(json: &Json) -> Value {
@@ -23,8 +23,6 @@ pub(super) fn from_json(json: &Json) -> Value {
     }
 }
 
-/// Nested deeper than this is refused.
-const MAX_DEPTH: usize = 64;
 /// More values than this are refused: a repeated list of repeated lists is short in memory, but not as JSON.
 const MAX_VALUES: usize = 1_000_000;
 
@@ -35,7 +33,8 @@ pub(super) fn to_json(value: &Value) -> Result<Json, Error> {
 
 fn convert(value: &Value, depth: usize, count: &mut usize) -> Result<Json, Error> {
     *count += 1;
-    if depth > MAX_DEPTH || *count > MAX_VALUES {
+    work::spend_text(value.as_str().map_or(0, str::len))?;
+    if depth > work::MAX_DEPTH || *count > MAX_VALUES {
         return Err(Error::new(ErrorKind::BadSerialization, "the value is too large or nested too deeply"));
     }
     Ok(match value.kind() {

@@ -50,7 +50,7 @@ fn field(at: NaiveDateTime, letter: char, width: usize, text: &mut String) -> Re
     };
     match (letter, width) {
         ('y', 2) => number(text, at.year().rem_euclid(100).unsigned_abs()),
-        ('y' | 'Y', _) => {
+        ('y' | 'Y', 1..=9) => {
             let _ = write!(text, "{:0width$}", at.year());
         }
         ('M' | 'L', 1 | 2) => number(text, at.month()),

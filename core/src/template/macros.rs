@@ -1,4 +1,5 @@
-//! `macros`: Airflow's helpers, as far as they are pure. What reads a clock or throws dice is refused with the reason.
+//! `macros`: Airflow's helpers. The clock is that of the hand-out and the dice are the attempt's, so that a text rendered twice is
+//! the same twice.
 
 use std::{fmt, sync::Arc};
 
@@ -19,13 +20,15 @@ use super::{
     python,
     relative::Relative,
     strftime::{parse_ds, strftime, strptime},
+    work,
 };
+use crate::yaml::plain;
 
-fn impure(name: &str) -> Error {
-    invalid(format!(
-        "`macros.{name}` gives another value each time; a rendered template must give the same text twice (the task itself \
-         may call it)"
-    ))
+/// The time of this render, in UTC.
+fn now(state: &State) -> Result<Moment, Error> {
+    let pinned = state.lookup("__now__");
+    let moment = pinned.as_ref().and_then(|at| at.downcast_object_ref::<Moment>()).copied();
+    moment.ok_or_else(|| invalid("there is no clock where this is rendered"))
 }
 
 /// `macros`, and its parts that are modules or classes in Python.
@@ -42,8 +45,8 @@ pub(super) enum Macros {
     Parser,
     /// `dateutil.relativedelta`
     Relativedelta,
-    /// A function or module that is refused; the name is for the message.
-    Refused(&'static str),
+    Time,
+    Yaml,
 }
 
 impl Object for Macros {
@@ -59,8 +62,8 @@ impl Object for Macros {
             (Self::All, "json") => Self::Json,
             (Self::All, "uuid") => Self::Uuid,
             (Self::All, "random") => Self::Random,
-            (Self::All, "time") => Self::Refused("time"),
-            (Self::All, "yaml") => Self::Refused("yaml"),
+            (Self::All, "time") => Self::Time,
+            (Self::All, "yaml") => Self::Yaml,
             (Self::All, "dateutil") => Self::Dateutil,
             (Self::Dateutil, "parser") => Self::Parser,
             (Self::Dateutil, "relativedelta") => Self::Relativedelta,
@@ -75,6 +78,7 @@ impl Object for Macros {
 
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         args.iter().try_for_each(check_defined)?;
+        work::weigh_arguments(args, true)?;
         match **self {
             Self::Random => {
                 from_args::<()>(args)?;
@@ -88,6 +92,7 @@ impl Object for Macros {
 
     fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
         args.iter().try_for_each(check_defined)?;
+        work::weigh_arguments(args, true)?;
         match (**self, method) {
             (Self::All, "ds_add") => {
                 let (ds, days): (&str, i64) = from_args(args)?;
@@ -103,14 +108,15 @@ impl Object for Macros {
             }
             (Self::All, "datetime_diff_for_humans") => {
                 let (at, since): (Value, Option<Value>) = from_args(args)?;
-                let since = since.filter(|since| !since.is_none()).ok_or_else(|| {
-                    invalid("`macros.datetime_diff_for_humans` without its second datetime would read the clock")
-                })?;
+                let since = since.filter(|since| !since.is_none());
                 let wall = |value: &Value| match value.downcast_object_ref::<Moment>() {
                     Some(moment) => Ok(moment.in_utc()),
                     None => parse_iso(&python::text(value)).map(|moment| moment.in_utc()),
                 };
-                Ok(humans::distance(wall(&at)?, wall(&since)?).into())
+                Ok(match since {
+                    Some(since) => humans::distance(wall(&at)?, wall(&since)?).into(),
+                    None => humans::from_now(wall(&at)?, now(state)?.in_utc()).into(),
+                })
             }
             (Self::All, "ds_format_locale") => ds_format_locale(args),
             (Self::Uuid, "uuid1" | "uuid4") => {
@@ -130,7 +136,49 @@ impl Object for Macros {
                 let (text,): (&str,) = from_args(args)?;
                 parse_iso(text).map(Value::from_object)
             }
-            (Self::Datetime, "now" | "utcnow" | "today") => Err(impure(&format!("datetime.{method}"))),
+            (Self::Datetime, "now") => {
+                let (zone, kwargs): (Option<Value>, Kwargs) = from_args(args)?;
+                let zone = zone.map_or_else(|| kwargs.get::<Option<Value>>("tz"), |given| Ok(Some(given)))?;
+                kwargs.assert_all_used()?;
+                let now = now(state)?;
+                match zone.filter(|zone| !zone.is_none()) {
+                    Some(zone) => now.in_timezone(&python::text(&zone)).map(Value::from_object),
+                    None => Moment::from_wall(now.in_utc(), Zone::Naive).map(Value::from_object),
+                }
+            }
+            (Self::Datetime, "utcnow" | "today") => {
+                from_args::<()>(args)?;
+                Moment::from_wall(now(state)?.in_utc(), Zone::Naive).map(Value::from_object)
+            }
+            (Self::Time, "time") => {
+                from_args::<()>(args)?;
+                Ok((now(state)?.in_utc().and_utc().timestamp_micros() as f64 / 1e6).into())
+            }
+            (Self::Time, "time_ns") => {
+                from_args::<()>(args)?;
+                Ok((now(state)?.in_utc().and_utc().timestamp_micros() * 1_000).into())
+            }
+            (Self::Time, "strftime") => {
+                let (format,): (&str,) = from_args(args)?;
+                Ok(strftime(&now(state)?, format).into())
+            }
+            (Self::Yaml, "dump" | "safe_dump") => {
+                let (value, kwargs): (Value, Kwargs) = from_args(args)?;
+                let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(true);
+                if kwargs.get::<Option<bool>>("default_flow_style")?.unwrap_or(false) {
+                    return Err(invalid(
+                        "`macros.yaml.dump` writes blocks only; `macros.json.dumps` writes in one line",
+                    ));
+                }
+                kwargs.assert_all_used()?;
+                Ok(plain::dump(&to_json(&value)?, sort_keys).into())
+            }
+            (Self::Yaml, "safe_load") => {
+                let (text,): (Value,) = from_args(args)?;
+                plain::load(&python::text(&text))
+                    .map(|value| from_json(&value))
+                    .map_err(|error| invalid(format!("not YAML: {error}")))
+            }
             (Self::Json, "dumps") => {
                 let (value, kwargs): (Value, Kwargs) = from_args(args)?;
                 let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
@@ -143,10 +191,10 @@ impl Object for Macros {
                     .map(|json| from_json(&json))
                     .map_err(|error| invalid(format!("not JSON: {error}")))
             }
-            (Self::Refused(name @ "yaml"), _) => {
-                Err(invalid(format!("`macros.{name}` is not supported in templates; `macros.json` is")))
+            (Self::Time | Self::Yaml, _) => {
+                let module = if **self == Self::Time { "time" } else { "yaml" };
+                Err(invalid(format!("`macros.{module}` has no function named `{method}` in templates")))
             }
-            (Self::Refused(name), _) => Err(impure(&format!("{name}.{method}"))),
             _ => match self.get_value_by_str(method) {
                 Some(part) => part.call(state, args),
                 None => Err(invalid(format!("`macros` has nothing named `{method}`"))),

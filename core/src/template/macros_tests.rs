@@ -33,9 +33,103 @@ fn macros_are_airflows_as_far_as_they_are_pure() {
         ("{{ macros.dateutil.parser.parse('2026-02-03T04:05:06Z') | ts }}", "2026-02-03T04:05:06+00:00"),
         ("{{ macros.json.loads('{\"a\": [1]}').a[0] }}", "1"),
     ]);
-    for text in ["{{ macros.datetime.now() }}", "{{ macros.time.time() }}"] {
-        assert!(failed(text).message.contains("the same text twice"), "{text}: {}", failed(text).message);
+}
+
+#[test]
+fn the_clock_is_that_of_the_hand_out() {
+    let mut spec = spec();
+    assert_eq!(failed("{{ macros.datetime.now() }}").message, "there is no clock where this is rendered");
+    Arc::get_mut(&mut spec.run).unwrap().now = Some("2026-01-20T10:00:00.5Z".parse().unwrap());
+    for (text, expected) in [
+        (
+            "{{ macros.datetime.now() }} {{ macros.datetime.utcnow().isoformat() }}",
+            "2026-01-20 10:00:00.500000 2026-01-20T10:00:00.500000",
+        ),
+        ("{{ macros.datetime.now('Europe/Zurich') | ts }}", "2026-01-20T11:00:00.500000+01:00"),
+        ("{{ macros.time.time() }} {{ macros.time.strftime('%Y') }}", "1768903200.5 2026"),
+        (
+            "{{ macros.datetime_diff_for_humans(ds) }} {{ macros.datetime_diff_for_humans('2026-03-01') }}",
+            "5 days ago in 1 month",
+        ),
+        ("{{ ti.start_date }}", "2026-01-20 10:00:00.500000+00:00"),
+    ] {
+        assert_eq!(render_text(text, "f", &spec, &Resolved::default()).as_deref(), Ok(expected), "{text}");
     }
+}
+
+/// Airflow's context, filters and macros, name by name (semantics §12.8).
+#[test]
+fn every_name_of_airflows_context_is_there_or_says_why_not() {
+    let mut spec = spec();
+    let run = Arc::get_mut(&mut spec.run).unwrap();
+    run.now = Some("2026-01-20T10:00:00Z".parse().unwrap());
+    run.triggering_user_name = Some("ann".to_owned());
+    run.note = Some("again".to_owned());
+    run.clear_number = 2;
+    run.dag_display_name = Some("Sales".to_owned());
+    spec.attributes = crate::spec::TaskAttributes {
+        retries: 3,
+        retry_delay: std::time::Duration::from_secs(300),
+        pool: "db".to_owned(),
+        queue: "default".to_owned(),
+        upstream_task_ids: vec!["extract".into()],
+        email: vec!["a@b.org".to_owned(), "c@d.org".to_owned()],
+        ..crate::spec::TaskAttributes::default()
+    };
+    let env = airflow_ctx_env(&spec);
+    assert!(env.contains(&("AIRFLOW_CTX_DAG_EMAIL".to_owned(), "a@b.org,c@d.org".to_owned())), "{env:?}");
+    for (expression, expected) in [
+        ("dag.dag_id ~ ' ' ~ dag.dag_display_name ~ ' ' ~ dag.owner", "sales Sales etl"),
+        ("task.task_id ~ ' ' ~ task.retries ~ ' ' ~ task.pool ~ ' ' ~ task.trigger_rule", "load 3 db all_success"),
+        ("task.retry_delay ~ ' ' ~ task.upstream_task_ids ~ ' ' ~ task.queue", "0:05:00 ['extract'] default"),
+        ("ti.try_number ~ ' ' ~ task_instance.max_tries ~ ' ' ~ ti.log_url ~ ' ' ~ ti.pool", "2 3 None db"),
+        ("ti.start_date ~ ' ' ~ ti.end_date", "2026-01-20 10:00:00+00:00 None"),
+        ("run_id", "manual__1"),
+        ("dag_run.triggering_user_name ~ ' ' ~ dag_run.note ~ ' ' ~ dag_run.clear_number", "ann again 2"),
+        ("params.n", "7"),
+        ("var.value.get('x', 'd') ~ var.json.get('x', 'd')", "dd"),
+        ("conn.get('x', 'd')", "d"),
+        ("macros is defined", "True"),
+        ("inlets ~ outlets", "[][]"),
+        ("triggering_asset_events", "{}"),
+        ("map_index_template", "None"),
+        ("task_instance_key_str", "sales__load__20260115"),
+        ("task_reschedule_count", "0"),
+        ("prev_start_date_success ~ prev_end_date_success", "NoneNone"),
+        ("partition_key ~ partition_date", "NoneNone"),
+        ("logical_date | ts", "2026-01-15T01:02:03+00:00"),
+        ("ds ~ ds_nodash", "2026-01-1520260115"),
+        ("ts ~ ts_nodash ~ ts_nodash_with_tz", "2026-01-15T01:02:03+00:0020260115T01020320260115T010203+0000"),
+        ("data_interval_start | ds", "2026-01-14"),
+        ("data_interval_end | ds_nodash", "20260115"),
+        ("prev_data_interval_start_success ~ prev_data_interval_end_success", "NoneNone"),
+        ("logical_date | ts_nodash ~ (logical_date | ts_nodash_with_tz)", "20260115T01020320260115T010203+0000"),
+        ("macros.datetime(2026, 1, 2)", "2026-01-02 00:00:00"),
+        ("macros.timedelta(days=1)", "1 day, 0:00:00"),
+        ("macros.time.time()", "1768903200.0"),
+        ("macros.uuid.uuid4() | length", "36"),
+        ("macros.random() < 1", "True"),
+        ("macros.json.dumps([1])", "[1]"),
+        ("macros.yaml.dump({'b': [1], 'a': 'x'})", "a: x\nb:\n- 1\n"),
+        ("macros.yaml.safe_load('{a: [1, on]}')", "{'a': [1, True]}"),
+        ("macros.dateutil.parser.parse('2026-01-02')", "2026-01-02 00:00:00"),
+        ("macros.ds_add(ds, 1)", "2026-01-16"),
+        ("macros.ds_format(ds, '%Y-%m-%d', '%d.%m.%Y')", "15.01.2026"),
+        ("macros.ds_format_locale(ds, '%Y-%m-%d', 'd MMMM')", "15 January"),
+        ("macros.datetime_diff_for_humans(ds)", "5 days ago"),
+    ] {
+        let resolved =
+            [(Ref::Variable { key: "x".to_owned() }, None), (Ref::Connection { conn_id: "x".to_owned() }, None)];
+        let text = format!("{{{{ {expression} }}}}");
+        let rendered = render_text(&text, "f", &spec, &resolved.into_iter().collect());
+        assert_eq!(rendered.as_deref(), Ok(expected), "{text}");
+    }
+    for name in ["inlet_events", "outlet_events", "task_state_store", "asset_state_store"] {
+        let message = failed(&format!("{{{{ {name}.x }}}}")).message;
+        assert!(message.starts_with(&format!("`{name}` is not available: ")), "{message}");
+    }
+    let unknown = failed("{{ macros.ds_format_locale(ds, '%Y-%m-%d', 'd MMMM', 'de_DE') }}").message;
+    assert_eq!(unknown, "`ds_format_locale` knows English names only, not those of `de_DE`");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! A render needs no I/O: XComs, variables and connections come in [`Resolved`]. What is not there yet comes back as
 //! [`RenderError::Missing`]; the node asks the server and renders again. [`refs`] finds most of them beforehand.
 //!
-//! Rendering is bounded in steps and in output, reads no clock and throws no dice: a text rendered twice is the same twice.
+//! Rendering is bounded in steps, in work and in output, reads no clock and throws no dice: a text rendered twice is the same twice.
 
+mod constant;
 mod context;
 mod delta;
 mod dice;
@@ -20,6 +21,7 @@ mod macros;
 mod macros_tests;
 #[cfg(test)]
 mod mapped_tests;
+mod metered;
 mod moment;
 mod native;
 mod python;
@@ -29,6 +31,7 @@ mod scan;
 mod strftime;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
@@ -42,9 +45,16 @@ use self::{
     engine::{Compiled, is_template},
     files::Files,
     instance::Instance,
+    work::Budget,
 };
 use crate::{
-    dag::MapInput, mapping, operator::XComArg, secret_source::SecretSource, spec::TaskSpec, timetable::isoformat,
+    dag::{Dag, MapInput},
+    mapping,
+    mask::Mask,
+    operator::XComArg,
+    secret_source::SecretSource,
+    spec::TaskSpec,
+    timetable::isoformat,
 };
 
 /// Something a template names that the node has to ask the server for. The JSON is that of the executor protocol's `Ref`.
@@ -61,6 +71,21 @@ pub enum Ref {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         part: Option<Part>,
     },
+    /// The values of `key` of a task in another run, as [`Part::All`] of them; of one instance when `map_index` is given.
+    #[serde(rename = "xcom_of")]
+    XComOf {
+        /// Absent: the same DAG.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dag_id: Option<String>,
+        /// Absent: the same run id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_id: Option<String>,
+        /// Of the latest run that pushed it, up to the logical date of that one.
+        include_prior_dates: bool,
+        task_id: String,
+        key: String,
+        map_index: Option<i32>,
+    },
     /// The value is the variable's text.
     Variable { key: String },
     /// The value is an object with `conn_type`, `host`, `schema`, `login`, `password`, `port`, `extra`.
@@ -75,6 +100,9 @@ pub enum Part {
     Length,
     /// The one at this position, in a list or mapping of its own (`[item]`, `{key: value}`).
     Item(u32),
+    /// What every instance of the task pushed, as a list in the order of the map indexes: of a task that is not mapped, a list of
+    /// one.
+    All,
 }
 
 impl Part {
@@ -83,6 +111,7 @@ impl Part {
         match self {
             Self::Length => mapping::length(value).map(Value::from),
             Self::Item(position) => mapping::element(value, position as usize).map(Value::from),
+            Self::All => Some(Value::Array(vec![value.clone()])),
         }
     }
 }
@@ -115,6 +144,11 @@ impl Resolved {
     /// The value; `None` when it does not exist or was not fetched, see [`Resolved::contains`].
     pub fn value(&self, reference: &Ref) -> Option<&Value> {
         self.values.get(reference)?.as_ref()
+    }
+
+    /// The secrets among the values.
+    pub fn mask(&self) -> Mask {
+        Mask::of(self.values.iter().filter_map(|(reference, value)| Some((reference, value.as_ref()?))))
     }
 
     /// Whether it was fetched, existing or not.
@@ -152,6 +186,14 @@ pub struct TemplateFailure {
     pub message: String,
 }
 
+impl TemplateFailure {
+    /// Without secrets: what is wrong is kept where everybody may read it.
+    fn masked(self, mask: &Mask) -> Self {
+        let hidden = |text: String| mask.apply(&text).into_owned();
+        Self { field: hidden(self.field), name: self.name.map(hidden), message: hidden(self.message), line: self.line }
+    }
+}
+
 impl fmt::Display for TemplateFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "template of `{}`", self.field)?;
@@ -160,6 +202,14 @@ impl fmt::Display for TemplateFailure {
         }
         write!(f, ": {}", self.message)
     }
+}
+
+/// What a render gave, its failure without the secrets that it fetched.
+fn masking<T>(resolved: &Resolved, rendered: Result<T, RenderError>) -> Result<T, RenderError> {
+    rendered.map_err(|error| match error {
+        RenderError::Failed(failure) => RenderError::Failed(failure.masked(&resolved.mask())),
+        missing @ RenderError::Missing(_) => missing,
+    })
 }
 
 /// What kind of mistake a text has.
@@ -184,6 +234,10 @@ pub struct SyntaxProblem {
 /// arguments is left alone. With `render_template_as_native_obj` a text may become any value. Of a mapped task, the arguments
 /// are those of this instance. What another task returned is data and never read as a template.
 pub fn render_fields(spec: &TaskSpec, resolved: &Resolved) -> Result<Map<String, Value>, RenderError> {
+    masking(resolved, render_fields_plainly(spec, resolved))
+}
+
+fn render_fields_plainly(spec: &TaskSpec, resolved: &Resolved) -> Result<Map<String, Value>, RenderError> {
     let Instance { written, given, names } = instance::instance(spec, resolved)?;
     let mut renderer = Renderer::new(spec, resolved, spec.run.render_template_as_native_obj, names);
     let fields = spec.operator.template_fields();
@@ -202,6 +256,10 @@ pub fn render_fields(spec: &TaskSpec, resolved: &Resolved) -> Result<Map<String,
 
 /// Renders the values of the task's environment; always to text.
 pub fn render_env(spec: &TaskSpec, resolved: &Resolved) -> Result<IndexMap<String, String>, RenderError> {
+    masking(resolved, render_env_plainly(spec, resolved))
+}
+
+fn render_env_plainly(spec: &TaskSpec, resolved: &Resolved) -> Result<IndexMap<String, String>, RenderError> {
     if spec.env.is_empty() {
         return Ok(IndexMap::new());
     }
@@ -215,6 +273,10 @@ pub fn render_env(spec: &TaskSpec, resolved: &Resolved) -> Result<IndexMap<Strin
 
 /// Renders one text; `field` is for messages.
 pub fn render_text(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<String, RenderError> {
+    masking(resolved, render_text_plainly(text, field, spec, resolved))
+}
+
+fn render_text_plainly(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<String, RenderError> {
     let mut renderer = Renderer::of_instance(spec, resolved)?;
     let rendered = renderer.text(field, text)?;
     renderer.finish(rendered)
@@ -223,6 +285,10 @@ pub fn render_text(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved
 /// Renders one text to the value it stands for, as with `render_template_as_native_obj`: what the scheduler itself evaluates
 /// (`when`).
 pub fn render_value(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<Value, RenderError> {
+    masking(resolved, render_value_plainly(text, field, spec, resolved))
+}
+
+fn render_value_plainly(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<Value, RenderError> {
     let mut renderer = Renderer::of_instance(spec, resolved)?;
     renderer.native = true;
     let rendered = renderer.value(field, &Value::String(text.to_owned()), true)?;
@@ -232,6 +298,15 @@ pub fn render_value(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolve
 /// Renders what a mapping goes through when it is a template: a list or mapping, or text that is one as JSON or as a Python
 /// literal. The map index of the spec does not matter.
 pub fn render_map_input(text: &str, field: &str, spec: &TaskSpec, resolved: &Resolved) -> Result<Value, RenderError> {
+    masking(resolved, render_map_input_plainly(text, field, spec, resolved))
+}
+
+fn render_map_input_plainly(
+    text: &str,
+    field: &str,
+    spec: &TaskSpec,
+    resolved: &Resolved,
+) -> Result<Value, RenderError> {
     let mut renderer = Renderer::new(spec, resolved, true, Map::new());
     let rendered = renderer.map_input(field, text)?;
     renderer.finish(rendered)
@@ -244,13 +319,30 @@ pub fn names_files(spec: &TaskSpec) -> bool {
 
 /// Whether a task's templates ask for the dates of the previous successful run.
 pub fn names_previous_run(spec: &TaskSpec) -> bool {
+    texts_of(spec, &mut text_names_previous_run)
+}
+
+/// The same of what the scheduler evaluates itself, of all tasks: `when`, and templates that are mapped over.
+pub fn dag_names_previous_run(dag: &Dag) -> bool {
+    dag.tasks.iter().any(|task| {
+        let mapping = mapping::of_task(dag, task).map(|(mapping, _)| mapping.inputs.values());
+        let mapped = mapping.into_iter().flatten().filter_map(|input| match input {
+            MapInput::Template(text) => Some(text),
+            MapInput::Literal(_) | MapInput::XCom { .. } => None,
+        });
+        task.when.iter().chain(mapped).any(|text| text_names_previous_run(text))
+    })
+}
+
+/// The same of one text, or of several in one.
+pub fn text_names_previous_run(text: &str) -> bool {
     const NAMES: [&str; 4] = [
         "prev_start_date_success",
         "prev_end_date_success",
         "prev_data_interval_start_success",
         "prev_data_interval_end_success",
     ];
-    texts_of(spec, &mut |text| is_template(text) && NAMES.iter().any(|name| text.contains(name)))
+    is_template(text) && NAMES.iter().any(|name| text.contains(name))
 }
 
 /// Whether any text that may be rendered for a task is as the test says.
@@ -273,15 +365,20 @@ fn texts_of(spec: &TaskSpec, test: &mut dyn FnMut(&str) -> bool) -> bool {
         })
 }
 
+/// Whether a task's templates ask how often its sensor was asked.
+pub fn names_reschedule_count(spec: &TaskSpec) -> bool {
+    texts_of(spec, &mut |text| is_template(text) && text.contains("reschedule_count"))
+}
+
 /// What people see instead of the instance's map index (`rendered_map_index`); `None` for a task that is not mapped or whose
 /// instances have no names.
 pub fn render_map_index(spec: &TaskSpec, resolved: &Resolved) -> Result<Option<String>, RenderError> {
-    instance::label(spec, resolved)
+    masking(resolved, instance::label(spec, resolved))
 }
 
 /// What the instance's mapping names: `item`, `matrix`, a mapped group's inputs.
 pub fn mapped_names(spec: &TaskSpec, resolved: &Resolved) -> Result<Map<String, Value>, RenderError> {
-    Ok(instance::instance(spec, resolved)?.names)
+    masking(resolved, instance::instance(spec, resolved).map(|instance| instance.names))
 }
 
 /// The XComs, variables and connections that a task's arguments, environment and mapping name literally, each once, in the order
@@ -355,7 +452,8 @@ pub fn check_syntax(text: &str) -> Result<(), SyntaxProblem> {
     if !is_template(text) {
         return Ok(());
     }
-    let compiled = Compiled::new(text).map_err(|error| {
+    let source = constant::postponed(text);
+    let compiled = Compiled::new(&source).map_err(|error| {
         let offset = error.range().map(|range| range.start);
         SyntaxProblem {
             line: error.line().unwrap_or(1) as u32,
@@ -394,6 +492,9 @@ pub fn airflow_ctx_env(spec: &TaskSpec) -> Vec<(String, String)> {
         ("AIRFLOW_CTX_TRY_NUMBER", spec.try_number.to_string()),
         ("AIRFLOW_CTX_DAG_OWNER", spec.owner.clone()),
     ];
+    if !spec.attributes.email.is_empty() {
+        env.push(("AIRFLOW_CTX_DAG_EMAIL", spec.attributes.email.join(",")));
+    }
     if let Some(logical_date) = run.logical_date {
         env.push(("AIRFLOW_CTX_LOGICAL_DATE", isoformat(logical_date)));
     }
@@ -409,12 +510,13 @@ struct Renderer<'a> {
     names: Map<String, Value>,
     /// Made when the first template is met: most texts are none.
     context: Option<Context>,
+    budget: Budget,
     missing: Vec<Ref>,
 }
 
 impl<'a> Renderer<'a> {
     fn new(spec: &'a TaskSpec, resolved: &'a Resolved, native: bool, names: Map<String, Value>) -> Self {
-        Self { spec, resolved, native, names, context: None, missing: Vec::new() }
+        Self { spec, resolved, native, names, context: None, budget: Budget::default(), missing: Vec::new() }
     }
 
     /// Renders texts with the names of the instance's mapping.
@@ -496,16 +598,16 @@ impl<'a> Renderer<'a> {
             return Ok(text.to_owned());
         }
         let context = self.context();
-        let rendered = self.compiled(text).and_then(|compiled| compiled.render(context.root()));
+        let source = constant::postponed(text);
+        let rendered = self.compiled(&source).and_then(|compiled| compiled.render(context.root(), &mut self.budget));
         self.settle(field, text, &context, rendered)
     }
 
     fn native(&mut self, field: &str, text: &str) -> Result<Value, TemplateFailure> {
         let context = self.context();
-        let rendered = self
-            .compiled(text)
-            .and_then(|compiled| compiled.render_native(context.root()))
-            .and_then(|value| json::to_json(&value));
+        let source = constant::postponed(text);
+        let rendered =
+            self.compiled(&source).and_then(|compiled| compiled.render_native(context.root(), &mut self.budget));
         self.settle(field, text, &context, rendered)
     }
 

@@ -16,6 +16,7 @@ use super::{
     delta::{Delta, elapsed, out_of_range},
     engine::{check_defined, invalid},
     strftime::strftime,
+    work,
 };
 use crate::timetable::localise;
 
@@ -181,7 +182,7 @@ impl Moment {
         Self::from_wall(end, self.zone)
     }
 
-    fn in_timezone(self, name: &str) -> Result<Self, Error> {
+    pub(super) fn in_timezone(self, name: &str) -> Result<Self, Error> {
         let zone: Tz = name.parse().map_err(|_| invalid(format!("`{name}` is not a time zone")))?;
         Ok(Self { zone: Zone::Named(zone), ..self })
     }
@@ -272,6 +273,7 @@ impl Object for Moment {
 
     fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
         args.iter().try_for_each(check_defined)?;
+        work::weigh_arguments(args, true)?;
         let wall = self.wall();
         let no_args = || from_args::<()>(args);
         let zone = |args| -> Result<Moment, Error> {

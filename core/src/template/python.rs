@@ -4,24 +4,24 @@ use std::fmt::Write;
 
 use minijinja::{Value, value::ValueKind};
 
-use super::engine::OUTPUT_LIMIT;
+use super::{engine::OUTPUT_LIMIT, work};
 
 /// `str(value)`.
 pub(super) fn text(value: &Value) -> String {
     if let Some(text) = value.as_str() {
-        return text.to_owned();
+        return if work::take_text(text.len()) { text.to_owned() } else { String::new() };
     }
     let mut text = String::new();
     write_repr(&mut text, value, 0);
     text
 }
 
-/// Nested deeper than this is cut short; a cycle is not possible.
-const MAX_DEPTH: usize = 64;
-
+/// What is nested too deeply is cut short.
 fn write_repr(text: &mut String, value: &Value, depth: usize) {
-    // A repeated list of repeated lists is short in memory, but not here; the caller refuses a text of this length.
-    if depth > MAX_DEPTH || text.len() > OUTPUT_LIMIT {
+    // A repeated list of repeated lists is short in memory, but not here; the caller refuses a text of this length, and the
+    // render fails when nothing is left of its budget.
+    let affordable = work::take_text(value.as_str().map_or(0, str::len));
+    if depth > work::MAX_DEPTH || text.len() > OUTPUT_LIMIT || !affordable {
         text.push_str("...");
         return;
     }
@@ -45,7 +45,7 @@ fn write_repr(text: &mut String, value: &Value, depth: usize) {
             }
             text.push(close);
         }
-        ValueKind::Map if value.as_object().is_none_or(|object| object.enumerator_len().is_some()) => {
+        ValueKind::Map if work::is_enumerable(value) => {
             text.push('{');
             for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
                 if index > 0 {

@@ -5,7 +5,7 @@ use minijinja::{
     syntax::SyntaxConfig,
 };
 
-use super::{Ref, engine::is_template};
+use super::{Part, Ref, engine::is_template};
 
 /// Adds the XComs, variables and connections that `text` names literally. A reference in a branch not taken is found too;
 /// one made from an expression is not, and is asked for while rendering.
@@ -121,7 +121,8 @@ fn xcom_pull(rest: &[Token<'_>], own_task_id: Option<&str>, found: &mut Vec<Ref>
         task_ids.extend(own_task_id.map(str::to_owned));
     }
     for task_id in task_ids {
-        add(found, Ref::XCom { task_id, key: key.clone(), map_index, part: None });
+        let part = map_index.is_none().then_some(Part::All);
+        add(found, Ref::XCom { task_id, key: key.clone(), map_index, part });
     }
 }
 

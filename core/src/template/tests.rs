@@ -28,7 +28,7 @@ fn without_logical_date() -> TaskSpec {
 }
 
 fn xcom(task_id: &str) -> Ref {
-    Ref::XCom { task_id: task_id.into(), key: "return_value".into(), map_index: None, part: None }
+    Ref::XCom { task_id: task_id.into(), key: "return_value".into(), map_index: None, part: Some(Part::All) }
 }
 
 fn variable(key: &str) -> Ref {
@@ -39,7 +39,9 @@ fn values() -> Resolved {
     let connection =
         json!({"conn_type": "postgres", "host": "db", "login": "me", "port": 5432, "extra": "{\"ssl\": true}"});
     [
-        (xcom("count"), Some(json!({"total": 12, "rows": ["a", "b"]}))),
+        (xcom("count"), Some(json!([{"total": 12, "rows": ["a", "b"]}]))),
+        (xcom("mapped"), Some(json!(["m1", "m2"]))),
+        (xcom("once"), Some(json!(["only"]))),
         (xcom("none"), None),
         (Ref::XCom { task_id: "count".into(), key: "k".into(), map_index: Some(1), part: None }, Some(json!("one"))),
         (variable("bucket"), Some(json!("s3://b"))),
@@ -185,6 +187,69 @@ fn fetched_values_are_rendered() {
             "me big",
         ),
     ]);
+}
+
+#[test]
+fn pulls_are_airflows_product_of_tasks_and_map_indexes() {
+    let one = |task_id: &str, index: i32| Ref::XCom {
+        task_id: task_id.into(),
+        key: "return_value".into(),
+        map_index: Some(index),
+        part: None,
+    };
+    let elsewhere = |dag_id: Option<&str>, run_id: Option<&str>, include_prior_dates, map_index| Ref::XComOf {
+        dag_id: dag_id.map(str::to_owned),
+        run_id: run_id.map(str::to_owned),
+        include_prior_dates,
+        task_id: "t".into(),
+        key: "return_value".into(),
+        map_index,
+    };
+    let mut resolved = values();
+    for (task_id, index, value) in
+        [("mapped", 0, Some("m1")), ("mapped", 1, Some("m2")), ("once", 0, None), ("once", 1, None)]
+    {
+        resolved.insert(one(task_id, index), value.map(Value::from));
+    }
+    resolved.insert(elsewhere(Some("other"), None, false, None), Some(json!(["there"])));
+    resolved.insert(elsewhere(None, Some("r2"), false, Some(3)), Some(json!(["fourth"])));
+    resolved.insert(elsewhere(None, None, true, None), Some(json!(["a", "b"])));
+    for (call, expected) in [
+        ("task_ids=['mapped', 'once'], map_indexes=[0, 1]", "['m1', 'm2', None, None]"),
+        ("task_ids=['once', 'mapped']", "['only', 'm1', 'm2']"),
+        ("task_ids=['once', 'none', 'mapped'], default=0", "['only', 0, 'm1', 'm2']"),
+        ("task_ids='mapped'", "['m1', 'm2']"),
+        ("task_ids='once'", "only"),
+        ("task_ids=['once']", "['only']"),
+        ("'mapped', map_indexes=[1]", "['m2']"),
+        ("['mapped'], map_indexes=1", "['m2']"),
+        ("'t', dag_id='other'", "there"),
+        ("'t', 'sales', run_id='r2', map_indexes=3", "fourth"),
+        ("'t', include_prior_dates=true", "['a', 'b']"),
+        ("'once', dag_id='sales', run_id='manual__1'", "only"),
+    ] {
+        let text = format!("{{{{ ti.xcom_pull({call}) }}}}");
+        assert_eq!(render_text(&text, "f", &spec(), &resolved).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_without_secrets() {
+    let secret = variable("api_token");
+    let resolved: Resolved = [(secret, Some(json!("s3cr3t-value")))].into_iter().collect();
+    let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}";
+    let masked = "`***` is not an ISO 8601 datetime";
+    let failure = |rendered: Result<Value, RenderError>| match rendered {
+        Err(RenderError::Failed(failure)) => failure.message,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failure(render_value(text, "when", &spec(), &resolved)), masked);
+    assert_eq!(failure(render_map_input(text, "foreach", &spec(), &resolved)), masked);
+    assert_eq!(failure(render_text(text, "f", &spec(), &resolved).map(Value::from)), masked);
+    let args = Map::from_iter([("bash_command".to_owned(), Value::from(text))]);
+    assert_eq!(failure(render_fields(&TaskSpec { args, ..spec() }, &resolved).map(Value::Object)), masked);
+    let env = IndexMap::from([("A".to_owned(), text.to_owned())]);
+    assert_eq!(failure(render_env(&TaskSpec { env, ..spec() }, &resolved).map(|_| Value::Null)), masked);
 }
 
 #[test]
@@ -336,7 +401,7 @@ fn references_are_found_without_rendering() {
         task_id: task_id.into(),
         key: key.into(),
         map_index,
-        part: None,
+        part: map_index.is_none().then_some(Part::All),
     };
     let Value::Object(args) = args else { panic!() };
     assert_eq!(
@@ -358,7 +423,7 @@ fn references_are_found_without_rendering() {
 fn references_are_spelled_as_in_the_protocol() {
     assert_eq!(
         serde_json::to_value(xcom("t")).unwrap(),
-        json!({"kind": "xcom", "task_id": "t", "key": "return_value", "map_index": null})
+        json!({"kind": "xcom", "task_id": "t", "key": "return_value", "map_index": null, "part": "all"})
     );
     assert_eq!(serde_json::to_value(variable("v")).unwrap(), json!({"kind": "variable", "key": "v"}));
     let connection = Ref::Connection { conn_id: "c".into() };
@@ -401,6 +466,95 @@ fn rendering_is_bounded_in_steps_and_output() {
     assert_eq!(failed("{{ [['a'] * 90000] * 90000 }}").message, "the result is longer than 16 MiB");
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(check_syntax(&deep).is_err());
+}
+
+/// Each of these would otherwise fill the memory, end the process or take minutes.
+#[test]
+fn what_one_filter_operator_or_method_can_do_is_bounded() {
+    const LONG: &str = "the result is longer than 16 MiB";
+    const MANY: &str = "a list of more than 1000000 items";
+    const WIDE: &str = "a width or precision of more than 10000";
+    const DEEP: &str = "a value is nested more than 64 deep";
+    const STEPS: &str = "the template takes too many steps";
+    let mut wrong = Vec::new();
+    for (text, message) in [
+        (r"{{ ('a\nb'|indent(20000000000))|length }}", LONG),
+        (r"{{ 'a\nb'|indent(width=20000000000) }}", LONG),
+        ("{{ '%20000000000d'|format(1) }}", WIDE),
+        ("{{ '%(a).20000000000f'|format(a=1) }}", WIDE),
+        ("{{ '{:>20000000000}'.format(1) }}", WIDE),
+        ("{{ ('%(a)s' * 1000000)|format(a='x' * 1000000) }}", LONG),
+        ("{{ ('{a}' * 1000000).format(a='x' * 1000000) }}", LONG),
+        ("{{ [1]|batch(20000000000, 'x') }}", MANY),
+        ("{{ [1]|slice(20000000000) }}", MANY),
+        ("{{ ([0]*100000000)|list }}", MANY),
+        ("{{ ([0]*100000000)|sort }}", MANY),
+        ("{{ (100000000*(0,)) == (1,) }}", MANY),
+        ("{{ (10**8*(0,))|length }}", MANY),
+        ("{{ ('x'*100000000)|length }}", LONG),
+        ("{{ ([[0]*1000000]*1000000) == 1 }}", STEPS),
+        ("{{ ([[0]*1000000]*1000000)|tojson }}", "the value is too large"),
+        ("{{ ([[0]*1000000]*1000000)|string }}", STEPS),
+        ("{{ (['x' * 10000000] * 1000)|tojson }}", STEPS),
+        ("{{ ('x' * 20000000).split('x') }}", LONG),
+        ("{{ ('x' * 10000000).split('x')|length }}", MANY),
+        ("{{ ('x' * 10000000)|list|length }}", MANY),
+        ("{{ ('x' * 10000000)|wordwrap(1) }}", STEPS),
+        ("{{ ('x' * 1000000).join(['a'] * 1000) }}", LONG),
+        ("{{ (['a'] * 1000)|join('x' * 1000000) }}", "the joined text is too long"),
+        ("{{ 'x'|center(20000000000) }}", LONG),
+        ("{{ 'x'.ljust(20000000000) }}", LONG),
+        ("{{ range(20000000000) }}", "range has too many elements"),
+        ("{{ macros.ds_format_locale(ds, '%Y-%m-%d', 'y' * 100000) }}", "`yyy"),
+        ("{% for i in range(100000) %}{% set x=([0]*10000000)|sum %}{% endfor %}", MANY),
+        ("{% for i in range(100000) %}{% set x=([0]*100000)|sum %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = a == a %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = a == a == a %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = 1 in a %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = 1 is in a %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = a[1:] %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = a + a %}{% endfor %}", STEPS),
+        ("{% set a = [0]*100000 %}{% for i in range(100000) %}{% set x = loop.changed(a) %}{% endfor %}", STEPS),
+        ("{% set a = 'x'*1000000 %}{% for i in range(100000) %}{% set x = a ~ i %}{% endfor %}", STEPS),
+        ("{% set a = 'x'*1000000 %}{% for i in range(100000) %}{% set x = a|upper %}{% endfor %}", STEPS),
+        (
+            "{% set a = '[0' ~ ',0'*400000 ~ ']' %}{% for i in range(100000) %}{% set x = macros.json.loads(a) %}{% endfor %}",
+            STEPS,
+        ),
+        ("{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}", DEEP),
+        ("{% set ns = namespace(x={}) %}{% for i in range(100000) %}{% set ns.x = {'a': ns.x} %}{% endfor %}", DEEP),
+        (
+            "{% set ns = namespace(x=1) %}{% for i in range(100000) %}{% set n = namespace() %}{% set n.x = ns.x %}\
+             {% set ns.x = n %}{% endfor %}",
+            "more than 64 namespaces; make one before the loop",
+        ),
+        ("{% set ns = namespace() %}{% set ns.a = ns %}{% set ns.b = ns %}{{ ns == [ns] }}", DEEP),
+        ("{{ debug() }}", "debug is unknown"),
+    ] {
+        match render(text) {
+            Err(RenderError::Failed(failure)) if failure.message.starts_with(message) => {}
+            other => wrong.push(format!("{text}: {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // What is in use is far from the bounds.
+    table(&[
+        ("{{ ([3, 1, 2] * 1000)|sort|unique|join(',') }} {{ ([0] * 1000)|length }}", "1,2,3 1000"),
+        (
+            "{{ 'x'|center(5) }}| {{ 'x'.rjust(3) }} {{ '-7'.zfill(4) }} {{ 'a\nb'|indent(2) }}",
+            "  x  |   x -007 a\n  b",
+        ),
+        ("{{ '%05.1f|%-3s|'|format(3.14159, 'a') }} {{ '{:>5}|{a}'.format(1, a=2) }}", "003.1|a  |     1|2"),
+        ("{{ [1, 2, 3]|batch(2, 0) }} {{ range(4)|slice(2) }}", "[[1, 2], [3, 0]] [[0, 1], [2, 3]]"),
+        ("{{ [1] * -1 }} {{ 2 * (1,) }} {{ 'ab' * 0 }}{{ 3 * 'a' }}", "[] (1, 1) aaa"),
+        ("{{ [1, 2, 3][1:] }} {{ 'abc'[::-1] }} {{ (1, 2)[:1] }} {{ [1, 2][-1:] }}", "[2, 3] cba (1,) [2]"),
+        ("{{ 1 < 2 < 3 }} {{ [1] == [1] }} {{ 2 in [1, 2] }} {{ 'b' not in 'abc' }}", "True True True False"),
+        (
+            "{% set ns = namespace(n=0) %}{% for i in range(1000) %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}",
+            "499500",
+        ),
+        ("{{ zip([1, 2], 'ab') }} {{ zip([1], [2, 3], fillvalue=0) }}", "[[1, 'a'], [2, 'b']] [[1, 2], [0, 3]]"),
+    ]);
 }
 
 #[test]

@@ -13,8 +13,9 @@ pub fn summary(schedule: &Schedule) -> Option<String> {
         Schedule::Continuous => "@continuous".to_owned(),
         Schedule::Cron { expressions, .. } => expressions.join(", "),
         Schedule::CronInterval { expression, .. } => expression.clone(),
-        Schedule::Delta { delta } | Schedule::DeltaInterval { delta } => delta_text(*delta),
+        Schedule::Delta { delta, .. } | Schedule::DeltaInterval { delta } => delta_text(*delta),
         Schedule::Events { dates } => format!("{} events", dates.len()),
+        Schedule::Partitioned { timetable, expression } => expression.as_ref().unwrap_or(timetable).clone(),
         Schedule::Assets { timetable: None, .. } => "Asset".to_owned(),
         Schedule::Assets { timetable: Some(timetable), .. } => {
             format!("Asset or {}", summary(timetable).unwrap_or_else(|| "None".to_owned()))
@@ -43,6 +44,10 @@ pub fn description(schedule: &Schedule) -> String {
             ),
             _ => "No events".to_owned(),
         },
+        Schedule::Partitioned { timetable, expression } => {
+            let when = expression.as_deref().and_then(describe).map(|text| format!("{text}, ")).unwrap_or_default();
+            format!("{when}by partitions ({timetable}), which are not run yet: no run is made")
+        }
         Schedule::Assets { timetable: None, .. } => "Triggered by assets".to_owned(),
         Schedule::Assets { timetable: Some(timetable), .. } => {
             format!("Triggered by assets or {}", description(timetable))

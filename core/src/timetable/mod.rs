@@ -28,7 +28,7 @@ pub use self::{
     run_id::{RUN_ID_LENGTH, RunIdError, check_run_id, run_id, run_id_with_suffix},
 };
 pub(crate) use self::{run_id::isoformat, zoned::localise};
-use crate::dag::{Dag, Schedule, Step};
+use crate::dag::{Dag, RunImmediately, Schedule, Step};
 
 /// What a run covers: start inclusive, end exclusive; equal for a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,29 @@ pub fn restriction(dag: &Dag) -> Restriction {
 /// Runs come by themselves, at times: backfills are possible (`timetable_periodic` and `is_backfillable` of the API).
 pub fn is_periodic(schedule: &Schedule) -> bool {
     match schedule {
-        Schedule::None | Schedule::Once | Schedule::Continuous => false,
+        Schedule::None | Schedule::Once | Schedule::Continuous | Schedule::Partitioned { .. } => false,
         Schedule::Cron { .. }
         | Schedule::CronInterval { .. }
         | Schedule::Delta { .. }
         | Schedule::DeltaInterval { .. }
         | Schedule::Events { .. } => true,
         Schedule::Assets { timetable, .. } => timetable.as_deref().is_some_and(is_periodic),
+    }
+}
+
+/// The class of the partitioned timetable in the schedule, if there is one: no run of such a DAG is made, whoever asks for it.
+pub fn partitioned(schedule: &Schedule) -> Option<&str> {
+    match schedule {
+        Schedule::Partitioned { timetable, .. } => Some(timetable),
+        Schedule::Assets { timetable, .. } => timetable.as_deref().and_then(partitioned),
+        Schedule::None
+        | Schedule::Once
+        | Schedule::Continuous
+        | Schedule::Cron { .. }
+        | Schedule::CronInterval { .. }
+        | Schedule::Delta { .. }
+        | Schedule::DeltaInterval { .. }
+        | Schedule::Events { .. } => None,
     }
 }
 
@@ -104,15 +120,15 @@ pub fn next_dagrun_info(
     now: DateTime<Utc>,
 ) -> Option<DagRunInfo> {
     match schedule {
-        Schedule::None => None,
+        Schedule::None | Schedule::Partitioned { .. } => None,
         Schedule::Once => {
             let at = restriction.earliest.unwrap_or(now);
             (last.is_none() && !is_after_latest(at, restriction)).then(|| DagRunInfo::exact(at))
         }
         Schedule::Continuous => next_continuous(last, restriction, now),
-        Schedule::Cron { expressions, timezone, interval } => {
+        Schedule::Cron { expressions, timezone, interval, run_immediately } => {
             let infos = expressions.iter().filter_map(|expression| {
-                let timetable = Trigger::Cron(ZonedCron::parse(expression, *timezone).ok()?);
+                let timetable = Trigger::Cron(ZonedCron::parse(expression, *timezone).ok()?, *run_immediately);
                 timetable.next_dagrun_info(*interval, last, restriction, now)
             });
             if restriction.catchup {
@@ -125,7 +141,9 @@ pub fn next_dagrun_info(
                 })
             }
         }
-        Schedule::Delta { delta } => Trigger::Delta(*delta).next_dagrun_info(None, last, restriction, now),
+        Schedule::Delta { delta, interval } => {
+            Trigger::Delta(*delta).next_dagrun_info(*interval, last, restriction, now)
+        }
         Schedule::CronInterval { expression, timezone } => {
             let timetable = Interval::Cron(ZonedCron::parse(expression, *timezone).ok()?);
             timetable.next_dagrun_info(last, restriction, now)
@@ -147,7 +165,9 @@ pub fn next_dagrun_info(
 pub fn infer_manual_data_interval(schedule: &Schedule, logical_date: DateTime<Utc>) -> DataInterval {
     let since = |start: Option<DateTime<Utc>>| DataInterval { start: start.unwrap_or(logical_date), end: logical_date };
     match schedule {
-        Schedule::Cron { interval: Some(interval), .. } => since(subtract(logical_date, *interval)),
+        Schedule::Cron { interval: Some(interval), .. } | Schedule::Delta { interval: Some(interval), .. } => {
+            since(subtract(logical_date, *interval))
+        }
         Schedule::DeltaInterval { delta } => since(subtract(logical_date, *delta)),
         Schedule::CronInterval { expression, timezone } => {
             // The last complete interval: triggered at 01:00 on the 25th, a daily DAG covers the 24th.
@@ -163,8 +183,9 @@ pub fn infer_manual_data_interval(schedule: &Schedule, logical_date: DateTime<Ut
         | Schedule::Once
         | Schedule::Continuous
         | Schedule::Cron { interval: None, .. }
-        | Schedule::Delta { .. }
+        | Schedule::Delta { interval: None, .. }
         | Schedule::Events { .. }
+        | Schedule::Partitioned { .. }
         | Schedule::Assets { timetable: None, .. } => DataInterval::exact(logical_date),
     }
 }
@@ -187,7 +208,7 @@ fn next_continuous(last: Option<DataInterval>, restriction: &Restriction, now: D
 
 /// Timetables whose runs are made at a point in time (`timetables/trigger.py`).
 enum Trigger {
-    Cron(ZonedCron),
+    Cron(ZonedCron, RunImmediately),
     /// No grid: every instant is a tick.
     Delta(Step),
 }
@@ -218,31 +239,35 @@ impl Trigger {
         Some(DagRunInfo::interval(start, at))
     }
 
-    /// `run_immediately` left at its default: the tick just missed, if it is not long ago.
+    /// The tick just missed or the next, as [`RunImmediately`] says; without a grid, now.
     fn first_without_start_date(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let Some(past) = self.align_prev(now) else { return self.align_next(now) };
-        let next = self.align_next(now)?;
-        let grace = ((next - past) / 10).max(TimeDelta::minutes(5));
-        Some(if now - past <= grace { past } else { next })
+        let Self::Cron(cron, run_immediately) = self else { return Some(now) };
+        let Some(past) = cron.align_prev(now) else { return cron.align_next(now) };
+        let grace = match run_immediately {
+            RunImmediately::Always => return Some(past),
+            RunImmediately::Within(grace) => TimeDelta::from_std(*grace).unwrap_or(TimeDelta::MAX),
+            RunImmediately::IfRecent => ((cron.align_next(now)? - past) / 10).max(TimeDelta::minutes(5)),
+        };
+        if now - past <= grace { Some(past) } else { cron.align_next(now) }
     }
 
     fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Cron(cron) => cron.next(after),
+            Self::Cron(cron, _) => cron.next(after),
             Self::Delta(delta) => add(after, *delta),
         }
     }
 
     fn align_next(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Cron(cron) => cron.align_next(at),
+            Self::Cron(cron, _) => cron.align_next(at),
             Self::Delta(_) => Some(at),
         }
     }
 
     fn align_prev(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Cron(cron) => cron.align_prev(at),
+            Self::Cron(cron, _) => cron.align_prev(at),
             Self::Delta(_) => Some(at),
         }
     }

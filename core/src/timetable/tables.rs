@@ -7,7 +7,11 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
 use super::{zoned::ZonedCron, *};
-use crate::state::DagRunType;
+use crate::{
+    dag::{AssetExpression, Task},
+    operator::OperatorKind,
+    state::DagRunType,
+};
 
 fn utc(text: &str) -> DateTime<Utc> {
     let text = if text.len() == 10 { format!("{text}T00:00:00") } else { text.to_owned() };
@@ -16,7 +20,7 @@ fn utc(text: &str) -> DateTime<Utc> {
 }
 
 fn cron(expression: &str) -> Schedule {
-    Schedule::Cron { expressions: vec![expression.to_owned()], timezone: Tz::UTC, interval: None }
+    Schedule::cron(expression, Tz::UTC)
 }
 
 fn every(hours: u64) -> Step {
@@ -29,6 +33,19 @@ fn months(months: i32) -> Step {
 
 fn cron_interval(expression: &str) -> Schedule {
     Schedule::CronInterval { expression: expression.to_owned(), timezone: Tz::UTC }
+}
+
+fn partitioned_daily() -> Schedule {
+    let timetable = "CronPartitionTimetable".to_owned();
+    Schedule::Partitioned { timetable, expression: Some("0 0 * * *".to_owned()) }
+}
+
+fn by_assets(time: Option<Schedule>) -> Schedule {
+    Schedule::Assets { expression: AssetExpression::Any(vec![]), timetable: time.map(Box::new) }
+}
+
+fn events() -> Schedule {
+    Schedule::Events { dates: vec![utc("2024-05-20"), utc("2024-04-01"), utc("2024-05-10")] }
 }
 
 /// One row: what is asked, and `start → end` of the run that comes next.
@@ -58,7 +75,7 @@ fn check(rows: &[Row]) {
     }
 }
 
-/// §9.1 and §9.5: which timetable, and the bounds of the DAG's own dates.
+/// §9.1: the timetables without a grid. What a file's `schedule` becomes is in `tests/yaml_schedule.rs`.
 #[test]
 fn timetables_without_a_grid_row_by_row() {
     let row = |case, schedule, catchup, last, start_date, end_date, next| Row {
@@ -76,6 +93,11 @@ fn timetables_without_a_grid_row_by_row() {
     let first = ("2024-05-01", "2024-05-01");
     check(&[
         row("none never", Schedule::None, true, None, may, None, None),
+        row("partitioned never", partitioned_daily(), true, None, may, None, None),
+        row("assets have no times", by_assets(None), true, None, may, None, None),
+        row("assets or time: the time's", by_assets(Some(Schedule::Once)), true, None, may, None, Some(first)),
+        row("events: the first after the start", events(), true, None, may, None, Some(("2024-05-10", "2024-05-10"))),
+        row("events: the next", events(), false, None, may, None, Some(("2024-05-20", "2024-05-20"))),
         row("once at the start date", Schedule::Once, true, None, may, None, Some(first)),
         row("once ignores catchup", Schedule::Once, false, None, may, None, Some(first)),
         row("once without start date: now", Schedule::Once, false, None, None, None, Some((now, now))),
@@ -141,10 +163,94 @@ fn trigger_timetables_row_by_row() {
             Some("2024-05-15T10:00"),
         ),
         row("and no more", cron("*/10 * * * *"), false, None, None, "2024-05-15T10:05:01", Some("2024-05-15T10:10")),
-        row("delta starts at now", Schedule::Delta { delta: every(6) }, false, None, may, now, Some(now)),
-        row("delta steps", Schedule::Delta { delta: every(6) }, false, Some(now), may, now, Some("2024-05-15T16:20")),
-        row("delta with catchup", Schedule::Delta { delta: every(6) }, true, None, may, now, may),
+        row(
+            "delta starts at now",
+            Schedule::Delta { delta: every(6), interval: None },
+            false,
+            None,
+            may,
+            now,
+            Some(now),
+        ),
+        row(
+            "delta steps",
+            Schedule::Delta { delta: every(6), interval: None },
+            false,
+            Some(now),
+            may,
+            now,
+            Some("2024-05-15T16:20"),
+        ),
+        row("delta with catchup", Schedule::Delta { delta: every(6), interval: None }, true, None, may, now, may),
     ]);
+}
+
+/// §9.2: `run_immediately` counts only where there is neither a last run nor a start date.
+#[test]
+fn run_immediately_row_by_row() {
+    use RunImmediately::{Always, IfRecent, Within};
+    let two_hours = Within(Duration::from_secs(7200));
+    let (past, next) = ("2024-05-15T03:00", "2024-05-16T03:00");
+    for (run_immediately, now, first) in [
+        (Always, "2024-05-15T03:00", past),
+        (Always, "2024-05-16T02:59", past),
+        (two_hours, "2024-05-15T05:00", past),
+        (two_hours, "2024-05-15T05:00:01", next),
+        (Within(Duration::ZERO), "2024-05-15T03:00", past),
+        (Within(Duration::ZERO), "2024-05-15T03:00:01", next),
+        (Within(Duration::MAX), "2024-05-16T02:59", past),
+        (IfRecent, "2024-05-15T05:24", past),
+        (IfRecent, "2024-05-15T05:25", next),
+    ] {
+        let schedule = Schedule::Cron {
+            expressions: vec!["0 3 * * *".to_owned()],
+            timezone: Tz::UTC,
+            interval: None,
+            run_immediately,
+        };
+        for catchup in [true, false] {
+            let free = Restriction { earliest: None, latest: None, catchup };
+            let found = next_dagrun_info(&schedule, None, &free, utc(now));
+            assert_eq!(found, Some(DagRunInfo::exact(utc(first))), "{run_immediately:?} at {now}, catchup {catchup}");
+        }
+        let started = Restriction { earliest: Some(utc("2024-05-10")), latest: None, catchup: false };
+        let found = next_dagrun_info(&schedule, None, &started, utc(now));
+        assert_eq!(found, Some(DagRunInfo::exact(utc(past))), "no effect with a start date");
+    }
+    let delta = Schedule::Delta { delta: every(6), interval: Some(every(9)) };
+    let free = Restriction { earliest: None, latest: None, catchup: false };
+    let expected = DagRunInfo::interval(utc("2024-05-14T18:00"), utc("2024-05-15T03:00"));
+    assert_eq!(next_dagrun_info(&delta, None, &free, utc("2024-05-15T03:00")), Some(expected), "a delta has no grid");
+}
+
+/// §9.5, the restriction of a DAG: its dates, else its tasks'.
+#[test]
+fn restrictions_row_by_row() {
+    for (case, dags, tasks, expected) in [
+        ("no dates", ("", ""), &[("", "")][..], ("", "")),
+        ("the DAG's", ("2024-01-01", "2024-02-01"), &[("", "")], ("2024-01-01", "2024-02-01")),
+        ("the DAG's, of no tasks", ("2024-01-01", "2024-02-01"), &[], ("2024-01-01", "2024-02-01")),
+        (
+            "the DAG's before its tasks'",
+            ("2024-01-01", "2024-02-01"),
+            &[("2024-01-05", "2024-01-20")],
+            ("2024-01-01", "2024-02-01"),
+        ),
+        ("the earliest task's", ("", ""), &[("2024-01-07", ""), ("2024-01-05", ""), ("", "")], ("2024-01-05", "")),
+        ("one task never ends", ("", ""), &[("", "2024-01-20"), ("", "")], ("", "")),
+        ("every task ends", ("", ""), &[("", "2024-01-20"), ("", "2024-01-25")], ("", "2024-01-25")),
+    ] {
+        let date = |text: &str| (!text.is_empty()).then(|| utc(text));
+        let mut dag = Dag::new("d");
+        (dag.start_date, dag.end_date, dag.catchup) = (date(dags.0), date(dags.1), true);
+        for (index, (start, end)) in tasks.iter().enumerate() {
+            let mut task = Task::new(format!("t{index}"), OperatorKind::Empty, "empty");
+            (task.start_date, task.end_date) = (date(start), date(end));
+            dag.tasks.push(task);
+        }
+        let expected = Restriction { earliest: date(expected.0), latest: date(expected.1), catchup: true };
+        assert_eq!(restriction(&dag), expected, "{case}");
+    }
 }
 
 /// §9.2, the end date; §9.3: "ticks after end_date are not produced, both bounds inclusive", "stops when start > end_date".
@@ -256,10 +362,20 @@ fn manual_runs_row_by_row() {
         ("trigger", cron("0 0 * * *"), at),
         (
             "trigger with an interval",
-            Schedule::Cron { expressions: vec!["0 0 * * *".into()], timezone: Tz::UTC, interval: Some(every(9)) },
+            Schedule::Cron {
+                expressions: vec!["0 0 * * *".into()],
+                timezone: Tz::UTC,
+                interval: Some(every(9)),
+                run_immediately: RunImmediately::default(),
+            },
             "2024-05-15T01:20",
         ),
-        ("delta trigger", Schedule::Delta { delta: every(6) }, at),
+        ("delta trigger", Schedule::Delta { delta: every(6), interval: None }, at),
+        (
+            "delta trigger with an interval",
+            Schedule::Delta { delta: every(6), interval: Some(every(9)) },
+            "2024-05-15T01:20",
+        ),
         ("delta interval", Schedule::DeltaInterval { delta: every(6) }, "2024-05-15T04:20"),
         ("none", Schedule::None, at),
     ] {
@@ -307,7 +423,7 @@ fn daylight_saving_row_by_row() {
         }
     }
     // Fixed deltas: absolute time, also where a day has 23 hours.
-    let schedule = Schedule::Delta { delta: every(24) };
+    let schedule = Schedule::Delta { delta: every(24), interval: None };
     let restriction = Restriction { earliest: None, latest: None, catchup: true };
     let last = DataInterval::exact(utc("2023-03-25T12:00"));
     let next = next_dagrun_info(&schedule, Some(last), &restriction, utc("2023-03-26")).unwrap();

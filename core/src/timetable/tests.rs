@@ -13,7 +13,7 @@ fn utc(text: &str) -> DateTime<Utc> {
 }
 
 fn cron(expression: &str) -> Schedule {
-    Schedule::Cron { expressions: vec![expression.to_owned()], timezone: Tz::UTC, interval: None }
+    Schedule::cron(expression, Tz::UTC)
 }
 
 fn cron_interval(expression: &str) -> Schedule {
@@ -81,8 +81,12 @@ fn ticks_at_both_ends_of_the_restriction_count() {
 
 #[test]
 fn a_trigger_with_an_interval_dates_the_run_by_its_start() {
-    let schedule =
-        Schedule::Cron { expressions: vec!["0 18 * * *".into()], timezone: Tz::UTC, interval: Some(hours(9)) };
+    let schedule = Schedule::Cron {
+        expressions: vec!["0 18 * * *".into()],
+        timezone: Tz::UTC,
+        interval: Some(hours(9)),
+        run_immediately: RunImmediately::default(),
+    };
     let info = first(&schedule, Some("2024-05-01"), true, "2024-05-15").unwrap();
     assert_eq!(info, interval("2024-05-01T09:00:00", "2024-05-01T18:00:00").unwrap());
     let manual = infer_manual_data_interval(&schedule, utc("2024-05-15T10:00:00"));
@@ -95,6 +99,7 @@ fn several_expressions_fire_together_as_one_schedule() {
         expressions: vec!["0 9 * * *".into(), "30 17 * * 5".into()],
         timezone: Tz::UTC,
         interval: None,
+        run_immediately: RunImmediately::default(),
     };
     // 2024-05-17 is a Friday.
     let last = |at| Some(DataInterval::exact(utc(at)));
@@ -109,7 +114,7 @@ fn several_expressions_fire_together_as_one_schedule() {
 
 #[test]
 fn a_delta_trigger_has_no_grid() {
-    let schedule = Schedule::Delta { delta: hours(6) };
+    let schedule = Schedule::Delta { delta: hours(6), interval: None };
     assert_eq!(first(&schedule, Some("2024-05-01T03:00:00"), true, "2024-05-15"), exact("2024-05-01T03:00:00"));
     assert_eq!(
         first(&schedule, Some("2024-05-01T03:00:00"), false, "2024-05-15T10:20:00"),
@@ -323,10 +328,10 @@ fn summaries_are_airflows() {
     let text = |schedule: &Schedule| summary(schedule);
     assert_eq!(text(&Schedule::None), None);
     assert_eq!(text(&cron("0 0 * * *")).as_deref(), Some("0 0 * * *"));
-    assert_eq!(text(&Schedule::Delta { delta: hours(24) }).as_deref(), Some("1 day, 0:00:00"));
+    assert_eq!(text(&Schedule::Delta { delta: hours(24), interval: None }).as_deref(), Some("1 day, 0:00:00"));
     let months = Step { months: 14, duration: hours(24).duration };
     assert_eq!(
-        text(&Schedule::Delta { delta: months }).as_deref(),
+        text(&Schedule::Delta { delta: months, interval: None }).as_deref(),
         Some("relativedelta(years=+1, months=+2, days=+1)")
     );
 }
@@ -421,7 +426,7 @@ proptest::proptest! {
     #[test]
     fn runs_follow_one_another(expression in expressions(), zone in 0..ZONES.len(), start in 1_577_836_800_i64..2_000_000_000, catchup: bool) {
         let timezone = ZONES[zone];
-        let trigger = Schedule::Cron { expressions: vec![expression.clone()], timezone, interval: None };
+        let trigger = Schedule::cron(expression.clone(), timezone);
         let interval = Schedule::CronInterval { expression, timezone };
         let start = DateTime::from_timestamp(start, 0).unwrap();
         for schedule in [trigger, interval] {

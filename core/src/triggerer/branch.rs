@@ -153,7 +153,7 @@ mod tests {
     use chrono_tz::Tz;
 
     use crate::{
-        dag::{Schedule, Task},
+        dag::{RunImmediately, Schedule, Task},
         spec::Outcome,
         triggerer::testing::{Scene, at},
     };
@@ -260,7 +260,12 @@ mod tests {
         scene.now = at("2027-01-01T00:00:00Z");
         assert!(scene.look(is_latest), "no schedule");
         let expressions = vec!["0 0 * * *".into()];
-        scene.dag.schedule = Schedule::Cron { expressions, timezone: Tz::UTC, interval: None };
+        scene.dag.schedule = Schedule::Cron {
+            expressions,
+            timezone: Tz::UTC,
+            interval: None,
+            run_immediately: RunImmediately::default(),
+        };
         scene.run.data_interval_end = scene.run.data_interval_start;
         assert!(scene.look(is_latest), "zero-length intervals");
     }

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::{
     dag::{Dag, Task},
+    operator::OperatorKind,
     spec::{Decision, Failure, FailureClass, Outcome, TaskSpec},
 };
 
@@ -129,6 +130,22 @@ impl Look<'_> {
             End::failed(FailureClass::ExecutionTimeout, format!("execution_timeout of {seconds} s passed"))
         })
     }
+}
+
+/// The decision of an operator that needs its look and nothing else; `None`: it asks for facts, in a way of its own.
+pub fn decide(look: &Look<'_>) -> Option<Result<Next, BadArguments>> {
+    Some(match look.task.operator {
+        OperatorKind::Branch
+        | OperatorKind::ShortCircuit
+        | OperatorKind::LatestOnly
+        | OperatorKind::BranchDayOfWeek
+        | OperatorKind::BranchDateTime => branch::decide(look).map(Next::End),
+        OperatorKind::TimeSensor
+        | OperatorKind::TimeDeltaSensor
+        | OperatorKind::DateTimeSensor
+        | OperatorKind::DayOfWeekSensor => time::found(look).map(|found| sensor::next(look, found)),
+        _ => return None,
+    })
 }
 
 /// What a look decides.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BadArguments, End, Look, Next, SHORTEST_INTERVAL, WaitingFor, after};
 use crate::{
+    dag::RunRefusal,
     ids::RunId,
     operator::TriggerDagRunArgs,
     spec::FailureClass,
@@ -17,7 +18,8 @@ use crate::{
 pub struct Request {
     pub dag_id: String,
     pub run_id: RunId,
-    pub logical_date: DateTime<Utc>,
+    /// `None`: the run has none.
+    pub logical_date: Option<DateTime<Utc>>,
     /// The task names no date: any moment close to `logical_date` will do, should another run have that very one.
     pub any_moment: bool,
     pub conf: Value,
@@ -35,18 +37,21 @@ pub enum WhenExists {
     Skip,
 }
 
-/// Reads the arguments. An id that is not given is made of the moment and of the attempt, so that two tasks never share one.
+/// Reads the arguments. Without a date the run has that of the moment, with null it has none (Airflow 3: `NOTSET` and `None`). An id that is not given is made of the moment and of the attempt, so that two tasks never share one.
 pub fn request(look: &Look<'_>) -> Result<Request, BadArguments> {
     let args: TriggerDagRunArgs = look.arguments()?;
     let day = look.now.with_timezone(&look.dag.timezone).date_naive();
-    let logical_date = args.logical_date.as_ref().map_or(look.now, |date| date.on(day, look.dag.timezone));
+    let logical_date = match &args.logical_date {
+        None => Some(look.now),
+        Some(date) => date.as_ref().map(|date| date.on(day, look.dag.timezone)),
+    };
     let run_id = if let Some(id) = args.trigger_run_id.filter(|id| !id.is_empty()) {
         check_run_id(&id, DagRunType::OperatorTriggered)
             .map_err(|error| BadArguments(format!("`trigger_run_id` is `{id}`: {error}")))?;
         RunId::from(id)
     } else {
         let suffix = look.spec.attempt_id.to_string();
-        run_id_with_suffix(DagRunType::OperatorTriggered, logical_date, &suffix[..8])
+        run_id_with_suffix(DagRunType::OperatorTriggered, logical_date.unwrap_or(look.now), &suffix[..8])
     };
     Ok(Request {
         dag_id: args.trigger_dag_id,
@@ -81,13 +86,14 @@ fn conf(conf: Value) -> Result<Value, BadArguments> {
 pub enum Refused {
     NoDag,
     Paused,
-    ImportErrors,
     /// It exists, and the task does not say what to do then.
     Exists,
     /// It exists, and the task wants to be skipped then.
     Skip,
     /// The conf does not fit the DAG's params.
     Conf(String),
+    /// The DAG has no such runs.
+    NotAllowed(RunRefusal),
 }
 
 /// The end of a task whose run could not be made.
@@ -97,13 +103,17 @@ pub fn refused(request: &Request, why: &Refused) -> End {
         Refused::Skip => return End::skipped(),
         Refused::NoDag => format!("there is no DAG `{dag_id}`"),
         Refused::Paused => format!("DAG `{dag_id}` is paused"),
-        Refused::ImportErrors => format!("DAG `{dag_id}` has import errors and cannot be triggered"),
-        Refused::Exists => format!(
-            "DAG `{dag_id}` has a run `{}`, or one with the logical date {}, already; `reset_dag_run: true` runs it again, \
-             `skip_when_already_exists: true` skips this task",
-            request.run_id,
-            request.logical_date.to_rfc3339()
-        ),
+        Refused::Exists => {
+            let date =
+                request.logical_date.map(|date| format!(", or one with the logical date {},", date.to_rfc3339()));
+            format!(
+                "DAG `{dag_id}` has a run `{}`{} already; `reset_dag_run: true` runs it again, \
+                 `skip_when_already_exists: true` skips this task",
+                request.run_id,
+                date.unwrap_or_default()
+            )
+        }
+        Refused::NotAllowed(refusal) => refusal.to_string(),
         Refused::Conf(reason) => format!("the conf does not fit the params of DAG `{dag_id}`: {reason}"),
     };
     End::failed(FailureClass::TriggerFailed, reason)
@@ -175,7 +185,7 @@ mod tests {
     fn a_run_has_the_ids_date_and_conf_it_is_given() {
         let made = requested(json!({"trigger_run_id": "x1", "logical_date": "2026-01-05T00:00:00Z", "conf": {"a": 1}}))
             .unwrap();
-        assert_eq!((made.run_id.as_str(), made.logical_date), ("x1", at("2026-01-05T00:00:00Z")));
+        assert_eq!((made.run_id.as_str(), made.logical_date), ("x1", Some(at("2026-01-05T00:00:00Z"))));
         assert_eq!(made.conf, json!({"a": 1}));
         assert_eq!(requested(json!({"conf": "{\"a\": 1}"})).unwrap().conf, json!({"a": 1}));
         assert!(requested(json!({"conf": [1]})).is_err() && requested(json!({"conf": "no"})).is_err());
@@ -186,7 +196,14 @@ mod tests {
     fn an_id_that_is_not_given_is_made_of_the_moment_and_the_attempt() {
         let made = requested(json!({})).unwrap();
         assert_eq!(made.run_id.as_str(), "operator_triggered__2026-01-02T12:00:00+00:00_00000000");
-        assert_eq!((made.logical_date, made.any_moment), (at("2026-01-02T12:00:00Z"), true));
+        assert_eq!((made.logical_date, made.any_moment), (Some(at("2026-01-02T12:00:00Z")), true));
+    }
+
+    #[test]
+    fn a_date_that_is_null_makes_a_run_without_one() {
+        let made = requested(json!({"logical_date": null})).unwrap();
+        assert_eq!((made.logical_date, made.any_moment), (None, false));
+        assert_eq!(made.run_id.as_str(), "operator_triggered__2026-01-02T12:00:00+00:00_00000000");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! One operator argument: its value in long form, checked against its type.
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{
-    Context,
+    Context, duration,
     node::{Node, Style},
-    object::object,
+    object::{Family, Object, object},
     operators::Kind,
     scalar,
     values::duration_json,
@@ -38,7 +40,10 @@ impl Context<'_> {
             Kind::Int => self.integer(name, node).map(|int| json!(int)),
             Kind::Number => self.number(name, node).map(|number| json!(number)),
             Kind::Duration => self.duration(name, node).map(|duration| json!(duration.as_secs_f64())),
-            Kind::Delta => self.duration(name, node).map(duration_json),
+            Kind::Delta => match object(node).filter(|found| found.family() == Some(Family::RelativeDelta)) {
+                Some(found) => self.fixed_delta(name, &found).map(duration_json),
+                None => self.duration(name, node).map(duration_json),
+            },
             Kind::TextMap => self.text_map(name, node).map(Value::Object),
             Kind::Map => {
                 if node.as_mapping().is_none() {
@@ -74,6 +79,23 @@ impl Context<'_> {
             Kind::Moment if object(node).is_none() => self.text(name, node).map(Value::String),
             Kind::Moment | Kind::BoolOrNumber | Kind::Date | Kind::Assets | Kind::Any => self.json(node),
         }
+    }
+
+    /// A `relativedelta` as far as it is a length of time.
+    fn fixed_delta(&self, name: &str, found: &Object<'_>) -> Option<Duration> {
+        let (months, seconds) = self.relativedelta(found)?;
+        if months != 0 {
+            let message = format!("`{name}`: a month has no fixed length");
+            let help = "write days, hours, minutes or seconds".to_owned();
+            self.findings.error_help("invalid_duration", found.path_mark, message, Some(help));
+            return None;
+        }
+        let duration = duration::from_seconds(seconds);
+        if duration.is_none() {
+            let message = format!("`{name}` must be between nothing and a century");
+            self.findings.error("invalid_duration", found.path_mark, message);
+        }
+        duration
     }
 
     /// `env` of a task or DAG: names and texts, templates allowed.

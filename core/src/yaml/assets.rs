@@ -86,6 +86,9 @@ impl Context<'_> {
         };
         for (name, mark, node) in &found.kwargs {
             if *name == "watchers" && found.class() == "Asset" {
+                if node.is_null() || self.items(node).is_some_and(<[Node]>::is_empty) {
+                    continue;
+                }
                 let watcher = self.items(node).and_then(<[Node]>::first).and_then(object);
                 match watcher {
                     Some(watcher) => self.unsupported_type(&watcher),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -80,7 +81,7 @@ pub(super) const BASE_ARGS: &[BaseArg] = &[
     base("sla", Kind::Any, Place::Idle),
     base("allow_nested_operators", Kind::Bool, Place::Idle),
     base("render_template_as_native_obj", Kind::Bool, Place::Idle),
-    base("retry_policy", Kind::Any, Place::Idle),
+    base("retry_policy", Kind::Any, Place::Field),
     base("wait_for_past_depends_before_skipping", Kind::Bool, Place::Idle),
 ];
 
@@ -110,6 +111,9 @@ pub(super) const RULES: &[(&str, TriggerRule)] = &[
     ("always", TriggerRule::Always),
 ];
 
+/// Which of two dates counts.
+type Clip = fn(DateTime<Utc>, DateTime<Utc>) -> DateTime<Utc>;
+
 impl Context<'_> {
     /// Fills the fields of `task` that come from `BaseOperator` arguments.
     pub(super) fn base_arguments(&self, task: &mut Task, lookup: &Lookup<'_>, shared: &Shared<'_>, pushes_xcom: bool) {
@@ -129,6 +133,7 @@ impl Context<'_> {
         }
         task.retry_exponential_backoff = get("retry_exponential_backoff").map_or(0.0, |node| self.backoff(node));
         task.max_retry_delay = span("max_retry_delay");
+        task.retry_policy = lookup.get("retry_policy").and_then(|entry| self.retry_policy(entry, task.operator));
         task.execution_timeout = span("execution_timeout");
         if let Some(entry) = lookup.get("execution_timeout")
             && task.execution_timeout == Some(Duration::ZERO)
@@ -154,9 +159,12 @@ impl Context<'_> {
         task.max_active_tis_per_dagrun = positive("max_active_tis_per_dagrun");
         task.do_xcom_push = flag("do_xcom_push").unwrap_or(pushes_xcom);
         task.multiple_outputs = flag("multiple_outputs").unwrap_or(false);
-        for (name, field) in [("start_date", &mut task.start_date), ("end_date", &mut task.end_date)] {
+        // Airflow clips a task's dates to its DAG's, which stand in the fields already.
+        let dates: [(&str, &mut Option<DateTime<Utc>>, Clip); 2] =
+            [("start_date", &mut task.start_date, Ord::max), ("end_date", &mut task.end_date, Ord::min)];
+        for (name, field, clip) in dates {
             if let Some(date) = get(name).and_then(|node| self.date(name, node, shared.zone)) {
-                *field = Some(date.at);
+                *field = Some(field.map_or(date.at, |dags| clip(dags, date.at)));
                 let written = date.relative.map(|text| (format!("tasks.{}.{name}", task.task_id), text));
                 shared.relative_dates.borrow_mut().extend(written);
             }
@@ -168,7 +176,7 @@ impl Context<'_> {
         task.doc_md = text("doc_md");
         if let Some(params) = get("params") {
             let mut read = super::params::Params::default();
-            self.params(params, &mut read);
+            self.params(params, false, &mut read);
             task.params = read.values.into_iter().collect();
             if !read.schemas.is_empty() {
                 task.extra.insert("param_schemas".to_owned(), json!(read.schemas));

@@ -1,5 +1,5 @@
-//! What happens beside a task or run when its state changes: `on_*_callback` in every form, the native `on_failure`,
-//! `on_success` and `on_retry`, and `email`.
+//! What happens beside a task or run when its state changes: `on_*_callback` in every form, the native `on_execute`,
+//! `on_failure`, `on_success` and `on_retry`, and `email`.
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -23,6 +23,7 @@ pub(super) const CALLBACKS: &[(&str, CallbackEvent)] = &[
 
 /// The native notifications of a task.
 pub(super) const NOTIFICATIONS: &[(&str, CallbackEvent)] = &[
+    ("on_execute", CallbackEvent::Execute),
     ("on_failure", CallbackEvent::Failure),
     ("on_success", CallbackEvent::Success),
     ("on_retry", CallbackEvent::Retry),

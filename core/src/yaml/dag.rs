@@ -14,10 +14,13 @@ use super::{
     suggest::did_you_mean,
     values::{Date, Zone, duration_json},
 };
-use crate::dag::{Dag, Schedule};
+use crate::{
+    dag::{Dag, Schedule},
+    state::DagRunType,
+};
 
 /// Keys that Airflow has, dag-factory drops, and that have no effect here.
-const WITHOUT_EFFECT: &[&str] = &[
+pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "on_execute_callback",
     "sla_miss_callback",
     "auto_register",
@@ -46,7 +49,7 @@ impl Context<'_> {
         self.read_schedule(&mut dag, entries, default_args);
         let mut params = Params::default();
         if let Some(node) = get("params") {
-            self.params(node, &mut params);
+            self.params(node, dag.schedule != Schedule::None, &mut params);
         }
         if let Some(node) = get("inputs") {
             self.inputs(node, dag.schedule != Schedule::None, &mut params);
@@ -188,7 +191,7 @@ impl Context<'_> {
                     self.duration(name, &entry.value).map(|duration| number.unwrap_or_else(|| duration_json(duration)))
                 }
                 "retry_exponential_backoff" | "retries" | "trigger_rule" => self.json(&entry.value),
-                _ if callback_of(name).is_some() || matches!(&**name, "timezone") => None,
+                _ if callback_of(name).is_some() || matches!(&**name, "timezone" | "retry_policy") => None,
                 _ => self.json(&entry.value),
             };
             dag.default_args.extend(value.map(|value| (name.to_string(), value)));
@@ -217,6 +220,8 @@ impl Context<'_> {
             dag.max_consecutive_failed_dag_runs =
                 self.integer_in("max_consecutive_failed_dag_runs", node, range).map_or(0, |value| value as u32);
         }
+        dag.max_map_length = self.settings.max_map_length;
+        dag.allowed_run_types = get("allowed_run_types").and_then(|node| self.run_types(node));
         dag.dagrun_timeout = get("dagrun_timeout").and_then(|node| self.duration("dagrun_timeout", node));
         let flag = |name: &str| get(name).and_then(|node| self.boolean(name, node));
         dag.catchup = flag("catchup").unwrap_or(false);
@@ -224,6 +229,30 @@ impl Context<'_> {
         dag.is_paused_upon_creation = flag("is_paused_upon_creation");
         dag.render_template_as_native_obj = flag("render_template_as_native_obj").unwrap_or(false);
         dag.rerun_with_latest_version = flag("rerun_with_latest_version");
+    }
+
+    /// `allowed_run_types`: one type of run or a list of them.
+    fn run_types(&self, node: &Node) -> Option<Vec<DagRunType>> {
+        if node.is_null() {
+            return None;
+        }
+        let nodes = self.items(node).unwrap_or(std::slice::from_ref(node));
+        let mut types = Vec::new();
+        for node in nodes {
+            let word = self.text("allowed_run_types", node)?;
+            let Some(found) = DagRunType::ALL.iter().find(|kind| kind.as_str() == word) else {
+                let words = DagRunType::ALL.iter().map(|kind| kind.as_str());
+                let help = did_you_mean(&word, words.clone())
+                    .unwrap_or_else(|| format!("the types are {}", words.collect::<Vec<_>>().join(", ")));
+                let message = format!("there is no type of run `{word}`");
+                self.findings.error_help("invalid_value", node.mark, message, Some(help));
+                return None;
+            };
+            if !types.contains(found) {
+                types.push(*found);
+            }
+        }
+        Some(types)
     }
 
     fn read_schedule(&self, dag: &mut Dag, entries: &Mapping, default_args: Option<&Mapping>) {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{mapped, rfc3339};
 use crate::{
     dag::{
-        AssetRef, Callback, CallbackAction, CallbackEvent, Dag, Output, Schedule, Step, Task, TriggerRule, WeightRule,
+        AssetRef, Callback, CallbackAction, CallbackEvent, Dag, Output, RunImmediately, Schedule, Step, Task,
+        TriggerRule, WeightRule,
     },
     operator::XComArg,
 };
@@ -173,7 +174,7 @@ fn schedule(schedule: &Schedule) -> Value {
         Schedule::None => json!({ "kind": "none" }),
         Schedule::Once => json!({ "kind": "once" }),
         Schedule::Continuous => json!({ "kind": "continuous" }),
-        Schedule::Cron { expressions, timezone, interval } => {
+        Schedule::Cron { expressions, timezone, interval, run_immediately } => {
             let mut result = match &expressions[..] {
                 [one] => json!({ "kind": "cron", "cron": one, "timezone": timezone.name() }),
                 many => json!({ "kind": "crons", "crons": many, "timezone": timezone.name() }),
@@ -181,15 +182,31 @@ fn schedule(schedule: &Schedule) -> Value {
             if let Some(interval) = interval {
                 result["interval"] = step(*interval);
             }
+            match run_immediately {
+                RunImmediately::IfRecent => {}
+                RunImmediately::Always => result["run_immediately"] = json!(true),
+                RunImmediately::Within(grace) => {
+                    result["run_immediately"] = json!({ "seconds": grace.as_secs_f64() });
+                }
+            }
             result
         }
         Schedule::CronInterval { expression, timezone } => {
             json!({ "kind": "cron_interval", "cron": expression, "timezone": timezone.name() })
         }
-        Schedule::Delta { delta } => json!({ "kind": "every", "every": step(*delta) }),
+        Schedule::Delta { delta, interval } => {
+            let mut result = json!({ "kind": "every", "every": step(*delta) });
+            if let Some(interval) = interval {
+                result["interval"] = step(*interval);
+            }
+            result
+        }
         Schedule::DeltaInterval { delta } => json!({ "kind": "every_interval", "every": step(*delta) }),
         Schedule::Events { dates } => {
             json!({ "kind": "events", "events": dates.iter().map(|at| rfc3339(*at)).collect::<Vec<_>>() })
+        }
+        Schedule::Partitioned { timetable, expression } => {
+            json!({ "kind": "partitioned", "timetable": timetable, "cron": expression })
         }
         Schedule::Assets { expression, timetable: None } => {
             json!({ "kind": "assets", "assets": expression.describe() })

@@ -49,6 +49,9 @@ pub(super) struct Members {
     pub(super) sequences: Vec<Vec<usize>>,
 }
 
+/// Keys of a group that nothing acts on.
+pub(super) const WITHOUT_EFFECT: &[&str] = &["ui_color", "ui_fgcolor", "add_suffix_on_collision", "doc_md"];
+
 impl Context<'_> {
     /// Reads `tasks` and `task_groups` of a DAG's mapping.
     pub(super) fn members(&self, dag: &Mapping) -> Members {
@@ -93,7 +96,7 @@ impl Context<'_> {
                     let help = did_you_mean(key, keys::names(keys::GROUP));
                     self.findings.error_help("unknown_argument", entry.key, format!("a group takes no `{key}`"), help);
                 }
-                if matches!(&**key, "ui_color" | "ui_fgcolor" | "add_suffix_on_collision" | "doc_md") {
+                if WITHOUT_EFFECT.contains(&&**key) {
                     self.without_effect(entry.key, &format!("`{key}` of a group"));
                 }
             }

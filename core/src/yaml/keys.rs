@@ -72,6 +72,7 @@ pub(super) const DAG: &[Key] = &[
     value("params", Kind::Map, "values for templates and the trigger form"),
     value("max_active_runs", Kind::Int, "runs at a time"),
     value("max_active_tasks", Kind::Int, "running tasks of one run"),
+    value("allowed_run_types", Kind::TextOrList, "the types of run that may be made; all without it"),
     value("dagrun_timeout", Kind::Duration, "a run fails after that"),
     value("is_paused_upon_creation", Kind::Bool, "a new DAG starts paused"),
     value("render_template_as_native_obj", Kind::Bool, "templates give values, not text"),

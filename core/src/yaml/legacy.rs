@@ -150,6 +150,10 @@ impl Context<'_> {
         for (key, entry) in entries {
             let new = table.iter().find(|(old, _)| *old == &**key).map(|(_, new)| *new);
             let name = new.map_or_else(|| key.clone(), Arc::from);
+            // A template of files writes both, one of them empty.
+            if new.is_some_and(|new| entry.value.is_null() && entries.contains_key(new)) {
+                continue;
+            }
             if let Some(first) = result.get(&name) {
                 let first: &Entry = first;
                 self.findings.error_related(

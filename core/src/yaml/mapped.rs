@@ -16,9 +16,6 @@ use crate::{
     operator::XComArg,
 };
 
-/// Airflow's `max_map_length`.
-const MAX_MAP_LENGTH: usize = 1024;
-
 /// The keys that map, one of which a task or group may have.
 pub(super) const FORMS: &[(&str, MappingKind)] = &[
     ("expand", MappingKind::Expand),
@@ -175,7 +172,7 @@ impl Context<'_> {
                 continue;
             };
             size = size.saturating_mul(length);
-            too_big |= size > MAX_MAP_LENGTH;
+            too_big |= size > self.max_map_length();
             let value = match (what.argument(name), self.items(&entry.value)) {
                 (Some(Kind::Text), Some(items)) => {
                     Some(Value::Array(items.iter().filter_map(|item| self.argument(name, Kind::Text, item)).collect()))
@@ -211,7 +208,7 @@ impl Context<'_> {
             self.findings.error_help("invalid_expand", node.mark, message, Some(help));
             return None;
         };
-        if items.len() > MAX_MAP_LENGTH {
+        if items.len() > self.max_map_length() {
             self.too_many(*key, items.len());
             return None;
         }
@@ -249,7 +246,7 @@ impl Context<'_> {
                     );
                     return None;
                 }
-                Some(length) if length > MAX_MAP_LENGTH => {
+                Some(length) if length > self.max_map_length() => {
                     self.too_many(*key, length);
                     return None;
                 }
@@ -275,7 +272,7 @@ impl Context<'_> {
             size = size.saturating_mul(items.len());
             inputs.insert(name.to_string(), MapInput::Literal(self.json(&entry.value)?));
         }
-        if size > MAX_MAP_LENGTH {
+        if size > self.max_map_length() {
             self.too_many(*key, size);
         }
         if inputs.is_empty() {
@@ -338,11 +335,15 @@ impl Context<'_> {
         self.findings.error_help("invalid_expand", key, format!("`{form}` names nothing to go through"), Some(help));
     }
 
+    fn max_map_length(&self) -> usize {
+        self.settings.max_map_length as usize
+    }
+
     fn too_many(&self, key: Mark, size: usize) {
         self.findings.error_help(
             "invalid_expand",
             key,
-            format!("{size} instances; the limit is {MAX_MAP_LENGTH}"),
+            format!("{size} instances; the limit is {}", self.max_map_length()),
             Some("split the work into several tasks, or let each instance do more".to_owned()),
         );
     }

@@ -19,7 +19,11 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
-use crate::{dag::Dag, diagnostic::Diagnostic, operator::OperatorKind};
+use crate::{
+    dag::{Dag, MAX_MAP_LENGTH},
+    diagnostic::Diagnostic,
+    operator::OperatorKind,
+};
 
 mod arguments;
 mod assets;
@@ -41,6 +45,8 @@ mod findings;
 mod flow;
 mod graph;
 mod groups;
+#[cfg(test)]
+mod idle;
 mod keys;
 mod layout;
 mod legacy;
@@ -52,6 +58,8 @@ mod object;
 mod operators;
 mod params;
 mod parse;
+pub(crate) mod plain;
+mod retry_policy;
 mod scalar;
 mod schedule;
 mod schema;
@@ -79,14 +87,26 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// The zone of DAGs without `timezone`.
     pub default_timezone: Tz,
+    /// Cron schedules and bare lengths of time cover the interval before the run, as in Airflow 2; otherwise a moment. The
+    /// server's `scheduler.create_cron_data_intervals`.
+    pub create_cron_data_intervals: bool,
+    /// The most instances of a mapped task; the server's `core.max_map_length`.
+    pub max_map_length: u32,
     /// The absolute path of the DAG root, so that absolute paths in files can be found below it.
     pub root: Option<String>,
 }
 
 impl Settings {
-    /// UTC, no environment.
+    /// Airflow's defaults: UTC, no environment, runs at a moment.
     pub fn new(now: DateTime<Utc>) -> Self {
-        Self { now, env: BTreeMap::new(), default_timezone: Tz::UTC, root: None }
+        Self {
+            now,
+            env: BTreeMap::new(),
+            default_timezone: Tz::UTC,
+            create_cron_data_intervals: false,
+            max_map_length: MAX_MAP_LENGTH,
+            root: None,
+        }
     }
 }
 

@@ -82,6 +82,11 @@ impl<'n> Object<'n> {
                 | "airflow.timetables.assets"
                 | "airflow.timetables.datasets"
                 | "airflow.sdk"
+                | "airflow.sdk.definitions.timetables.trigger"
+                | "airflow.sdk.definitions.timetables.interval"
+                | "airflow.sdk.definitions.timetables.events"
+                | "airflow.sdk.definitions.timetables.simple"
+                | "airflow.sdk.definitions.timetables.assets"
         ) && matches!(
             class,
             "CronTriggerTimetable"
@@ -92,6 +97,7 @@ impl<'n> Object<'n> {
                 | "EventsTimetable"
                 | "CronPartitionTimetable"
                 | "PartitionedAssetTimetable"
+                | "PartitionedAtRuntime"
                 | "AssetOrTimeSchedule"
                 | "DatasetOrTimeSchedule"
         );
@@ -201,6 +207,32 @@ impl Context<'_> {
             total += self.number(name, value)? * factor;
         }
         Some(total)
+    }
+
+    /// Months and seconds of a `relativedelta`; either may be negative.
+    pub(super) fn relativedelta(&self, found: &Object<'_>) -> Option<(i64, f64)> {
+        let (mut months, mut seconds) = (0i64, 0.0f64);
+        for (name, mark, value) in &found.kwargs {
+            let number = self.number(name, value)?;
+            match *name {
+                "years" => months += (number * 12.0) as i64,
+                "months" => months += number as i64,
+                "weeks" => seconds += number * 604_800.0,
+                "days" => seconds += number * 86_400.0,
+                "hours" => seconds += number * 3600.0,
+                "minutes" => seconds += number * 60.0,
+                "seconds" => seconds += number,
+                "microseconds" => seconds += number * 1e-6,
+                _ => {
+                    let message = format!("`{}` takes no argument `{name}` here", found.path);
+                    let help =
+                        "it takes years, months, weeks, days, hours, minutes, seconds and microseconds".to_owned();
+                    self.findings.error_help("invalid_type_arguments", *mark, message, Some(help));
+                    return None;
+                }
+            }
+        }
+        Some((months, seconds))
     }
 
     /// The instant of a `datetime.datetime`, `pendulum.datetime`, `pendulum.parse` or date object.

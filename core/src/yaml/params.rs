@@ -48,8 +48,8 @@ pub(super) struct Params {
 }
 
 impl Context<'_> {
-    /// Reads `params`: plain values, or `Param` objects.
-    pub(super) fn params(&self, node: &Node, into: &mut Params) {
+    /// Reads `params`: plain values, or `Param` objects. Of a `scheduled` DAG each must have a default.
+    pub(super) fn params(&self, node: &Node, scheduled: bool, into: &mut Params) {
         for (name, entry) in self.mapping("params", node).into_iter().flatten() {
             let param = object(&entry.value).filter(|found| found.family() == Some(Family::Param));
             let Some(param) = param else {
@@ -66,6 +66,10 @@ impl Context<'_> {
                 schema.extend(more);
             }
             let default = param.first_or("default").and_then(|node| self.json(node));
+            if default.is_none() && scheduled {
+                self.nobody_to_ask("param", name, entry, "give it a `default`");
+                continue;
+            }
             self.declare(name, entry, schema, default, into);
         }
     }
@@ -102,17 +106,17 @@ impl Context<'_> {
                 None => false,
             };
             if default.is_none() && !nullable && scheduled {
-                self.findings.error_help(
-                    "invalid_param",
-                    entry.key,
-                    format!("the input `{name}` has no default, and a scheduled run has nobody to ask"),
-                    Some("give it a `default`, or let the type be null, too".to_owned()),
-                );
+                self.nobody_to_ask("input", name, entry, "give it a `default`, or let the type be null, too");
                 continue;
             }
             let default = default.or_else(|| nullable.then_some(Value::Null));
             self.declare(name, entry, schema, default, into);
         }
+    }
+
+    fn nobody_to_ask(&self, what: &str, name: &str, entry: &Entry, help: &str) {
+        let message = format!("the {what} `{name}` has no default, and a scheduled run has nobody to ask");
+        self.findings.error_help("invalid_param", entry.key, message, Some(help.to_owned()));
     }
 
     fn declare(
@@ -124,7 +128,8 @@ impl Context<'_> {
         into: &mut Params,
     ) {
         let schema = Value::Object(schema);
-        match jsonschema::validator_for(&schema) {
+        // As when a run is made: formats count.
+        match jsonschema::options().should_validate_formats(true).build(&schema) {
             Err(error) => {
                 let message = format!("`{name}`: {error}");
                 let help = "the keys beside `default` are a JSON Schema".to_owned();

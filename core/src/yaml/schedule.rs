@@ -10,12 +10,16 @@ use super::{
     suggest::did_you_mean,
 };
 use crate::{
-    dag::{AssetExpression, Schedule, Step},
+    dag::{AssetExpression, RunImmediately, Schedule, Step},
     timetable::cron::{self, Cron, PRESETS},
 };
 
 /// Keys of a schedule written as a mapping.
 pub(super) const KEYS: &[&str] = &["cron", "timezone", "data_interval", "every", "assets", "any", "all"];
+
+/// Arguments of `relativedelta` that are no length of time.
+const ABSOLUTE: &[&str] =
+    &["year", "month", "day", "weekday", "yearday", "nlyearday", "leapdays", "hour", "minute", "second", "microsecond"];
 
 impl Context<'_> {
     /// The schedule of a DAG in `zone`; `None` after an error.
@@ -56,7 +60,7 @@ impl Context<'_> {
                     self.findings.error("invalid_schedule", mark, "a schedule cannot repeat after no time");
                     return None;
                 }
-                Ok(duration) => return Some(Schedule::Delta { delta: Step { months: 0, duration } }),
+                Ok(duration) => return Some(self.delta(Step { months: 0, duration }, None)),
                 Err(_) => {}
             }
             if !text.contains(['*', ' ', '/']) {
@@ -67,7 +71,22 @@ impl Context<'_> {
                 return None;
             }
         }
-        Some(Schedule::Cron { expressions: vec![self.cron(text, mark)?], timezone: zone, interval: None })
+        let expression = self.cron(text, mark)?;
+        Some(if self.settings.create_cron_data_intervals {
+            Schedule::CronInterval { expression, timezone: zone }
+        } else {
+            Schedule::cron(expression, zone)
+        })
+    }
+
+    /// A bare length of time as a schedule. `create_cron_data_intervals` decides here, too (Airflow 3.3.2 asks it where it has
+    /// `create_delta_data_intervals` for that); `interval` is what the file itself says.
+    fn delta(&self, delta: Step, interval: Option<bool>) -> Schedule {
+        if interval.unwrap_or(self.settings.create_cron_data_intervals) {
+            Schedule::DeltaInterval { delta }
+        } else {
+            Schedule::Delta { delta, interval: None }
+        }
     }
 
     /// A checked cron expression, presets written out.
@@ -150,16 +169,21 @@ impl Context<'_> {
         }
         let get = |name: &str| entries.get(name).map(|entry| &entry.value);
         let timezone = get("timezone").map_or(Some(zone), |node| self.timezone("timezone", node))?;
-        let interval = get("data_interval").and_then(|node| self.boolean("data_interval", node)).unwrap_or(false);
+        let interval = get("data_interval").and_then(|node| self.boolean("data_interval", node));
         let time = if let Some(cron) = get("cron") {
             let expressions = self.crons(cron)?;
+            // Several expressions have no intervals between them: the server's setting is about single ones.
+            let interval = interval.unwrap_or(self.settings.create_cron_data_intervals && expressions.len() == 1);
             Some(match (interval, expressions.len()) {
                 (true, 1) => Schedule::CronInterval { expression: expressions[0].clone(), timezone },
                 (true, _) => {
                     self.findings.error("invalid_schedule", cron.mark, "`data_interval` needs one cron expression");
                     return None;
                 }
-                _ => Schedule::Cron { expressions, timezone, interval: None },
+                (false, _) => {
+                    let run_immediately = RunImmediately::default();
+                    Schedule::Cron { expressions, timezone, interval: None, run_immediately }
+                }
             })
         } else if let Some(every) = get("every") {
             let delta = Step { months: 0, duration: self.duration("every", every)? };
@@ -167,7 +191,7 @@ impl Context<'_> {
                 self.findings.error("invalid_schedule", every.mark, "a schedule cannot repeat after no time");
                 return None;
             }
-            Some(if interval { Schedule::DeltaInterval { delta } } else { Schedule::Delta { delta } })
+            Some(self.delta(delta, interval))
         } else {
             None
         };
@@ -188,7 +212,8 @@ impl Context<'_> {
 
     fn timetable(&self, node: &Node, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
         match found.family() {
-            Some(Family::TimeDelta | Family::RelativeDelta) => Some(Schedule::Delta { delta: self.step(node)? }),
+            Some(Family::RelativeDelta) if self.is_absolute(found) => Some(Schedule::None),
+            Some(Family::TimeDelta | Family::RelativeDelta) => Some(self.delta(self.step(node)?, None)),
             Some(Family::Asset | Family::AssetAlias | Family::AssetAll | Family::AssetAny | Family::AssetRef) => {
                 Some(assets(self.asset(node)?, None))
             }
@@ -201,17 +226,8 @@ impl Context<'_> {
     }
 
     fn timetable_class(&self, found: &Object<'_>, zone: Tz) -> Option<Schedule> {
-        if matches!(found.class(), "CronPartitionTimetable" | "PartitionedAssetTimetable") {
-            self.findings.warning_help(
-                "unsupported_schedule",
-                found.path_mark,
-                format!(
-                    "`{}` makes partitioned runs, which are not made here: the DAG runs when it is triggered",
-                    found.class()
-                ),
-                Some("write `{cron: …}` or a list of assets for runs without partitions".to_owned()),
-            );
-            return Some(Schedule::None);
+        if matches!(found.class(), "CronPartitionTimetable" | "PartitionedAssetTimetable" | "PartitionedAtRuntime") {
+            return self.partitioned(found);
         }
         let missing = |name: &str| {
             let message = format!("`{}` needs the argument `{name}`", found.path);
@@ -238,7 +254,7 @@ impl Context<'_> {
                 self.findings.error_help("invalid_type_arguments", *mark, message, help);
                 return None;
             }
-            if matches!(*name, "run_immediately" | "restrict_to_events") {
+            if *name == "restrict_to_events" {
                 self.without_effect(*mark, &format!("`{name}`"));
             }
         }
@@ -257,11 +273,12 @@ impl Context<'_> {
                     missing("cron");
                     return None;
                 }
-                let interval = match found.kwarg("interval") {
-                    Some(node) if !node.is_null() => Some(self.step(node)?),
-                    _ => None,
+                let interval = self.interval_of(found)?;
+                let run_immediately = match found.kwarg("run_immediately") {
+                    Some(node) => self.run_immediately(node)?,
+                    None => RunImmediately::default(),
                 };
-                Some(Schedule::Cron { expressions, timezone, interval })
+                Some(Schedule::Cron { expressions, timezone, interval, run_immediately })
             }
             "CronDataIntervalTimetable" => {
                 let Some(cron) = found.first_or("cron") else {
@@ -277,7 +294,7 @@ impl Context<'_> {
                 };
                 let delta = self.step(delta)?;
                 Some(if found.class() == "DeltaTriggerTimetable" {
-                    Schedule::Delta { delta }
+                    Schedule::Delta { delta, interval: self.interval_of(found)? }
                 } else {
                     Schedule::DeltaInterval { delta }
                 })
@@ -311,6 +328,66 @@ impl Context<'_> {
         }
     }
 
+    /// A `relativedelta` that names a place on the calendar (`day=1`) rather than a length of time; a warning says so.
+    fn is_absolute(&self, found: &Object<'_>) -> bool {
+        let absolute = found.kwargs.iter().find(|(name, _, node)| ABSOLUTE.contains(name) && !node.is_null());
+        if let Some((name, mark, _)) = absolute {
+            self.findings.warning_help(
+                "unsupported_schedule",
+                *mark,
+                format!(
+                    "`{name}` of a `relativedelta` is a place on the calendar: the DAG runs only when it is triggered"
+                ),
+                Some("write cron, such as `0 0 1 * *` for the first of each month".to_owned()),
+            );
+        }
+        absolute.is_some()
+    }
+
+    /// A timetable of partitioned runs. What it is called with is not read but for the time it shows.
+    fn partitioned(&self, found: &Object<'_>) -> Option<Schedule> {
+        self.findings.warning_help(
+            "unsupported_schedule",
+            found.path_mark,
+            format!("`{}` makes partitioned runs, and partitions are not run yet: the DAG has no runs", found.class()),
+            Some("write `{cron: …}` or a list of assets for runs without partitions".to_owned()),
+        );
+        let expression = match found.class() {
+            "CronPartitionTimetable" => match found.first_or("cron") {
+                Some(cron) => Some(self.cron(&self.text("cron", cron)?, cron.mark)?),
+                None => None,
+            },
+            _ => None,
+        };
+        Some(Schedule::Partitioned { timetable: found.class().to_owned(), expression })
+    }
+
+    /// `interval` of a trigger timetable. The outer `None` after an error; no time at all is none, as in Airflow, where it is
+    /// the default.
+    #[expect(clippy::option_option, reason = "an error, no interval, and an interval are three things")]
+    fn interval_of(&self, found: &Object<'_>) -> Option<Option<Step>> {
+        let Some(node) = found.kwarg("interval").filter(|node| !node.is_null()) else { return Some(None) };
+        if object(node).is_none_or(|found| found.family() == Some(Family::TimeDelta))
+            && self.duration("interval", node)?.is_zero()
+        {
+            return Some(None);
+        }
+        self.step(node).map(Some)
+    }
+
+    fn run_immediately(&self, node: &Node) -> Option<RunImmediately> {
+        if let Some(scalar) = node.as_scalar()
+            && scalar.style == Style::Plain
+            && let Some(value) = scalar::as_bool(&scalar.text)
+        {
+            return Some(if value { RunImmediately::Always } else { RunImmediately::IfRecent });
+        }
+        if node.is_null() {
+            return Some(RunImmediately::IfRecent);
+        }
+        self.duration("run_immediately", node).map(RunImmediately::Within)
+    }
+
     /// A step of a schedule: a duration, or months and years of a `relativedelta`.
     fn step(&self, node: &Node) -> Option<Step> {
         let Some(found) = object(node).filter(|found| found.family() == Some(Family::RelativeDelta)) else {
@@ -321,25 +398,7 @@ impl Context<'_> {
             }
             return Some(Step { months: 0, duration });
         };
-        let (mut months, mut seconds) = (0i64, 0.0f64);
-        for (name, mark, value) in &found.kwargs {
-            let number = self.number(name, value)?;
-            match *name {
-                "years" => months += (number * 12.0) as i64,
-                "months" => months += number as i64,
-                "weeks" => seconds += number * 604_800.0,
-                "days" => seconds += number * 86_400.0,
-                "hours" => seconds += number * 3600.0,
-                "minutes" => seconds += number * 60.0,
-                "seconds" => seconds += number,
-                _ => {
-                    let message = format!("`{}` takes no argument `{name}` here", found.path);
-                    let help = "it takes years, months, weeks, days, hours, minutes and seconds".to_owned();
-                    self.findings.error_help("invalid_type_arguments", *mark, message, Some(help));
-                    return None;
-                }
-            }
-        }
+        let (months, seconds) = self.relativedelta(&found)?;
         let duration = duration::from_seconds(seconds).filter(|_| (0..=12_000).contains(&months));
         match duration {
             Some(duration) if months > 0 || !duration.is_zero() => Some(Step { months: months as i32, duration }),

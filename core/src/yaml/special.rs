@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Context, choose::Chosen, node::Entry, operators::Operator, task::Lookup};
 use crate::{
-    dag::Task,
+    dag::{Callback, CallbackEvent, Task},
     operator::{HitlParam, OperatorKind},
 };
 
@@ -23,7 +23,13 @@ impl Context<'_> {
             | OperatorKind::BranchPython
             | OperatorKind::ShortCircuitPython
             | OperatorKind::PythonSensor => self.python(task, lookup),
-            OperatorKind::TriggerDagRun => self.renamed(task, lookup, "execution_date", "logical_date"),
+            OperatorKind::TriggerDagRun => {
+                self.renamed(task, lookup, "execution_date", "logical_date");
+                // Unlike elsewhere null is not the default, the moment: it is a run without a date.
+                if lookup.get("logical_date").is_some_and(|entry| entry.value.is_null()) {
+                    task.args.insert("logical_date".to_owned(), Value::Null);
+                }
+            }
             OperatorKind::BranchDayOfWeek | OperatorKind::DayOfWeekSensor => {
                 self.renamed(task, lookup, "use_task_execution_day", "use_task_logical_date");
             }
@@ -35,7 +41,10 @@ impl Context<'_> {
                     self.findings.error_help("missing_argument", chosen.mark, message, Some(help));
                 }
             }
-            OperatorKind::Hitl => question(task, lookup),
+            OperatorKind::Hitl => {
+                question(task, lookup);
+                self.notifiers(task, lookup);
+            }
             _ => {}
         }
         self.variables(task, lookup, operator);
@@ -47,6 +56,13 @@ impl Context<'_> {
                 Some("remove it; a function gets those context names that its signature asks for".to_owned()),
             );
         }
+    }
+
+    /// Who is told that a question waits: the task begins as it asks.
+    fn notifiers(&self, task: &mut Task, lookup: &Lookup<'_>) {
+        let Some(entry) = lookup.get("notifiers") else { return };
+        let told = self.callback_value("notifiers", &entry.value).into_iter();
+        task.callbacks.extend(told.map(|action| Callback { on: CallbackEvent::Execute, action }));
     }
 
     /// An argument under the name it had before.

@@ -173,7 +173,8 @@ impl Context<'_> {
             task.sensor = Some(self.sensor(lookup));
         }
         let fields: &[&str] = if operator.sensor { operators::SENSOR_FIELDS } else { &[] };
-        for arg in operator.args().filter(|arg| !fields.contains(&arg.name)) {
+        // `notifiers` are callbacks of the task, no arguments.
+        for arg in operator.args().filter(|arg| !fields.contains(&arg.name) && arg.name != "notifiers") {
             // `env` beside a short form, and `secrets` as a mapping, are the native keys of every task.
             let entry = lookup.get(arg.name).filter(|entry| match arg.name {
                 "env" => !moves_env,
@@ -185,7 +186,10 @@ impl Context<'_> {
             let given = entry.and_then(|entry| self.argument(arg.name, arg.kind, &entry.value));
             match (entry, given) {
                 (Some(entry), Some(value)) => {
-                    if arg.idle && !value.is_null() && lookup.own.contains_key(arg.name) {
+                    // To say what holds anyway asks for nothing.
+                    let is_default =
+                        value.is_null() || serde_json::from_str(arg.default).is_ok_and(|own: Value| own == value);
+                    if arg.idle && !is_default && lookup.own.contains_key(arg.name) {
                         self.without_effect(entry.key, &format!("`{}`", arg.name));
                     }
                     task.args.insert(arg.name.to_owned(), value);
@@ -212,12 +216,13 @@ impl Context<'_> {
                     operators::by_alias(key).map(|_| "a task has one operator; make another task of it".to_owned())
                 });
                 let class = operator.class.rsplit('.').next().unwrap_or(operator.class);
-                self.findings.error_help(
-                    "unknown_argument",
-                    entry.key,
-                    format!("`{class}` takes no argument `{key}`"),
-                    help,
-                );
+                let message = format!("`{class}` takes no argument `{key}`");
+                if operator.kind == OperatorKind::Unsupported {
+                    // Nothing runs it, and the provider may know more arguments than the table.
+                    self.findings.warning_help("unknown_argument", entry.key, message + " that is known here", help);
+                } else {
+                    self.findings.error_help("unknown_argument", entry.key, message, help);
+                }
             }
         }
         if chosen.decorated {

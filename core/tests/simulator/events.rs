@@ -28,13 +28,15 @@ impl World {
             89..92 => self.a_user_clears(),
             92..94 => self.a_user_marks_instances(),
             94 => self.a_user_marks_a_run(),
-            95..97 => self.a_dag_is_paused_or_goes_on(),
+            95 => self.a_dag_is_paused_or_goes_on(),
+            96 => self.a_scheduler_dies(),
+            97 if self.random.chance(30) => self.lists_change(),
             _ => self.a_queued_run_starts(),
         }
     }
 
     /// Some attempt that a node or the triggerer has says the next thing; sometimes twice.
-    fn an_attempt_goes_on(&mut self) {
+    pub(crate) fn an_attempt_goes_on(&mut self) {
         let able: Vec<AttemptId> = self
             .attempts
             .iter()
@@ -80,6 +82,9 @@ impl World {
 
     /// A random end, mostly good; `well`: no retries are asked for, so that the world comes to rest.
     fn end(&mut self, run: usize, key: Key, well: bool) -> Event {
+        if self.script.is_some() {
+            return self.end_of_script(run, key);
+        }
         let kind = self.dag.tasks[key.task].operator;
         let outcome = match self.random.below(if well { 90 } else { 100 }) {
             0..65 => Outcome::Success,
@@ -88,19 +93,24 @@ impl World {
             _ if kind == OperatorKind::PythonSensor => Outcome::Rescheduled,
             _ => Outcome::Failed,
         };
-        let failed = outcome == Outcome::Failed;
         let decision = (outcome == Outcome::Success).then(|| self.decision(key, kind)).flatten();
         if outcome == Outcome::Success && decision.is_none() && self.random.chance(90) {
             let length = self.random.chance(90).then(|| self.random.below(4));
             self.jobs[run].results.insert(key, length);
         }
+        let no_retry = outcome == Outcome::Failed && self.random.chance(10);
+        self.finished(outcome, decision, no_retry)
+    }
+
+    pub(crate) fn finished(&self, outcome: Outcome, decision: Option<Decision>, no_retry: bool) -> Event {
+        let failed = outcome == Outcome::Failed;
         Event::Finished(Box::new(Finished {
             started: self.start(),
             at: Some(self.now),
             outcome,
             exit_code: Some(i64::from(failed)),
             failure: failed.then(|| Failure { class: FailureClass::ExitCode, reason: "exit code 1".into() }),
-            no_retry: failed && self.random.chance(10),
+            no_retry,
             retry_delay: None,
             decision,
             rendered_fields: None,
@@ -128,8 +138,22 @@ impl World {
         }
     }
 
+    /// It had planned a run, and either did not commit, so that the events are there still, or did, and nobody knows the run any more:
+    /// the next plan is made from nothing.
+    fn a_scheduler_dies(&mut self) {
+        let run = self.random.below(self.jobs.len());
+        let inbox = self.jobs[run].inbox.clone();
+        if self.random.chance(50) {
+            self.lose(run, &inbox);
+        } else {
+            self.jobs[run].inbox.clear();
+            self.think(run, &inbox);
+        }
+        self.jobs[run].look_at_all = true;
+    }
+
     /// A part of what lies in the inbox, in any order. What other runs did is always heard.
-    fn a_run_reads_its_inbox(&mut self) {
+    pub(crate) fn a_run_reads_its_inbox(&mut self) {
         let run = self.random.below(self.jobs.len());
         let inbox = std::mem::take(&mut self.jobs[run].inbox);
         let (mut read, left) =
@@ -147,7 +171,7 @@ impl World {
         looks
     }
 
-    fn time_passes(&mut self) {
+    pub(crate) fn time_passes(&mut self) {
         self.now += TimeDelta::seconds(self.random.below(400) as i64);
         for run in 0..self.jobs.len() {
             if self.jobs[run].wake_at.is_some_and(|at| at <= self.now) {
@@ -186,7 +210,7 @@ impl World {
         }
     }
 
-    fn a_stop_is_confirmed(&mut self) {
+    pub(crate) fn a_stop_is_confirmed(&mut self) {
         if !self.stops.is_empty() {
             let (run, change) = self.stops.swap_remove(self.random.below(self.stops.len()));
             self.jobs[run].inbox.push(change);
@@ -237,12 +261,12 @@ impl World {
     }
 
     /// What a user wants is written beside the scheduler, which then loads the run anew.
-    fn overrule(&mut self, run: usize, plan: &updraft_core::plan::Plan) {
+    pub(crate) fn overrule(&mut self, run: usize, plan: &updraft_core::plan::Plan) {
         self.commit(run, plan);
         self.jobs[run].look_at_all = true;
     }
 
-    fn a_dag_is_paused_or_goes_on(&mut self) {
+    pub(crate) fn a_dag_is_paused_or_goes_on(&mut self) {
         let paused = !self.jobs[0].state.run.dag_is_paused && self.random.chance(50);
         self.set_paused(paused);
     }
@@ -255,7 +279,7 @@ impl World {
         }
     }
 
-    fn a_queued_run_starts(&mut self) {
+    pub(crate) fn a_queued_run_starts(&mut self) {
         let queued = self.jobs.iter().position(|job| job.state.run.state == DagRunState::Queued);
         if let Some(run) = queued {
             let job = &mut self.jobs[run];

@@ -9,8 +9,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use indexmap::IndexMap;
 use updraft_core::{
-    dag::{Dag, TaskIndex},
-    dispatch::{Candidate, Capacity, Class, Node, Pool, place},
+    dag::{Dag, MapInput, TaskIndex},
+    dispatch::{Candidate, Cap, Capacity, Class, Node, Pool, place},
     explain::{AttemptFacts, Reason, RunFacts, explain},
     ids::AttemptId,
     invariants, mapping,
@@ -20,7 +20,7 @@ use updraft_core::{
 };
 use uuid::Uuid;
 
-use crate::{dags::POOLS, random::Random};
+use crate::{dags::POOLS, random::Random, scenarios::Scenario};
 
 /// A row of the attempt table.
 pub(crate) struct Attempt {
@@ -57,6 +57,10 @@ pub(crate) struct World {
     /// Stops that a node will confirm.
     pub(crate) stops: Vec<(usize, Change)>,
     pub(crate) attempts_made: usize,
+    /// How tries end, where a scenario says so; else chance does.
+    pub(crate) script: Option<Scenario>,
+    /// Whether the runs have logical dates.
+    dated: bool,
     next_id: u128,
     next_node: i64,
 }
@@ -66,12 +70,18 @@ const PARALLELISM: u32 = 6;
 impl World {
     /// One to three runs of the DAG, a day apart, the first started.
     pub(crate) fn new(dag: Dag, mut random: Random) -> Self {
+        let runs = 1 + random.below(3);
+        Self::with_runs(dag, runs, random)
+    }
+
+    pub(crate) fn with_runs(dag: Dag, runs: usize, mut random: Random) -> Self {
         let dag = Arc::new(dag);
         let start: DateTime<Utc> = "2026-01-15T12:00:00Z".parse().expect("a date");
         let mut pools = HashMap::from([(POOLS[0].to_owned(), 8), (POOLS[1].to_owned(), 2)]);
         if random.chance(50) {
             pools.insert(POOLS[2].to_owned(), -1);
         }
+        let dated = random.chance(85);
         let mut world = Self {
             random,
             now: start,
@@ -82,11 +92,13 @@ impl World {
             pools,
             stops: Vec::new(),
             attempts_made: 0,
+            script: None,
+            dated,
             next_id: 1,
             next_node: 1,
         };
         world.node_joins();
-        for number in 0..=world.random.below(3) {
+        for number in 0..runs {
             let job = world.create(number);
             world.jobs.push(job);
         }
@@ -98,7 +110,8 @@ impl World {
             id: number as i64,
             state: DagRunState::Queued,
             run_type: DagRunType::Scheduled,
-            logical_date: Some(self.now - TimeDelta::days(10 - number as i64)),
+            // Asset-triggered runs have none, and no past.
+            logical_date: self.dated.then(|| self.now - TimeDelta::days(10 - number as i64)),
             queued_at: Some(self.now),
             start_date: None,
             end_date: None,
@@ -148,12 +161,22 @@ impl World {
         let scope = if std::mem::take(&mut self.jobs[run].look_at_all) { Scope::All } else { Scope::Changed };
         let (decided, facts) = self.decide(run, changes, scope);
         let (from_nothing, _) = self.decide(run, changes, Scope::All);
-        assert_eq!(decided, from_nothing, "an incremental plan must equal one from nothing");
+        assert_eq!(decided, from_nothing, "an incremental plan must equal one from nothing\n{}", self.picture(run));
         let before = self.jobs[run].state.clone();
         self.commit(run, &decided);
         let after = &self.jobs[run].state;
         let broken = invariants::of_plan(&before, &decided, after, &facts, self.now);
         assert!(broken.is_empty(), "{broken:#?}\nafter {changes:#?}\nplanned {decided:#?}\n{}", self.picture(run));
+    }
+
+    /// Plans a run and forgets the plan.
+    pub(crate) fn lose(&mut self, run: usize, changes: &[Change]) {
+        let scope = if self.jobs[run].look_at_all { Scope::All } else { Scope::Changed };
+        let before = self.jobs[run].state.clone();
+        let (lost, _) = self.decide(run, changes, scope);
+        let (again, _) = self.decide(run, changes, Scope::All);
+        assert_eq!(lost, again, "a plan that was lost is made again");
+        assert!(before.iter().eq(self.jobs[run].state.iter()), "a plan writes nothing by itself");
     }
 
     /// Plans until nothing is asked for.
@@ -177,7 +200,8 @@ impl World {
                         let known = facts.lengths.insert((task_id.clone(), key.clone()), length);
                         assert!(known.is_none(), "the length of {task_id} is there and asked for again");
                     }
-                    Need::Context | Need::Value(_) => unreachable!("the DAGs have no templates of the scheduler's"),
+                    Need::Context => facts.context = Some(Arc::new(self.context(run))),
+                    Need::Value(reference) => facts.values.insert(reference.clone(), self.value(run, reference)),
                 }
             }
         }
@@ -304,18 +328,20 @@ impl World {
                 queue: "default".to_owned(),
                 selector: IndexMap::new(),
                 runner: "process".to_owned(),
-                cap: spec.max_active_tis_per_dag,
-                cap_used: 0,
+                cap: spec.max_active_tis_per_dag.map(|limit| Cap { of: spec.task_id.to_string(), limit }),
             };
             classes.insert(class.id, class);
         }
         let pools = self.pools.iter().map(|(name, &slots)| (name.clone(), Pool { slots, used: 0 })).collect();
         let nodes = self.nodes.iter().map(|node| Node { used: 0, ..node.clone() }).collect();
-        let mut capacity = Capacity { parallelism: PARALLELISM, nodes, pools, runs: HashMap::new() };
+        let mut capacity = Capacity { parallelism: PARALLELISM, nodes, pools, ..Capacity::default() };
         for row in self.attempts.values() {
             let Some(executor) = row.executor else { continue };
-            let class = classes.get_mut(&(row.key.task as i64)).expect("every task has a class");
-            class.cap_used += 1;
+            let class = &classes[&(row.key.task as i64)];
+            capacity.placed += 1;
+            if let Some(cap) = &class.cap {
+                *capacity.caps.entry(cap.of.clone()).or_default() += 1;
+            }
             *capacity.runs.entry(row.run as i64).or_default() += 1;
             let pool = capacity.pools.get_mut(&class.pool).expect("nothing is placed from a missing pool");
             pool.used += i64::from(class.pool_slots);
@@ -326,7 +352,7 @@ impl World {
 
     /// A cycle of dispatch: candidates per class, at most as many as there is room, runs at their cap left out and asked again.
     pub(crate) fn dispatch(&mut self) {
-        let (mut capacity, mut classes) = self.capacity();
+        let (mut capacity, classes) = self.capacity();
         let mut capped: BTreeSet<i64> = BTreeSet::new();
         loop {
             let mut candidates = Vec::new();
@@ -340,7 +366,7 @@ impl World {
                 of_class.truncate(capacity.room(class) as usize);
                 candidates.extend(of_class);
             }
-            let decided = place(&mut capacity, &mut classes, &candidates);
+            let decided = place(&mut capacity, &classes, &candidates);
             for placement in &decided.placements {
                 let row = self.attempts.get_mut(&placement.attempt).expect("a candidate is an attempt");
                 row.executor = Some(placement.executor_id);
@@ -398,12 +424,37 @@ impl World {
         text
     }
 
-    /// Whether the run may wait for ever by Airflow's rules: a deadlock is not declared where something waits for other runs.
+    /// Whether the run may wait for ever by Airflow's rules: a deadlock is not declared where something waits for other runs. What has
+    /// an attempt, or a time to come, is not what waits.
     pub(crate) fn may_wait_for_ever(&self, run: usize) -> bool {
-        self.jobs[run].state.iter().filter(|(_, ti)| !ti.state.is_finished()).any(|(key, _)| {
-            let task = &self.dag.tasks[key.task];
+        let job = &self.jobs[run];
+        let unfinished = || job.state.iter().filter(|(_, ti)| !ti.state.is_finished());
+        let is_no_deadlock = |task: TaskIndex| {
+            let task = &self.dag.tasks[task];
             task.depends_on_past || task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some()
-        })
+        };
+        job.wake_at.is_none_or(|at| at > self.now)
+            && unfinished().all(|(_, ti)| !ti.is_active())
+            && unfinished().any(|(key, _)| is_no_deadlock(key.task))
+    }
+
+    /// The file is changed: its lists have other lengths, and the runs follow it.
+    pub(crate) fn lists_change(&mut self) {
+        let text = serde_json::to_value(&*self.dag).expect("a DAG is plain data");
+        let mut dag: Dag = serde_json::from_value(text).expect("what was written reads");
+        let groups = dag.task_groups.values_mut().filter_map(|group| group.mapping.as_mut());
+        for mapping in dag.tasks.iter_mut().filter_map(|task| task.mapping.as_mut()).chain(groups) {
+            for input in mapping.inputs.values_mut() {
+                if let MapInput::Literal(serde_json::Value::Array(items)) = input {
+                    items.resize(self.random.below(4), serde_json::json!(1));
+                }
+            }
+        }
+        self.dag = Arc::new(dag);
+        for job in &mut self.jobs {
+            job.state.dag = self.dag.clone();
+            job.look_at_all = true;
+        }
     }
 
     /// The reasons of the unfinished instances, for a run that does not end.

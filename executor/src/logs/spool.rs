@@ -8,11 +8,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use updraft_core::mask::Mask;
 use updraft_protocol::LogLine;
 use uuid::Uuid;
 
 use super::shipper::Wake;
-use crate::{clock, mask::Mask};
+use crate::clock;
 
 /// Bytes held back from the file until somebody flushes them.
 const BUFFER: usize = 64 * 1024;

@@ -23,7 +23,7 @@ use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::{Ref, StartAttempt};
 
 use super::{Job, failure};
-use crate::{logs::AttemptLog, mask::Mask, node::Node, render};
+use crate::{logs::AttemptLog, node::Node, render};
 
 /// In the attempt's folder.
 pub(crate) const SOCKET_FILE: &str = ".updraft.sock";
@@ -125,7 +125,7 @@ impl Desk {
         let found =
             render::fetch(&self.node, &self.start, question.refs.clone()).await.map_err(|failure| failure.reason)?;
         // Whatever the task prints from here on, the secrets among these stay out of its log.
-        self.log.hide(&Mask::of(&found));
+        self.log.hide(&render::resolved(&found).mask());
         let value = |reference: &Ref| {
             let known = found.iter().find(|known| known.reference == *reference);
             known.and_then(|known| known.value.clone()).unwrap_or_default()

@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use updraft_core::{
+    dag::RetryPolicy,
     ids::{MapIndex, TaskId},
     notify::Facts,
     operator::{ExitCodes, OperatorKind, PythonArgs},
@@ -58,6 +59,7 @@ struct ShimJob<'a> {
     owner: &'a str,
     try_number: i32,
     max_tries: i32,
+    retry_policy: Option<&'a RetryPolicy>,
     map_index: MapIndex,
     run: &'a RunContext,
     /// What a callback tells of.
@@ -337,6 +339,7 @@ fn write_job(
         owner: &spec.owner,
         try_number: spec.try_number,
         max_tries: spec.max_tries,
+        retry_policy: spec.retry_policy.as_ref(),
         map_index: spec.map_index,
         run: &spec.run,
         callback: spec.callback.as_deref().map(|facts| Told {

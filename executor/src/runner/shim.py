@@ -167,27 +167,43 @@ class _TaskInstance(_Names):
 
     def xcom_pull(self, task_ids=None, dag_id=None, key="return_value", include_prior_dates=False, session=None, *,
                   map_indexes=_MISSING, default=None, run_id=None):
-        if dag_id not in (None, self.dag_id) or run_id not in (None, self.run_id):
-            raise NotImplementedError("xcom_pull reads XComs of the same run only")
-        if include_prior_dates:
-            raise NotImplementedError("xcom_pull(include_prior_dates=True) is not supported: XComs of earlier runs are not read")
+        dag_id = None if dag_id == self.dag_id else dag_id
+        run_id = None if dag_id is None and run_id == self.run_id else run_id
+        elsewhere = {"kind": "xcom_of", "dag_id": dag_id, "run_id": run_id, "include_prior_dates": bool(include_prior_dates)}
+        elsewhere = elsewhere if dag_id or run_id or include_prior_dates else None
         single = task_ids is None or isinstance(task_ids, str)
         tasks = [self.task_id if task_ids is None else task_ids] if single else list(task_ids)
         if map_indexes is _MISSING or map_indexes is None:
-            indexes = [None]
-        else:
-            single = single and isinstance(map_indexes, int)
-            indexes = [map_indexes] if isinstance(map_indexes, int) else list(map_indexes)
-        wanted = [(task, index) for task in tasks for index in indexes]
-        values = [default if value is None else value for value in self._pull(wanted, key)]
+            # What all instances of all tasks pushed, one after the other; one value by itself only when one task was named.
+            values = []
+            for found in self._pull([(task, None) for task in tasks], key, elsewhere):
+                values.extend(found or [default])
+            return values[0] if single and len(values) == 1 else values
+        single = single and isinstance(map_indexes, int)
+        indexes = [map_indexes] if isinstance(map_indexes, int) else list(map_indexes)
+        pulled = self._pull([(task, index) for task in tasks for index in indexes], key, elsewhere)
+        values = [default if not found or found[0] is None else found[0] for found in pulled]
         return values[0] if single else values
 
-    def _pull(self, wanted, key):
-        own = lambda task, index: task == self.task_id and index in (None, self.map_index) and key in _pushed
-        refs = [{"kind": "xcom", "task_id": task, "key": key, "map_index": index} for task, index in wanted
-                if not own(task, index)]
+    def _pull(self, wanted, key, elsewhere):
+        """A list of values for each that is wanted, or nothing."""
+        def own(task, index):
+            return not elsewhere and task == self.task_id and index in (None, self.map_index) and key in _pushed
+
+        def ref(task, index):
+            if elsewhere:
+                return {**elsewhere, "task_id": task, "key": key, "map_index": index}
+            part = {"part": "all"} if index is None else {}
+            return {"kind": "xcom", "task_id": task, "key": key, "map_index": index, **part}
+
+        refs = [ref(task, index) for task, index in wanted if not own(task, index)]
         asked = iter(_ask(refs) if refs else [])
-        return [_pushed[key] if own(task, index) else next(asked) for task, index in wanted]
+        pulled = []
+        for task, index in wanted:
+            value = [_pushed[key]] if own(task, index) else next(asked)
+            is_one = index is not None and not elsewhere and not own(task, index)
+            pulled.append([value] if is_one and value is not None else value)
+        return pulled
 
 
 class _Lookup:
@@ -279,11 +295,13 @@ def _ds_format(ds, input_format, output_format):
 
 def _make_context(job):
     run = dict(job["run"])
-    for name in ("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date"):
+    for name in ("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date", "queued_at"):
         run[name] = _time(run.get(name))
-    dag = _Names(dag_id=run["dag_id"], owner=run["dag_owner"], tags=run["dag_tags"], description=run["dag_description"])
+    dag = _Names(dag_id=run["dag_id"], dag_display_name=run.get("dag_display_name") or run["dag_id"],
+                 owner=run["dag_owner"], tags=run["dag_tags"], description=run["dag_description"])
     task = _Names(task_id=job["task_id"], owner=job["owner"], dag=dag)
-    own = ("dag_owner", "dag_tags", "dag_description", "user_defined_macros", "template_searchpath", "previous_success")
+    own = ("dag_owner", "dag_tags", "dag_description", "user_defined_macros", "template_searchpath", "previous_success",
+           "now", "dag_display_name")
     dag_run = _Names(**{name: run[name] for name in run if name not in own})
     instance = _TaskInstance(
         task_id=job["task_id"], dag_id=run["dag_id"], run_id=run["run_id"], try_number=job["try_number"],
@@ -497,8 +515,31 @@ def _failure(error):
         print(f"To be tried again: {error}", flush=True)
         return {"state": "rescheduled", "reason": reason}
     print(_describe(error), end="", file=sys.stderr)
-    final = bool(names & {"AirflowFailException", "AirflowSensorTimeout"})
-    return {"state": "failed", "reason": reason, "no_retry": final, "retry_delay": _seconds(error)}
+    final, delay = bool(names & {"AirflowFailException", "AirflowSensorTimeout"}), _seconds(error)
+    policy = _job.get("retry_policy")
+    if policy and not final:
+        rule = next((rule for rule in policy["rules"] if _fits(error, rule)), {"action": policy["default"]})
+        if rule["action"] != "default":
+            why = f": {rule['reason']}" if rule.get("reason") else ""
+            print(f"The retry policy says: {rule['action']}{why}", file=sys.stderr)
+        final = rule["action"] == "fail"
+        if rule["action"] == "retry" and rule.get("retry_delay") is not None:
+            delay = rule["retry_delay"]
+    return {"state": "failed", "reason": reason, "no_retry": final, "retry_delay": delay}
+
+
+def _fits(error, rule):
+    """Whether a rule of the retry policy is about this exception."""
+    kinds = type(error).__mro__ if rule["match_subclasses"] else [type(error)]
+    for path in rule["exceptions"]:
+        module, _, name = path.rpartition(".")
+        try:
+            named = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            named = None  # a class in a class, or one that is not here: its own name decides
+        if any(kind is named or f"{kind.__module__}.{kind.__qualname__}" == path for kind in kinds):
+            return True
+    return False
 
 
 def _seconds(error):

@@ -1,7 +1,7 @@
 //! Branches, short circuits, sensors, results and what a Python task asks its node for.
 
 use serde_json::{Value, json};
-use updraft_protocol::{Ref, ResolvedRef};
+use updraft_protocol::{Part, Ref, ResolvedRef};
 use uuid::Uuid;
 
 use crate::fake::{Fake, TestNode};
@@ -193,8 +193,13 @@ async fn a_function_asks_for_xcoms_variables_and_connections_while_it_runs() {
     let (fake, node, _dir) = node().await;
     fake.change(|seen| {
         let xcom = |task_id: &str, key: &str, map_index, value| ResolvedRef {
-            reference: Ref::XCom { task_id: task_id.to_owned(), key: key.to_owned(), map_index, part: None },
-            value: Some(value),
+            reference: Ref::XCom {
+                task_id: task_id.to_owned(),
+                key: key.to_owned(),
+                map_index,
+                part: map_index.is_none().then_some(Part::All),
+            },
+            value: Some(if map_index.is_none() { json!([value]) } else { value }),
         };
         let connection = json!({
             "conn_type": "postgres", "host": "h", "login": "u", "password": "open-sesame", "port": 5432, "schema": "s",

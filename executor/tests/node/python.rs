@@ -37,6 +37,12 @@ def give_up():
     from airflow.exceptions import AirflowFailException
     raise AirflowFailException("for good")
 
+class Busy(ConnectionError):
+    pass
+
+def busy():
+    raise Busy("come back")
+
 def unserialisable():
     return object()
 
@@ -281,6 +287,45 @@ async fn a_callback_that_raises_fails_with_the_tracebacks_last_line_whatever_it_
         assert_eq!(report.failure_class.as_deref(), Some("exit_code"), "{report:?}");
         let said = report.failure_reason.unwrap();
         assert!(said.ends_with(reason), "{said}");
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_retry_policy_ends_the_tries_or_sets_the_delay() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, hash) = node(&fake, dir.path());
+    let rule = |exception: &str, action: &str, subclasses: bool| json!({"exceptions": [exception], "action": action, "retry_delay": 7.5, "match_subclasses": subclasses});
+    for (callable, rules, default, expected) in [
+        ("pkg.mod.busy", json!([rule("builtins.OSError", "retry", true)]), "default", (false, Some(7500))),
+        ("pkg.mod.busy", json!([rule("pkg.mod.Busy", "fail", false)]), "default", (true, None)),
+        ("pkg.mod.busy", json!([rule("builtins.OSError", "fail", false)]), "default", (false, None)),
+        ("pkg.mod.busy", json!([rule("builtins.KeyError", "retry", true)]), "fail", (true, None)),
+        (
+            "pkg.mod.busy",
+            json!([
+                rule("builtins.KeyError", "fail", true),
+                rule("nowhere.Gone", "fail", true),
+                rule("builtins.OSError", "default", true)
+            ]),
+            "fail",
+            (false, None),
+        ),
+        // It fails for good by itself: the policy is not asked.
+        ("pkg.mod.give_up", json!([rule("builtins.Exception", "retry", true)]), "default", (true, None)),
+    ] {
+        let mut given = task(json!({"python_callable": callable}));
+        given["bundle_hash"] = json!(hash);
+        given["retry_policy"] = json!({"rules": rules, "default": default});
+        let id = fake.hand_out(given);
+        let report = fake.finished(id).await;
+        assert_eq!(
+            (report.no_retry, report.retry_delay_ms),
+            expected,
+            "{rules} {default}: {:?}",
+            report.failure_reason
+        );
     }
     node.stop().await.unwrap();
 }

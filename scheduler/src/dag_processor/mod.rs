@@ -5,10 +5,12 @@
 //! code, let one broken file touch anything but itself, or take DAGs away on the word of a single look.
 //!
 //! Where to start reading: [`Processor::scan_once`] is one look from scan to commit; [`source`] is the folder,
-//! `compile` one file, `write` one file's transaction, `removal` what is gone, `bundle` the code that goes to nodes.
+//! `compile` one file, `write` the transaction of some, `removal` what is gone, `bundle` the code that goes to nodes, `git` where the folder
+//! comes from when it is a repository.
 
 mod bundle;
 mod compile;
+pub mod git;
 mod index;
 mod pass;
 mod removal;
@@ -18,18 +20,17 @@ mod watch;
 mod write;
 
 use std::{
-    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use chrono_tz::Tz;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, jobs};
 
 pub use pass::{Processor, Report};
+use source::Rules;
 use watch::Watch;
 
 use crate::heartbeat;
@@ -62,16 +63,15 @@ pub fn pack_folder(root: &Path) -> io::Result<(String, Vec<u8>)> {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub dags_folder: PathBuf,
-    /// Airflow's name of the local folder's bundle is `dags-folder`.
+    /// Where `dags_folder`, a folder in [`git::Config::folder`], comes from; `None`: it is a folder that others write.
+    pub git: Option<git::Config>,
+    /// Airflow's name of the local folder's bundle is `dags-folder`. A repository takes its place under the same name.
     pub bundle_name: String,
     /// How often the folder is looked at when nothing tells that it changed.
     pub rescan: Duration,
     /// Whether new DAGs that do not say start paused.
     pub dags_are_paused_at_creation: bool,
-    /// Names (and their values) that `$NAME` in a file may stand for.
-    pub allowed_env: BTreeMap<String, String>,
-    /// The zone of DAGs that name none.
-    pub default_timezone: Tz,
+    pub rules: Rules,
     /// The largest bundle, packed, in bytes; a larger folder is not sent to the nodes.
     pub max_bundle: usize,
     /// A file or DAG that is gone must stay gone this long: editors and `git` replace files in several steps.
@@ -83,15 +83,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, UTC, bundles of 64 MiB.
+    /// A folder with the defaults: rescan and confirm 30 s, settle 250 ms, new DAGs paused, default rules, bundles of 64 MiB.
     pub fn new(dags_folder: impl Into<PathBuf>) -> Self {
         Self {
             dags_folder: dags_folder.into(),
+            git: None,
             bundle_name: "dags-folder".to_owned(),
             rescan: Duration::from_secs(30),
             dags_are_paused_at_creation: true,
-            allowed_env: BTreeMap::new(),
-            default_timezone: Tz::UTC,
+            rules: Rules::default(),
             max_bundle: MAX_BUNDLE,
             settle: Duration::from_millis(250),
             confirm: Duration::from_secs(30),
@@ -140,9 +140,17 @@ async fn serve(
     let Some(mut processor) = Processor::take_over(store.clone(), config.clone()).await? else { return Ok(()) };
     tracing::info!(folder = %config.dags_folder.display(), "processing DAG files");
     let mut pruned = None;
+    let mut repository = config.git.clone().map(git::Repository::new);
     loop {
         // Watch before looking, so that no change falls between.
         watch.follow().await;
+        if let Some(repository) = &mut repository {
+            update(&mut processor, repository).await?;
+            if repository.commit().is_none() {
+                tokio::time::sleep(repository.due_in()).await;
+                continue;
+            }
+        }
         let started = Instant::now();
         let report = processor.scan_once().await?;
         if std::mem::replace(failing, false) {
@@ -154,6 +162,7 @@ async fn serve(
         }
         let rest = started.elapsed() * REST;
         let wait = report.look_again_in.map_or(config.rescan, |wait| wait.min(config.rescan));
+        let wait = repository.as_ref().map_or(wait, |repository| wait.min(repository.due_in()));
         tokio::select! {
             () = watch.changed() => {}
             () = tokio::time::sleep(wait) => {}
@@ -163,6 +172,18 @@ async fn serve(
             tokio::time::sleep_until(rested).await;
         }
     }
+}
+
+/// Asks the repository, when it is time. While it does not answer, the last commit's DAGs go on, and an import error says why.
+async fn update(processor: &mut Processor, repository: &mut git::Repository) -> Result<(), updraft_store::StoreError> {
+    if !repository.due_in().is_zero() {
+        return Ok(());
+    }
+    let outcome = repository.update().await;
+    if let Err(error) = &outcome {
+        tracing::warn!(%error, "the DAG repository cannot be read; its last commit goes on");
+    }
+    processor.follow_commit(repository.commit(), outcome.err().map(|error| error.to_string())).await
 }
 
 async fn prune(store: &Store) -> Result<(), updraft_store::StoreError> {

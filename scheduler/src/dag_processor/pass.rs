@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tokio::{task::JoinSet, time::Instant};
-use updraft_core::yaml::Settings;
+use updraft_core::{diagnostic::Diagnostic, yaml::Settings};
 use updraft_store::{
     Store, StoreError,
     bundles::{self, Bundle},
@@ -29,10 +29,14 @@ use super::{
 
 /// Files compiled before any of them is written: bounds memory at the first look at a large folder.
 const SLAB: usize = 256;
+/// Files written in one transaction, which holds their `dag` rows for some tens of milliseconds.
+const BATCH: usize = 32;
 /// A DAG can pass from file to file within one look; more often than this it waits for the next.
 const MAX_ROUNDS: usize = 4;
 /// The import error of the folder itself is filed under this name.
 const FOLDER: &str = ".";
+/// That of the repository the folder comes from, under this one.
+const REPOSITORY: &str = ".git";
 
 /// What one look did, for logs and tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +89,12 @@ pub struct Processor {
     /// The content that is too large, so that it is not tried at each look.
     refused_bundle: Option<String>,
     is_first: bool,
+    /// The commit that the folder shows; `None`: it is no repository.
+    pub(super) commit: Option<String>,
+    /// The commit that the latest versions were last told.
+    told_commit: Option<String>,
     has_folder_error: bool,
+    has_repository_error: bool,
     seen_problems: BTreeSet<String>,
 }
 
@@ -99,11 +108,11 @@ impl Processor {
         // The lock is this session's: nobody else may get it from the pool, and it ends with this processor.
         let mut lock = session.detach();
         let (known, _) = dags::known_files(&mut lock, &config.bundle_name).await?;
-        let has_folder_error = known.contains_key(FOLDER);
+        let (has_folder_error, has_repository_error) = (known.contains_key(FOLDER), known.contains_key(REPOSITORY));
         let mut owners = HashMap::new();
         let mut files = BTreeMap::new();
         for (path, known) in known {
-            if path == FOLDER {
+            if path == FOLDER || path == REPOSITORY {
                 continue;
             }
             owners.extend(known.dag_ids.into_iter().map(|dag_id| (dag_id, path.clone())));
@@ -127,7 +136,10 @@ impl Processor {
             is_bundle_outdated: true,
             refused_bundle: None,
             is_first: true,
+            commit: None,
+            told_commit: None,
             has_folder_error,
+            has_repository_error,
             seen_problems: BTreeSet::new(),
         }))
     }
@@ -157,12 +169,7 @@ impl Processor {
             self.make_bundle(&mut report).await?;
         }
 
-        let settings = Arc::new(source::settings(
-            &self.config.dags_folder,
-            &self.config.allowed_env,
-            self.config.default_timezone,
-            now,
-        ));
+        let settings = Arc::new(source::settings(&self.config.dags_folder, &self.config.rules, now));
         let key = settings_key(&settings);
         let mut todo = self.outdated(&present, &changed, &key, now);
         todo.extend(self.heirs(&present));
@@ -176,20 +183,24 @@ impl Processor {
                 let unknown: Vec<bool> = compiled.iter().map(|one| self.note(one)).collect();
                 // What they include is no DAG file.
                 present = self.present(&scan);
-                for (one, is_unknown) in compiled.into_iter().zip(unknown) {
-                    if present.contains(&one.path) {
-                        self.write(&one, &present, &mut report).await?;
-                    } else if is_unknown {
-                        self.files.remove(&one.path);
-                    }
+                let (files, included): (Vec<_>, Vec<_>) =
+                    compiled.into_iter().zip(unknown).partition(|(one, _)| present.contains(&one.path));
+                for (one, _) in included.iter().filter(|(_, is_unknown)| *is_unknown) {
+                    self.files.remove(&one.path);
+                }
+                let files: Vec<Compiled> = files.into_iter().map(|(one, _)| one).collect();
+                for batch in files.chunks(BATCH) {
+                    self.write(batch, &present, &mut report).await?;
                 }
             }
             todo = self.heirs(&present);
         }
-        if self.is_first || self.bundle != bundle_before {
+        if self.is_first || self.bundle != bundle_before || self.commit != self.told_commit {
             let mut transaction = self.store.begin().await?;
-            bundles::set_latest(&mut transaction, &self.config.bundle_name, self.bundle.as_deref()).await?;
+            let (bundle, commit) = (self.bundle.as_deref(), self.commit.as_deref());
+            bundles::set_latest(&mut transaction, &self.config.bundle_name, bundle, commit).await?;
             transaction.commit().await.map_err(unknown_outcome)?;
+            self.told_commit.clone_from(&self.commit);
         }
         self.settle(&present, &scan, suspicious, &mut report).await?;
         let needed: BTreeSet<&str> =
@@ -461,20 +472,44 @@ impl Processor {
             return Ok(());
         }
         let help = "move what is no code out of the folder";
-        let diagnostics = message.map(|message| vec![whole_file("bundle_too_large", message.to_owned(), Some(help))]);
+        let error = message.map(|message| whole_file("bundle_too_large", message.to_owned(), Some(help)));
+        self.error_of(FOLDER, error).await?;
+        self.has_folder_error = message.is_some();
+        Ok(())
+    }
+
+    /// The folder shows this commit now, and the repository could (not) be asked.
+    pub(super) async fn follow_commit(
+        &mut self,
+        commit: Option<String>,
+        error: Option<String>,
+    ) -> Result<(), StoreError> {
+        if let Some(commit) = commit.as_ref().filter(|commit| self.commit.as_ref() != Some(commit)) {
+            tracing::info!(commit, "the DAG folder shows another commit");
+        }
+        self.commit = commit;
+        if error.is_none() && !self.has_repository_error {
+            return Ok(());
+        }
+        self.has_repository_error = error.is_some();
+        let help = "see [git] in the configuration; the last commit that was read goes on";
+        self.error_of(REPOSITORY, error.map(|message| whole_file("git_failed", message, Some(help)))).await
+    }
+
+    /// Files or clears an import error of the whole folder.
+    async fn error_of(&mut self, name: &str, error: Option<Diagnostic>) -> Result<(), StoreError> {
+        let diagnostics = error.map(|error| vec![error]);
         let mut transaction = self.store.begin().await?;
         match diagnostics {
             Some(diagnostics) => {
-                let stacktrace = render(FOLDER, "", &diagnostics);
+                let stacktrace = render(name, "", &diagnostics);
                 let diagnostics = serde_json::to_value(&diagnostics)?;
                 let error = ImportErrorWrite { stacktrace: &stacktrace, diagnostics: &diagnostics };
-                dags::set_import_error(&mut transaction, &self.config.bundle_name, FOLDER, Some(&error)).await?;
+                dags::set_import_error(&mut transaction, &self.config.bundle_name, name, Some(&error)).await?;
             }
-            None => dags::set_import_error(&mut transaction, &self.config.bundle_name, FOLDER, None).await?,
+            None => dags::set_import_error(&mut transaction, &self.config.bundle_name, name, None).await?,
         }
-        transaction.commit().await.map_err(unknown_outcome)?;
-        self.has_folder_error = message.is_some();
-        Ok(())
+        transaction.commit().await.map_err(unknown_outcome)
     }
 
     fn complain_of(&mut self, scan: &Scan) {
@@ -504,8 +539,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// How files are compiled, as text: a change of it, or another version of the program, compiles all anew.
 fn settings_key(settings: &Settings) -> String {
-    let text =
-        format!("{} {:?} {} {:?}", env!("CARGO_PKG_VERSION"), settings.env, settings.default_timezone, settings.root);
+    // Every setting but the day, which each file is asked about by itself: a new one does not compile until it is here.
+    let Settings { now: _, env, default_timezone, create_cron_data_intervals, max_map_length, root } = settings;
+    let text = format!(
+        "{} {env:?} {default_timezone} {create_cron_data_intervals} {max_map_length} {root:?}",
+        env!("CARGO_PKG_VERSION")
+    );
     updraft_core::dag::hex(&hash_bytes(text.as_bytes()))
 }
 

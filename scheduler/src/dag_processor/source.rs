@@ -15,7 +15,10 @@ use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
 };
-use updraft_core::yaml::{self, Files, Settings};
+use updraft_core::{
+    dag::MAX_MAP_LENGTH,
+    yaml::{self, Files, Settings},
+};
 
 /// The largest DAG file, and the largest file one can include.
 pub const MAX_DAG_FILE: u64 = 1024 * 1024;
@@ -230,9 +233,33 @@ impl Files for FolderFiles {
     }
 }
 
-/// How files of this folder are compiled, on the server and by `updraft dags validate` alike: `env` are the names the
-/// operator of the server allows; the folders that dag-factory's users name are set here.
-pub fn settings(root: &Path, env: &BTreeMap<String, String>, default_timezone: Tz, now: DateTime<Utc>) -> Settings {
+/// What the server's configuration says about how files are compiled.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Names (and their values) that `$NAME` in a file may stand for.
+    pub env: BTreeMap<String, String>,
+    /// The zone of DAGs that name none.
+    pub default_timezone: Tz,
+    /// Cron schedules cover the interval before the run.
+    pub create_cron_data_intervals: bool,
+    /// The most instances of a mapped task.
+    pub max_map_length: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            env: BTreeMap::new(),
+            default_timezone: Tz::UTC,
+            create_cron_data_intervals: false,
+            max_map_length: MAX_MAP_LENGTH,
+        }
+    }
+}
+
+/// How files of this folder are compiled, on the server and by `updraft dags validate` alike: the folders that dag-factory's
+/// users name are set here.
+pub fn settings(root: &Path, rules: &Rules, now: DateTime<Utc>) -> Settings {
     let root_text = root.to_string_lossy().into_owned();
     let home = root.parent().unwrap_or(root).to_string_lossy().into_owned();
     let mut settings = Settings::new(now);
@@ -241,8 +268,10 @@ pub fn settings(root: &Path, env: &BTreeMap<String, String>, default_timezone: T
         ("DAGS_FOLDER".to_owned(), root_text.clone()),
         ("AIRFLOW_HOME".to_owned(), home),
     ]);
-    settings.env.extend(env.clone());
-    settings.default_timezone = default_timezone;
+    settings.env.extend(rules.env.clone());
+    settings.default_timezone = rules.default_timezone;
+    settings.create_cron_data_intervals = rules.create_cron_data_intervals;
+    settings.max_map_length = rules.max_map_length;
     settings.root = Some(root_text);
     settings
 }

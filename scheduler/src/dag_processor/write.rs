@@ -1,4 +1,4 @@
-//! One compiled file, written in one transaction: its DAGs, their versions and next runs, its import error.
+//! Compiled files, written in one transaction: their DAGs, versions and next runs, their import errors.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -33,20 +33,36 @@ struct Written {
 }
 
 impl Processor {
-    /// Writes one file. A file that the database refuses gets an import error instead; only trouble with the database
-    /// itself is an error.
+    /// Writes some files, in one transaction: a cold folder is thousands of them. When the database refuses one, each is written
+    /// by itself, and the refused one gets an import error. Only trouble with the database itself is an error.
     pub(super) async fn write(
         &mut self,
-        compiled: &Compiled,
+        files: &[Compiled],
         present: &BTreeSet<String>,
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        let written = match self.try_write(compiled, present).await {
+        let written = match self.try_write(files, present).await {
             Ok(written) => written,
-            Err(error) if is_about_the_file(&error) => self.write_refusal(compiled, &error).await?,
+            Err(error) if is_about_a_file(&error) => match files {
+                [file] => vec![self.write_refusal(file, &error).await?],
+                files => {
+                    for file in files.chunks(1) {
+                        Box::pin(self.write(file, present, report)).await?;
+                    }
+                    return Ok(());
+                }
+            },
             Err(error) => return Err(error),
         };
         self.store.wake().ring(Signal::Dags);
+        for (compiled, written) in files.iter().zip(written) {
+            self.believe(compiled, written, report);
+        }
+        Ok(())
+    }
+
+    /// What is committed.
+    fn believe(&mut self, compiled: &Compiled, written: Written, report: &mut Report) {
         report.compiled.push(compiled.path.clone());
         if written.has_import_error {
             tracing::info!(file = compiled.path, "the DAG file has errors");
@@ -63,15 +79,41 @@ impl Processor {
             state.claims = written.claims;
             state.is_unsettled = written.is_unsettled;
         }
-        Ok(())
     }
 
-    async fn try_write(&self, compiled: &Compiled, present: &BTreeSet<String>) -> Result<Written, StoreError> {
+    async fn try_write(&self, files: &[Compiled], present: &BTreeSet<String>) -> Result<Vec<Written>, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        // All rows in the order of their ids, before any of them is written.
+        let ids: Vec<String> = files.iter().flat_map(Compiled::dag_ids).collect();
+        let (mut locked, now) = dags::lock(&mut transaction, &ids).await?;
+        let mut all = Vec::with_capacity(files.len());
+        let mut seen = BTreeSet::new();
+        for compiled in files {
+            let ids = compiled.dag_ids();
+            // An earlier file of this transaction has the same DAG: what it wrote counts.
+            let twice: Vec<String> = ids.intersection(&seen).cloned().collect();
+            if !twice.is_empty() {
+                locked.extend(dags::lock(&mut transaction, &twice).await?.0);
+            }
+            seen.extend(ids);
+            all.push(self.write_one(&mut transaction, compiled, present, &locked, now).await?);
+        }
+        failpoint!("dag_processor.before_commit");
+        transaction.commit().await.map_err(unknown_outcome)?;
+        failpoint!("dag_processor.after_commit");
+        Ok(all)
+    }
+
+    async fn write_one(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        compiled: &Compiled,
+        present: &BTreeSet<String>,
+        locked: &HashMap<String, LockedDag>,
+        now: DateTime<Utc>,
+    ) -> Result<Written, StoreError> {
         let mut written = Written::default();
         let mut diagnostics = compiled.diagnostics.clone();
-        let ids: Vec<String> = compiled.dag_ids().into_iter().collect();
-        let mut transaction = self.store.begin().await?;
-        let (locked, now) = dags::lock(&mut transaction, &ids).await?;
         let mut ours = Vec::new();
         for dag in &compiled.dags {
             let row = locked.get(dag.dag.dag_id.as_str());
@@ -86,30 +128,26 @@ impl Processor {
         written.has_import_error = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         for (dag, row) in ours {
             let (write, is_new_version) = self.decide(compiled, dag, row, now);
-            dags::write_dag(&mut transaction, &write).await?;
+            dags::write_dag(connection, &write).await?;
             written.dag_ids.push(dag.dag.dag_id.to_string());
             if is_new_version {
                 written.changed.push(dag.dag.dag_id.to_string());
             }
         }
-        let kept = self.kept(compiled, &locked);
+        let kept = self.kept(compiled);
         written.is_unsettled = !written.claims.is_empty() || !(compiled.has_errors() || kept.is_empty());
-        self.write_file_row(&mut transaction, compiled, &diagnostics, &kept, !written.is_unsettled).await?;
-        failpoint!("dag_processor.before_commit");
-        transaction.commit().await.map_err(unknown_outcome)?;
-        failpoint!("dag_processor.after_commit");
+        self.write_file_row(connection, compiled, &diagnostics, &kept, !written.is_unsettled).await?;
         Ok(written)
     }
 
     /// DAGs at home in the file that this compilation did not give: broken ones, which keep running, or (the file has no
     /// error) ones that are about to go.
-    fn kept(&self, compiled: &Compiled, locked: &HashMap<String, LockedDag>) -> Vec<String> {
+    fn kept(&self, compiled: &Compiled) -> Vec<String> {
         let given = compiled.dag_ids();
         let mut kept: Vec<String> = self
             .owners
             .iter()
             .filter(|(dag_id, file)| **file == compiled.path && !given.contains(*dag_id))
-            .filter(|(dag_id, _)| !locked.contains_key(*dag_id))
             .map(|(dag_id, _)| dag_id.clone())
             .collect();
         kept.sort_unstable();
@@ -160,6 +198,7 @@ impl Processor {
             version,
             source: &compiled.source,
             bundle_hash: self.bundle.as_deref(),
+            bundle_version: self.commit.as_deref(),
             next_dagrun: must_schedule.then(|| next_dagrun(&dag.dag, last_run, now)),
         };
         (write, is_changed)
@@ -211,7 +250,7 @@ impl Processor {
 }
 
 /// Whether the same transaction would fail again for any connection: it is the file's content that is refused.
-fn is_about_the_file(error: &StoreError) -> bool {
+fn is_about_a_file(error: &StoreError) -> bool {
     match error {
         StoreError::Constraint { .. } | StoreError::Data(_) => true,
         // Class 22: data exception.
@@ -233,7 +272,7 @@ fn duplicate(dag: &CompiledDag, path: &str, holder: &str) -> Diagnostic {
 
 fn next_dagrun(dag: &Dag, last: Option<(DateTime<Utc>, DateTime<Utc>)>, now: DateTime<Utc>) -> NextDagRun {
     let last = last.map(|(start, end)| DataInterval { start, end });
-    match timetable::next_dagrun_info(&dag.schedule, last, &timetable::restriction(dag), now) {
+    match timetable::next_dagrun_info(dag.timed_schedule(), last, &timetable::restriction(dag), now) {
         Some(info) => NextDagRun {
             logical_date: info.logical_date,
             data_interval: info.data_interval.map(|interval| (interval.start, interval.end)),

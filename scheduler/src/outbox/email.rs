@@ -32,8 +32,18 @@ pub(super) async fn send(sender: &Sender, notice: &Claimed, email: &Email) -> Re
             source = inner.source();
         }
         let text = format!("{}: {text}", smtp.host);
-        if error.is_permanent() { SendError::Permanent(text) } else { SendError::temporary(text) }
+        if is_final(&error) { SendError::Permanent(text) } else { SendError::temporary(text) }
     })
+}
+
+/// Whether the same email will never be taken. What the server thinks of the login is not about the email: somebody sets the
+/// right password while it is tried again (RFC 4954: authentication required, too weak, failed, needs encryption).
+fn is_final(error: &lettre::transport::smtp::Error) -> bool {
+    error.is_permanent() && !error.status().is_some_and(|code| is_about_login(code.into()))
+}
+
+fn is_about_login(code: u16) -> bool {
+    matches!(code, 530 | 534 | 535 | 538)
 }
 
 /// The connection that the notification names, else the configured server, else `smtp_default`.
@@ -123,6 +133,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_about_the_login_is_not_about_the_email() {
+        let about_login: Vec<u16> = (500..600).filter(|code| is_about_login(*code)).collect();
+        assert_eq!(about_login, [530, 534, 535, 538]);
+    }
 
     #[test]
     fn an_smtp_connection_is_read_as_airflow_reads_it() {

@@ -1,7 +1,7 @@
 //! Sends what the outbox holds: emails, HTTP calls, Slack messages; functions of the DAG's code become work for nodes.
 //!
-//! One loop per kind of delivery, so that a mail server that hangs holds up no webhook; none of them ever holds a run's lock or
-//! runs inside a task. Any number of schedulers do it at once, each notice is one's at a time. At least once: a scheduler that
+//! One loop per kind of delivery, so that a mail server that hangs holds up no webhook, and within it so many at once to one
+//! destination, so that a host that hangs holds up no other; none of them ever holds a run's lock or runs inside a task. Any number of schedulers do it at once, each notice is one's at a time. At least once: a scheduler that
 //! dies between sending and saying so leaves the notice to others, who send it again with the same key.
 
 mod config;
@@ -10,14 +10,18 @@ mod http;
 mod send;
 mod slack;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use tokio::{sync::broadcast::error::RecvError, task::JoinSet, time::Instant};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    task::{Id, JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use updraft_core::{dag::CallbackAction, failpoint};
 use updraft_store::{
     Store, StoreError,
-    outbox::{self, Ended, Ready},
+    outbox::{self, Ended, Ready, Room},
     versions::DagCache,
     wake::Signal,
 };
@@ -32,7 +36,9 @@ const KINDS: [&str; 4] = ["email", "http", "slack", PYTHON];
 /// Not sent from here: nodes call them.
 const PYTHON: &str = "python";
 /// Deliveries at once, per kind and scheduler.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
+/// Of them to one host, connection or mail server.
+const PER_DESTINATION: usize = 16;
 /// Looks at the latest after this long, should a wake-up be lost.
 const SWEEP: Duration = Duration::from_secs(5);
 const AFTER_ERROR: Duration = Duration::from_millis(500);
@@ -70,13 +76,12 @@ pub(crate) async fn run(
 
 async fn deliver(sender: Sender, kind: &'static str, stop: CancellationToken) {
     let mut bell = sender.store.wake().subscribe();
-    let mut sending: JoinSet<()> = JoinSet::new();
+    let mut sending = Sending::new(kind);
     loop {
-        let room = AT_ONCE.saturating_sub(sending.len());
-        let wait = match take(&sender, kind, room).await {
+        let wait = match take(&sender, kind, &sending.room()).await {
             Ok((ready, wait)) => {
                 for notice in ready {
-                    sending.spawn(deliver_one(sender.clone(), notice));
+                    sending.spawn(&sender, notice);
                 }
                 wait
             }
@@ -88,15 +93,10 @@ async fn deliver(sender: Sender, kind: &'static str, stop: CancellationToken) {
         let until = Instant::now() + wait;
         loop {
             tokio::select! {
-                () = stop.cancelled() => {
-                    let _ = tokio::time::timeout(LAST_WORDS, sending.join_all()).await;
-                    return;
-                }
+                () = stop.cancelled() => return sending.end().await,
                 // There is room again: what waited for it is taken at once.
-                Some(ended) = sending.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, kind, "sending a notice panicked");
-                    }
+                Some(ended) = sending.tasks.join_next_with_id() => {
+                    sending.ended(ended);
                     break;
                 }
                 () = tokio::time::sleep_until(until) => break,
@@ -110,21 +110,76 @@ async fn deliver(sender: Sender, kind: &'static str, stop: CancellationToken) {
     }
 }
 
+/// Notices on their way.
+struct Sending {
+    kind: &'static str,
+    tasks: JoinSet<()>,
+    destinations: HashMap<Id, String>,
+}
+
+impl Sending {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, tasks: JoinSet::new(), destinations: HashMap::new() }
+    }
+
+    fn room(&self) -> Room {
+        let mut sending = HashMap::new();
+        for destination in self.destinations.values() {
+            *sending.entry(destination.clone()).or_default() += 1;
+        }
+        Room { total: AT_ONCE.saturating_sub(self.tasks.len()), each: PER_DESTINATION, sending }
+    }
+
+    fn spawn(&mut self, sender: &Sender, ready: Ready) {
+        let destination = ready.notice.destination.clone();
+        let task = self.tasks.spawn(deliver_one(sender.clone(), ready));
+        self.destinations.insert(task.id(), destination);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, kind = self.kind, "sending a notice panicked");
+                error.id()
+            }
+        };
+        self.destinations.remove(&id);
+    }
+
+    /// Lets what is on its way arrive, for a while; the rest is sent again by another scheduler.
+    async fn end(mut self) {
+        let all = async {
+            while let Some(ended) = self.tasks.join_next_with_id().await {
+                self.ended(ended);
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
+            tracing::warn!(kind = self.kind, left = self.tasks.len(), "notices were still being sent at the end");
+        }
+    }
+}
+
 /// Claims what is due and there is room for, and says when to look again.
-async fn take(sender: &Sender, kind: &str, room: usize) -> Result<(Vec<Ready>, Duration), StoreError> {
+async fn take(sender: &Sender, kind: &str, room: &Room) -> Result<(Vec<Ready>, Duration), StoreError> {
     if kind == PYTHON {
         take_lost(sender).await?;
     }
-    if room == 0 {
+    if room.total == 0 {
         return Ok((Vec::new(), SWEEP));
     }
-    let claimed = outbox::claim(&sender.store, kind, room as i64, sender.config.lease()).await?;
+    let claimed = outbox::claim(&sender.store, kind, room, sender.config.lease()).await?;
+    let mut room = room.clone();
+    room.total -= claimed.len().min(room.total);
+    for notice in &claimed {
+        *room.sending.entry(notice.destination.clone()).or_default() += 1;
+    }
     let base_url = sender.config.base_url.as_deref();
     let ready = outbox::contexts(&sender.store, &sender.dags, claimed, |spec| Some(log_url(base_url?, spec))).await?;
-    if ready.len() == room {
+    if room.total == 0 {
         return Ok((ready, SWEEP));
     }
-    let due = outbox::next_due(sender.store.pool(), kind).await?.map_or(SWEEP, Duration::from_millis);
+    let due = outbox::next_due(sender.store.pool(), kind, &room).await?.map_or(SWEEP, Duration::from_millis);
     Ok((ready, due.clamp(Duration::from_millis(5), SWEEP)))
 }
 

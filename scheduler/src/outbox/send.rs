@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use updraft_core::{
     dag::CallbackAction,
+    mask::Mask,
     notify::{Message, next_try, render},
     spec::TaskSpec,
     template::{Ref, RenderError, Resolved},
@@ -34,6 +35,14 @@ pub(super) enum SendError {
 impl SendError {
     pub(super) fn temporary(error: impl Into<String>) -> Self {
         Self::Temporary { error: error.into(), after: None }
+    }
+
+    /// Without secrets: the error is kept with the notice.
+    fn masked(self, mask: &Mask) -> Self {
+        match self {
+            Self::Temporary { error, after } => Self::Temporary { error: mask.apply(&error).into_owned(), after },
+            Self::Permanent(error) => Self::Permanent(mask.apply(&error).into_owned()),
+        }
     }
 }
 
@@ -99,20 +108,24 @@ impl Sender {
     }
 
     async fn try_send(&self, notice: &Claimed, spec: &TaskSpec) -> Result<(), SendError> {
-        match self.message(notice, spec).await? {
+        let (message, mask) = self.message(notice, spec).await?;
+        let sent = match message {
             Message::Email(message) => email::send(self, notice, &message).await,
             Message::Http(message) => http::send(&self.http, notice.claim.key, &message).await,
             Message::Slack(message) => slack::send(self, &self.http, notice, &message).await,
-        }
+        };
+        // An error may quote an address, and that a token.
+        sent.map_err(|error| error.masked(&mask))
     }
 
-    async fn message(&self, notice: &Claimed, spec: &TaskSpec) -> Result<Message, SendError> {
+    /// The message, and the secrets in it.
+    async fn message(&self, notice: &Claimed, spec: &TaskSpec) -> Result<(Message, Mask), SendError> {
         let facts = spec.callback.as_deref().unwrap_or(&notice.facts);
         let mut known: Vec<Ref> = Vec::new();
         let mut resolved = Resolved::default();
         for _ in 0..ROUNDS {
             match render(&notice.action, facts, spec, &resolved) {
-                Ok(Some(message)) => return Ok(message),
+                Ok(Some(message)) => return Ok((message, resolved.mask())),
                 Ok(None) => return Err(SendError::Permanent("a function is called by a node, not sent".to_owned())),
                 Err(RenderError::Failed(wrong)) => return Err(SendError::Permanent(wrong.to_string())),
                 Err(RenderError::Missing(missing)) => {

@@ -1,12 +1,11 @@
 //! One look at one attempt: render, read the facts that its operator asks for, decide.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 use updraft_core::{
     operator::OperatorKind,
     spec::{Failure, FailureClass},
     triggerer::{
-        BadArguments, End, Look, Memory, Next, RETURN_VALUE, branch, external, hitl, sensor, time,
+        BadArguments, End, Look, Memory, Next, RETURN_VALUE, decide, external, hitl, sensor,
         trigger::{self, Triggered},
     },
 };
@@ -18,7 +17,10 @@ use updraft_store::{
     versions::DagCache,
 };
 
-use super::{render::render, trigger::RunToMake};
+use super::{
+    render::{Rendered, render},
+    trigger::RunToMake,
+};
 
 /// What a look leads to.
 pub(super) enum Looked {
@@ -31,7 +33,7 @@ pub(super) enum Looked {
 pub(super) struct Scene {
     pub(super) loaded: Loaded,
     pub(super) memory: Memory,
-    pub(super) rendered: Option<Value>,
+    pub(super) rendered: Rendered,
 }
 
 impl Scene {
@@ -64,17 +66,6 @@ pub(super) async fn look(
     memory.looks = memory.looks.saturating_add(1);
     let scene = Scene { loaded, memory, rendered };
     let decided = match scene.loaded.spec.operator {
-        OperatorKind::Branch
-        | OperatorKind::ShortCircuit
-        | OperatorKind::LatestOnly
-        | OperatorKind::BranchDayOfWeek
-        | OperatorKind::BranchDateTime => scene.look(claimed, |look| branch::decide(look).map(Next::End)),
-        OperatorKind::TimeSensor
-        | OperatorKind::TimeDeltaSensor
-        | OperatorKind::DateTimeSensor
-        | OperatorKind::DayOfWeekSensor => {
-            scene.look(claimed, |look| time::found(look).map(|found| sensor::next(look, found)))
-        }
         OperatorKind::ExternalTaskSensor => external_task(connection, dags, claimed, &scene).await?,
         OperatorKind::Hitl => question(connection, claimed, &scene).await?,
         OperatorKind::TriggerDagRun if scene.memory.dag_run.is_none() => match scene.look(claimed, trigger::request) {
@@ -83,7 +74,10 @@ pub(super) async fn look(
             None => None,
         },
         OperatorKind::TriggerDagRun => awaited(connection, claimed, &scene).await?,
-        other => Some(Err(BadArguments(format!("operator {other:?} is none of the triggerer's")))),
+        other => scene.look(claimed, |look| {
+            let none = || Err(BadArguments(format!("operator {other:?} is none of the triggerer's")));
+            decide(look).unwrap_or_else(none)
+        }),
     };
     Ok(Looked::Written(Looked::of(claimed, scene, decided, hostname)))
 }
@@ -116,6 +110,11 @@ impl Looked {
         let task = scene.and_then(|scene| scene.loaded.dag.task(&claimed.attempt.task_id));
         let (failure_class, failure_reason) =
             end.failure.map_or((None, None), |failure| (Some(failure.class), Some(failure.reason)));
+        // It may quote an argument.
+        let failure_reason = failure_reason.map(|reason| match scene {
+            Some(scene) => scene.rendered.mask.apply(&reason).into_owned(),
+            None => reason,
+        });
         let started_at = scene
             .map(|scene| scene.memory.started_at)
             .or_else(|| claimed.memory.as_ref().map(|memory| memory.started_at));
@@ -134,7 +133,7 @@ impl Looked {
             decision: end.decision,
             rendered_map_index: None,
             outlet_events: None,
-            rendered_fields: scene.and_then(|scene| scene.rendered.clone()),
+            rendered_fields: scene.and_then(|scene| scene.rendered.fields.clone()),
         };
         let push_result = task.is_none_or(|task| task.do_xcom_push);
         let xcoms = end.xcoms.into_iter().filter(|(key, _)| push_result || key != RETURN_VALUE).collect();

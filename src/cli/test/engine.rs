@@ -11,6 +11,7 @@ use serde_json::Value;
 use updraft_core::{
     dag::Dag,
     ids::{AttemptId, MapIndex},
+    operator::Place,
     plan::{
         Change, Event, Facts, Finished, Key, Need, Past, Plan, Run, RunState, Scope, Started, Ti, UNMAPPED,
         is_skipping, plan,
@@ -18,9 +19,13 @@ use updraft_core::{
     spec::{CodeRef, Decision, Failure, FailureClass, Launch, Outcome, RunContext, TaskSpec},
     state::{DagRunState, DagRunType, TaskInstanceState},
     template,
+    triggerer::hitl::{Answer, Question},
 };
 use updraft_protocol::{CancelAttempt, FinishedReport, ReportBody, ReportEvent, ReportResult, StartedReport};
+use updraft_store::sources::Environment;
 use uuid::Uuid;
+
+use super::triggerer::{Looked, Triggerer};
 
 /// One run and everything that is known of it.
 pub(super) struct Engine {
@@ -29,15 +34,27 @@ pub(super) struct Engine {
     code: CodeRef,
     /// Ready, not yet handed to the node.
     waiting: VecDeque<Key>,
+    /// Those that need no node.
+    triggerer: Triggerer,
     /// Attempts that are current, with their tasks; and those that were, for the prefix of late log lines.
     tasks: HashMap<Uuid, Key>,
     cancels: Vec<CancelAttempt>,
     xcoms: BTreeMap<(String, String, i32), Value>,
-    pub(super) wake_at: Option<DateTime<Utc>>,
+    /// Where variables and connections are: there is no table of them.
+    environment: Environment,
+    wake_at: Option<DateTime<Utc>>,
 }
 
 impl Engine {
-    pub(super) fn new(dag: Arc<Dag>, conf: Value, bundle_hash: String, relative_fileloc: String) -> Self {
+    /// `unattended`: nobody is there to answer questions.
+    pub(super) fn new(
+        dag: Arc<Dag>,
+        conf: Value,
+        bundle_hash: String,
+        relative_fileloc: String,
+        environment: Environment,
+        unattended: bool,
+    ) -> Self {
         let now = now();
         let run = Run {
             id: 1,
@@ -68,17 +85,68 @@ impl Engine {
             context: Arc::new(context),
             code: CodeRef { bundle_hash: Some(bundle_hash), relative_fileloc },
             waiting: VecDeque::new(),
+            triggerer: Triggerer::new(unattended),
             tasks: HashMap::new(),
             cancels: Vec::new(),
             xcoms: BTreeMap::new(),
+            environment,
             wake_at: None,
         };
         engine.step(&[]);
         engine
     }
 
-    /// Decides what comes next and does it; prints every change of a state.
+    /// Goes on as far as it gets without the node: after each plan the tasks that need none are looked at.
     pub(super) fn step(&mut self, changes: &[Change]) {
+        self.advance(changes);
+        while let Some((place, attempt, key)) = self.triggerer.due(now()) {
+            if let Some(change) = self.look(place, attempt, key) {
+                self.advance(&[change]);
+            }
+        }
+    }
+
+    /// One look at a task that needs no node; what it tells plan.
+    fn look(&mut self, place: u64, attempt: Uuid, key: Key) -> Option<Change> {
+        let mut triggerer = std::mem::take(&mut self.triggerer);
+        let looked = self
+            .spec(key)
+            .and_then(|spec| triggerer.look(place, &self.state.dag, spec, |reference| self.value(reference), now()));
+        self.triggerer = triggerer;
+        let Looked { event, xcoms, waits } = looked?;
+        for (name, value) in xcoms {
+            self.put_xcom(attempt, &name, value);
+        }
+        if let Some(waits) = waits {
+            eprintln!("{}: waits {waits}", self.name(key));
+        }
+        let task_id = self.state.dag.tasks[key.task].task_id.clone();
+        Some(Change { task_id, map_index: key.map_index, attempt: AttemptId(attempt), event })
+    }
+
+    /// When to step though nothing happens.
+    pub(super) fn wakes_at(&self) -> Option<DateTime<Utc>> {
+        self.wake_at.into_iter().chain(self.triggerer.next_look()).min()
+    }
+
+    /// The question to answer first: of which attempt, the task's name, what is asked.
+    pub(super) fn question(&self) -> Option<(Uuid, String, Question)> {
+        self.triggerer.question().map(|(attempt, key, question)| (attempt, self.name(key), question.clone()))
+    }
+
+    pub(super) fn answer(&mut self, attempt: Uuid, answer: Answer) {
+        self.triggerer.answer(attempt, answer);
+        self.step(&[]);
+    }
+
+    /// Nobody is there any more to answer.
+    pub(super) fn leave(&mut self) {
+        self.triggerer.leave(now());
+        self.step(&[]);
+    }
+
+    /// Decides what comes next and does it; prints every change of a state.
+    fn advance(&mut self, changes: &[Change]) {
         let plan = self.decide(changes);
         for (&key, ti) in &plan.tis {
             let before = self.state.ti(key).map(|ti| (ti.state, ti.try_number));
@@ -91,7 +159,10 @@ impl Engine {
             self.xcoms.retain(|(owner, _, map_index), _| *owner != task_id || *map_index != key.map_index);
         }
         for attempt in &plan.attempts {
-            self.waiting.push_back(attempt.key);
+            match self.state.dag.tasks[attempt.key.task].operator.place() {
+                Place::Triggerer => self.triggerer.add(attempt.attempt.0, attempt.key, now()),
+                Place::Plan | Place::Node | Place::Nowhere => self.waiting.push_back(attempt.key),
+            }
             self.tasks.insert(attempt.attempt.0, attempt.key);
         }
         for cancel in &plan.cancels {
@@ -101,6 +172,8 @@ impl Engine {
         self.wake_at = plan.wake_at;
         self.state.apply(&plan);
         self.waiting.retain(|key| self.state.ti(*key).is_some_and(|ti| ti.state.has_attempt()));
+        let current = |key, id| self.state.ti(key).is_some_and(|ti| ti.attempt.0 == id && ti.state.has_attempt());
+        self.triggerer.retain(current);
     }
 
     /// Plans; what the plan asks for is here.
@@ -121,15 +194,23 @@ impl Engine {
                         facts.lengths.insert((task_id.clone(), key.clone()), length);
                     }
                     Need::Value(reference) => {
-                        let value = match reference {
-                            template::Ref::XCom { task_id, key, map_index, part } => {
-                                self.xcom(task_id, key, *map_index, *part)
-                            }
-                            template::Ref::Variable { .. } | template::Ref::Connection { .. } => None,
-                        };
-                        facts.values.insert(reference.clone(), value);
+                        facts.values.insert(reference.clone(), self.value(reference));
                     }
                 }
+            }
+        }
+    }
+
+    /// What a template names: results of this run, and of variables and connections those that the environment has
+    /// (`AIRFLOW_VAR_…`, `AIRFLOW_CONN_…`). There is no other run.
+    pub(super) fn value(&self, reference: &template::Ref) -> Option<Value> {
+        match reference {
+            template::Ref::XCom { task_id, key, map_index, part } => self.xcom(task_id, key, *map_index, *part),
+            template::Ref::XComOf { .. } => None,
+            template::Ref::Variable { key } => self.environment.variable(key).map(Value::from),
+            template::Ref::Connection { conn_id } => {
+                let fields = self.environment.connection(conn_id).ok().flatten()?;
+                serde_json::to_value(fields).ok()
             }
         }
     }
@@ -157,18 +238,18 @@ impl Engine {
     pub(super) fn hand_out(&mut self, free: u32) -> Vec<TaskSpec> {
         let count = self.waiting.len().min(free as usize);
         let keys: Vec<Key> = self.waiting.drain(..count).collect();
-        keys.into_iter()
-            .filter_map(|key| {
-                let (task, ti) = (&self.state.dag.tasks[key.task], self.state.ti(key)?);
-                let launch = Launch {
-                    attempt_id: ti.attempt,
-                    map_index: MapIndex(key.map_index),
-                    try_number: ti.try_number,
-                    max_tries: ti.max_tries,
-                };
-                Some(TaskSpec::new(launch, &self.state.dag, task, &self.context, self.code.clone()))
-            })
-            .collect()
+        keys.into_iter().filter_map(|key| self.spec(key)).collect()
+    }
+
+    fn spec(&self, key: Key) -> Option<TaskSpec> {
+        let (task, ti) = (&self.state.dag.tasks[key.task], self.state.ti(key)?);
+        let launch = Launch {
+            attempt_id: ti.attempt,
+            map_index: MapIndex(key.map_index),
+            try_number: ti.try_number,
+            max_tries: ti.max_tries,
+        };
+        Some(TaskSpec::new(launch, &self.state.dag, task, &self.context, self.code.clone()))
     }
 
     pub(super) fn take_cancels(&mut self) -> Vec<CancelAttempt> {
@@ -195,6 +276,8 @@ impl Engine {
         part: Option<template::Part>,
     ) -> Option<Value> {
         let whole = self.whole_xcom(task_id, key, map_index)?;
+        let is_list = map_index.is_none() && !self.xcoms.contains_key(&(task_id.to_owned(), key.to_owned(), UNMAPPED));
+        let part = part.filter(|part| !is_list || *part != template::Part::All);
         part.map_or(Some(whole.clone()), |part| part.of(&whole))
     }
 

@@ -1,8 +1,11 @@
 //! `updraft dags test`: one run of a DAG in the foreground, without server and database. The scheduler's own decisions
-//! ([`updraft_core::plan`]) drive the real node, which talks to a small server in this process ([`server`]).
+//! ([`updraft_core::plan`]) drive the real node, which talks to a small server in this process ([`server`]). Tasks that need no
+//! node are looked at here ([`triggerer`]); what they ask people is asked at the terminal ([`ask`]).
 
+mod ask;
 mod engine;
 mod server;
+mod triggerer;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -33,7 +36,8 @@ pub(super) async fn run(app: &App, flags: TestFlags) -> Result<ExitCode> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listening on a loopback port")?;
     let url = format!("http://{}", listener.local_addr().context("asking for the bound port")?);
-    let engine = Engine::new(dag, conf, bundle_hash, relative_fileloc);
+    let environment = wiring::secrets_environment(app);
+    let engine = Engine::new(dag, conf, bundle_hash, relative_fileloc, environment, !ask::is_attended());
     let shared = Arc::new(Shared::new(engine, bundle));
 
     let stop = CancellationToken::new();

@@ -15,10 +15,17 @@ use axum::{
     routing::{get, post, put},
 };
 use serde::Deserialize;
-use serde_json::Value;
-use tokio::{net::TcpListener, sync::Notify, time::timeout};
+use serde_json::{Map, Value};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc::UnboundedReceiver},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
-use updraft_core::template;
+use updraft_core::{
+    template,
+    triggerer::hitl::{self, Answer, Question, User},
+};
 use updraft_protocol::{
     LogLine, LogsResponse, Part, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, Ref, RegisterRequest,
     RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse, ResolvedRef, StartAttempt,
@@ -26,7 +33,10 @@ use updraft_protocol::{
 };
 use uuid::Uuid;
 
-use super::engine::{Engine, now};
+use super::{
+    ask::{self, Said},
+    engine::{Engine, now},
+};
 use crate::cli::output::say;
 
 /// How long a poll is held, and with that how soon a timer of the run can pass unnoticed by the node: never, it is woken.
@@ -50,17 +60,28 @@ impl Shared {
         self.engine.lock().expect("no code panics while it holds this")
     }
 
-    /// Drives the run's timers until it ended; says how.
+    /// Drives the run's timers until it ended, and asks the person at the terminal what tasks ask; says how it ended.
     pub(super) async fn run_to_end(&self) -> Option<bool> {
+        let mut lines: Option<UnboundedReceiver<String>> = None;
+        let mut asked: Option<Asked> = None;
         loop {
             let news = self.news.notified();
-            let (ended, wake_at) = {
+            let (ended, wake_at, question) = {
                 let engine = self.engine();
-                (engine.ended(), engine.wake_at)
+                (engine.ended(), engine.wakes_at(), engine.question())
             };
             if let Some(success) = ended {
                 eprintln!("{}: the run {}", self.engine().dag_id(), if success { "succeeded" } else { "failed" });
                 return Some(success);
+            }
+            match question {
+                None => asked = None,
+                Some((attempt, ..)) if asked.as_ref().is_some_and(|asked| asked.attempt == attempt) => {}
+                Some((attempt, name, question)) => {
+                    eprintln!("{}", ask::shown(&name, &question));
+                    lines.get_or_insert_with(ask::lines);
+                    asked = Some(Asked { attempt, question, fields: Map::new() });
+                }
             }
             let pause = wake_at.map(|at| (at - now()).to_std().unwrap_or_default());
             tokio::select! {
@@ -69,8 +90,46 @@ impl Shared {
                     self.engine().step(&[]);
                     self.news.notify_waiters();
                 }
+                line = next_line(&mut lines), if asked.is_some() => {
+                    match (line, &mut asked) {
+                        (Some(line), Some(asked)) => self.said(asked, &line),
+                        // The terminal is gone.
+                        _ => self.engine().leave(),
+                    }
+                    self.news.notify_waiters();
+                }
             }
         }
+    }
+}
+
+impl Shared {
+    /// What the person said to the question that was shown.
+    fn said(&self, asked: &mut Asked, line: &str) {
+        let by = User { id: "you".to_owned(), name: "you".to_owned() };
+        match ask::read(&asked.question, line, &by) {
+            Said::Field(name, value) => drop(asked.fields.insert(name, value)),
+            Said::Wrong(wrong) => eprintln!("  {wrong}"),
+            Said::Chosen(chosen_options) => {
+                let params_input = hitl::inputs(&asked.question, &asked.fields);
+                self.engine().answer(asked.attempt, Answer { chosen_options, params_input, by: Some(by), at: now() });
+            }
+        }
+    }
+}
+
+/// A question that was shown, and what was put into its fields.
+struct Asked {
+    attempt: Uuid,
+    question: Question,
+    fields: Map<String, Value>,
+}
+
+/// The next line; never, where nobody is.
+async fn next_line(lines: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -150,20 +209,28 @@ async fn report(State(shared): State<Arc<Shared>>, Json(request): Json<ReportReq
 async fn resolve(State(shared): State<Arc<Shared>>, Json(request): Json<ResolveRequest>) -> Json<ResolveResponse> {
     let engine = shared.engine();
     let refs = request.refs.into_iter().map(|reference| {
-        let value = match &reference {
-            Ref::XCom { task_id, key, map_index, part } => {
-                let part = part.map(|part| match part {
-                    Part::Length => template::Part::Length,
-                    Part::Item(position) => template::Part::Item(position),
-                });
-                engine.xcom(task_id, key, *map_index, part)
-            }
-            // They live in a deployment's database.
-            Ref::Variable { .. } | Ref::Connection { .. } => None,
-        };
+        let value = engine.value(&to_core(reference.clone()));
         ResolvedRef { reference, value }
     });
     Json(ResolveResponse { refs: refs.collect() })
+}
+
+fn to_core(reference: Ref) -> template::Ref {
+    match reference {
+        Ref::XCom { task_id, key, map_index, part } => {
+            let part = part.map(|part| match part {
+                Part::Length => template::Part::Length,
+                Part::Item(position) => template::Part::Item(position),
+                Part::All => template::Part::All,
+            });
+            template::Ref::XCom { task_id, key, map_index, part }
+        }
+        Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
+        }
+        Ref::Variable { key } => template::Ref::Variable { key },
+        Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
+    }
 }
 
 async fn put_xcom(

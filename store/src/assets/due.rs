@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rand::distr::{Alphanumeric, SampleString};
 use sqlx::PgConnection;
 use updraft_core::{
-    asset::{AssetExpression, AssetRef, Due, Waiting, due},
-    dag::{Dag, Schedule},
+    asset::{AssetRef, Due, Waiting, due},
+    dag::Dag,
     failpoint,
     state::DagRunType,
     timetable::run_id_with_suffix,
@@ -36,7 +36,7 @@ pub async fn create_due(store: &Store, dags: &DagCache) -> Result<usize, StoreEr
         let mut connection = store.pool().acquire().await?;
         for (dag_fk, (version, present)) in present(&mut connection).await? {
             match dags.get(&mut *connection, version).await {
-                Ok(dag) if expression(&dag).is_some_and(|wanted| wanted.is_met(&|asset| present.has(asset))) => {
+                Ok(dag) if dag.asset_schedule().is_some_and(|wanted| wanted.is_met(&|asset| present.has(asset))) => {
                     met.push(dag_fk);
                 }
                 Ok(_) => {}
@@ -114,13 +114,6 @@ async fn present(connection: &mut PgConnection) -> Result<BTreeMap<i64, (i64, Pr
     Ok(found)
 }
 
-fn expression(dag: &Dag) -> Option<&AssetExpression> {
-    match &dag.schedule {
-        Schedule::Assets { expression, .. } => Some(expression),
-        _ => None,
-    }
-}
-
 /// Locks these DAGs, decides again, and makes their runs.
 async fn create(store: &Store, dags: &DagCache, dag_fks: &[i64]) -> Result<usize, StoreError> {
     let mut transaction = store.begin().await?;
@@ -143,7 +136,7 @@ async fn create(store: &Store, dags: &DagCache, dag_fks: &[i64]) -> Result<usize
     let mut made = 0;
     for row in rows.iter().filter(|row| row.has_room) {
         let dag = dags.get(&mut *transaction, row.version).await?;
-        let Some(expression) = expression(&dag) else { continue };
+        let Some(expression) = dag.asset_schedule() else { continue };
         let Some(due) = due(expression, &waiting.remove(&row.id).unwrap_or_default()) else { continue };
         create_one(&mut transaction, row.id, &dag, row.version, &due).await?;
         made += 1;

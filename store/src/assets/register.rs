@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
-use updraft_core::{
-    asset::AssetRef,
-    dag::{Dag, Schedule},
-};
+use updraft_core::{asset::AssetRef, dag::Dag};
 
 use crate::StoreError;
 
@@ -44,7 +41,7 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     fn of(dag: &'a Dag) -> Self {
         let mut named = Self::default();
-        if let Schedule::Assets { expression, .. } = &dag.schedule {
+        if let Some(expression) = dag.asset_schedule() {
             for leaf in expression.leaves() {
                 match leaf {
                     AssetRef::Ref { name, uri } => {

@@ -8,7 +8,7 @@ use std::{
 use sqlx::PgConnection;
 use updraft_core::{
     dag::{Dag, Task},
-    dispatch::Class,
+    dispatch::{Cap, Class, TRIGGERER},
     operator::{OperatorKind, Place},
 };
 
@@ -155,8 +155,6 @@ fn canonical(task: &Task) -> String {
 
 /// The runner of what is a process of its node.
 const PROCESS: &str = "process";
-/// The runner of tasks that the triggerer works on; no node has it.
-const TRIGGERER: &str = "triggerer";
 
 /// The runner a task needs on its node.
 fn runner(task: &Task) -> &'static str {
@@ -183,8 +181,8 @@ fn runner(task: &Task) -> &'static str {
     }
 }
 
-/// Every class, with its cap's key. A small table; read at each dispatch so that two processes never differ.
-pub(super) async fn all(connection: &mut PgConnection) -> Result<HashMap<i64, (Class, Option<String>)>, StoreError> {
+/// Every class. A small table; read at each dispatch so that two processes never differ.
+pub(super) async fn all(connection: &mut PgConnection) -> Result<HashMap<i64, Class>, StoreError> {
     let rows = sqlx::query!("select id, pool, pool_slots, queue, selector, runner, cap_key, cap from dispatch_class")
         .fetch_all(connection)
         .await?;
@@ -197,10 +195,12 @@ pub(super) async fn all(connection: &mut PgConnection) -> Result<HashMap<i64, (C
                 queue: row.queue,
                 selector: serde_json::from_value(row.selector)?,
                 runner: row.runner,
-                cap: row.cap.and_then(|cap| u32::try_from(cap).ok()),
-                cap_used: 0,
+                cap: row
+                    .cap_key
+                    .zip(row.cap.and_then(|cap| u32::try_from(cap).ok()))
+                    .map(|(of, limit)| Cap { of, limit }),
             };
-            Ok((row.id, (class, row.cap_key)))
+            Ok((row.id, class))
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Deserialize;
 use sqlx::{PgConnection, PgExecutor};
 use updraft_core::{
-    dispatch::{Candidate, Capacity, Class, Dispatch, Node, Pool, place},
+    dispatch::{Candidate, Capacity, Class, Dispatch, Node, Pool, TRIGGERER, place},
     failpoint,
     ids::AttemptId,
 };
@@ -21,20 +21,31 @@ pub use self::classes::Classes;
 use crate::{Store, StoreError, wake::Signal};
 
 /// The key of the advisory lock, any number that nothing else uses.
+///
+/// With it, for the rest of the transaction, come two settings: `attempt` fills and empties faster than its statistics follow, and
+/// a plan that is made for an empty table and reads the whole of a full one would hold up everybody. There is an index for all.
 const LOCK: i64 = 0x7570_6472_6166_7401;
 
-/// At most this many passes in one transaction; each excludes the runs found at their `max_active_tasks` before.
-const PASSES: usize = 20;
-
-/// Nodes that were given something, to be woken after the commit.
-pub type Woken = BTreeSet<i64>;
+/// Who was given something, to be woken after the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Woken {
+    pub nodes: BTreeSet<i64>,
+    /// Tasks may begin that the triggerer works on.
+    pub triggerer: bool,
+}
 
 /// Waits for the dispatch lock and places what can be placed, in a transaction of its own that holds no run.
 ///
 /// Called when capacity was given back, a node came, or a plan transaction did not get the lock.
 pub async fn dispatch(store: &Store, parallelism: u32) -> Result<usize, StoreError> {
     let mut transaction = store.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
+    sqlx::query!(
+        "select pg_advisory_xact_lock($1)::text as locked, set_config('enable_seqscan', 'off', true) as seqscan,
+                set_config('enable_bitmapscan', 'off', true) as bitmapscan",
+        LOCK
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     let (woken, placed) = place_waiting(&mut transaction, parallelism).await?;
     failpoint!("dispatch.before_commit");
     transaction.commit().await?;
@@ -45,10 +56,14 @@ pub async fn dispatch(store: &Store, parallelism: u32) -> Result<usize, StoreErr
 
 /// Tries the lock at the end of a plan transaction: got it, and plan and dispatch are one commit. `None`: somebody else has it.
 pub async fn try_dispatch(connection: &mut PgConnection, parallelism: u32) -> Result<Option<Woken>, StoreError> {
-    let locked = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "locked!""#, LOCK)
-        .fetch_one(&mut *connection)
-        .await?;
-    if !locked {
+    let row = sqlx::query!(
+        r#"select pg_try_advisory_xact_lock($1) as "locked!", set_config('enable_seqscan', 'off', true) as seqscan,
+                  set_config('enable_bitmapscan', 'off', true) as bitmapscan"#,
+        LOCK
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !row.locked {
         return Ok(None);
     }
     Ok(Some(place_waiting(connection, parallelism).await?.0))
@@ -64,33 +79,37 @@ pub async fn somebody_waits(executor: impl PgExecutor<'_>) -> Result<bool, Store
     Ok(waits)
 }
 
-/// Wakes nodes; after the commit.
+/// Wakes them; after the commit.
 pub fn ring(store: &Store, woken: &Woken) {
-    for &executor in woken {
+    for &executor in &woken.nodes {
         store.wake().ring(Signal::Executor(executor));
+    }
+    if woken.triggerer {
+        store.wake().ring(Signal::Trigger);
     }
 }
 
+/// Passes follow one another while runs come to their `max_active_tasks` in one: what they were asked for in vain may be
+/// another's. Each such pass places something, so that there are at most as many as there are free slots; one is the rule.
 async fn place_waiting(connection: &mut PgConnection, parallelism: u32) -> Result<(Woken, usize), StoreError> {
-    let mut excluded: Vec<i64> = Vec::new();
-    let mut all = Dispatch::default();
-    let (mut capacity, mut classes) = capacity(connection, parallelism).await?;
-    for _ in 0..PASSES {
-        let candidates = candidates(connection, &capacity, &classes, &excluded, &all).await?;
+    let (mut woken, mut placed) = (Woken::default(), 0);
+    let (mut capacity, classes) = capacity(connection, parallelism).await?;
+    loop {
+        let candidates = candidates(connection, &capacity, &classes).await?;
         if candidates.is_empty() {
             break;
         }
-        let pass = place(&mut capacity, &mut classes, &candidates);
-        let again = !pass.capped_runs.is_empty();
-        excluded.extend(pass.capped_runs);
-        all.placements.extend(pass.placements);
-        all.turns.extend(pass.turns);
-        if !again {
+        let pass = place(&mut capacity, &classes, &candidates);
+        write(connection, &pass).await?;
+        let now_placed = pass.placements.len() + pass.begun.len();
+        placed += now_placed;
+        woken.nodes.extend(pass.turns.keys());
+        woken.triggerer |= !pass.begun.is_empty();
+        if pass.capped_runs.is_empty() || now_placed == 0 {
             break;
         }
     }
-    write(connection, &all).await?;
-    Ok((all.turns.keys().copied().collect(), all.placements.len()))
+    Ok((woken, placed))
 }
 
 #[derive(Deserialize)]
@@ -122,8 +141,9 @@ struct UsedJson {
 
 /// Everything that limits, in two statements: nodes, pools and counts; then the classes that somebody waits in or uses.
 ///
-/// The counts are of placed attempts, at most as many as there are slots (`attempt_placed_idx`), and of deferred ones in pools that
-/// include them (`attempt_deferred_idx`).
+/// The counts are of placed attempts, at most as many as there are slots (`attempt_placed_idx`), of deferred ones in pools that
+/// include them (`attempt_deferred_idx`), and of those the triggerer works on where `max_active_tis_per_dag` limits them
+/// (`attempt_triggerers_idx`).
 pub async fn capacity(
     connection: &mut PgConnection,
     parallelism: u32,
@@ -140,7 +160,11 @@ pub async fn capacity(
               from attempt where executor_id is not null group by executor_id, class_id, dag_run_id) used), '[]') as "used!",
           coalesce((select json_object_agg(pool, slots) from (
               select a.pool, sum(a.pool_slots) as slots from slot_pool p join attempt a on a.pool = p.pool and a.waits = 'deferred'
-              where p.include_deferred and a.executor_id is null group by a.pool) deferred), '{}') as "deferred!"
+              where p.include_deferred and a.executor_id is null group by a.pool) deferred), '{}') as "deferred!",
+          coalesce((select json_object_agg(cap_key, count) from (
+              select c.cap_key, sum(n.count) as count from dispatch_class c cross join lateral (
+                  select count(*) as count from attempt a where a.class_id = c.id and a.trigger_at is not null) n
+              where c.cap is not null group by c.cap_key) triggerers), '{}') as "caps!"
         "#
     )
     .fetch_one(&mut *connection)
@@ -149,10 +173,11 @@ pub async fn capacity(
     let pools: HashMap<String, i64> = serde_json::from_value(row.pools)?;
     let used: Vec<UsedJson> = serde_json::from_value(row.used)?;
     let deferred: HashMap<String, i64> = serde_json::from_value(row.deferred)?;
-    let mut classes = classes::all(connection).await?;
+    let classes = classes::all(connection).await?;
 
     let mut capacity = Capacity {
         parallelism,
+        placed: 0,
         nodes: nodes
             .into_iter()
             .map(|node| Node {
@@ -174,67 +199,86 @@ pub async fn capacity(
             })
             .collect(),
         runs: HashMap::new(),
+        caps: serde_json::from_value(row.caps)?,
     };
     let position: HashMap<i64, usize> =
         capacity.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
-    let mut cap_used: HashMap<String, u32> = HashMap::new();
     for used in used {
-        // Attempts on a node that is draining or lost still hold their pool slots, not a live node's.
+        // Attempts on a node that is draining or lost still hold everything but a live node's slot.
         if let Some(&index) = position.get(&used.executor_id) {
             capacity.nodes[index].used += used.count;
         }
+        capacity.placed += used.count;
         *capacity.runs.entry(used.dag_run_id).or_default() += used.tasks;
-        if let Some((class, cap_key)) = classes.get(&used.class_id) {
+        if let Some(class) = classes.get(&used.class_id) {
             if let Some(pool) = capacity.pools.get_mut(&class.pool) {
                 pool.used += i64::from(class.pool_slots) * i64::from(used.count);
             }
-            if let Some(key) = cap_key {
-                *cap_used.entry(key.clone()).or_default() += used.count;
+            if let Some(cap) = &class.cap {
+                *capacity.caps.entry(cap.of.clone()).or_default() += used.count;
             }
         }
     }
-    for (class, cap_key) in classes.values_mut() {
-        class.cap_used = cap_key.as_ref().and_then(|key| cap_used.get(key)).copied().unwrap_or(0);
-    }
-    Ok((capacity, classes.into_iter().map(|(id, (class, _))| (id, class)).collect()))
+    Ok((capacity, classes))
 }
 
-/// Waiting attempts, per class at most what it has room for, best first; a pause and `max_active_tasks` are for tasks, not for
-/// callbacks. `attempt_waiting_idx` serves each class.
+/// Waiting attempts, per class at most what it has room for, and of a run at most what its `max_active_tasks` leaves: priority
+/// first, then the run's date, then the map index (semantics §7.2). Neither that limit nor a pause holds a callback.
+///
+/// The walk goes from run to run and not from attempt to attempt, one look into `attempt_waiting_idx` for each, so that the
+/// backlog of a run at its limit, or of a paused DAG, costs one step.
 async fn candidates(
     connection: &mut PgConnection,
     capacity: &Capacity,
     classes: &HashMap<i64, Class>,
-    excluded_runs: &[i64],
-    placed: &Dispatch,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let (ids, rooms): (Vec<i64>, Vec<i64>) =
-        classes.values().map(|class| (class.id, i64::from(capacity.room(class)))).filter(|(_, room)| *room > 0).unzip();
+    let with_room =
+        classes.values().map(|class| (class, i64::from(capacity.room(class)))).filter(|(_, room)| *room > 0);
+    let (ids, (rooms, (slotless, of_callbacks))): (Vec<i64>, (Vec<i64>, (Vec<bool>, Vec<bool>))) =
+        with_room.map(|(class, room)| (class.id, (room, (class.runner == TRIGGERER, class.is_of_callbacks())))).unzip();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let taken: Vec<Uuid> = placed.placements.iter().map(|placement| placement.attempt.0).collect();
     let rows = sqlx::query!(
         r#"
-        select a.attempt_id as "attempt_id!", a.class_id as "class_id!", a.dag_run_id as "dag_run_id!",
-               a.priority_weight as "priority_weight!", a.max_active_tasks as "max_active_tasks!"
-        from unnest($1::bigint[], $2::bigint[]) as c(class_id, room)
-        cross join lateral (
-            select w.attempt_id, w.class_id, w.dag_run_id, w.priority_weight, w.run_order, w.created_at,
-                   case w.kind when 'task' then d.max_active_tasks else 2147483647 end as max_active_tasks
-            from attempt w join dag d on d.id = w.dag_fk
-            where w.class_id = c.class_id and w.executor_id is null and w.trigger_at is null
-              and (not d.is_paused or w.kind = 'callback')
-              and w.dag_run_id <> all($3::bigint[]) and w.attempt_id <> all($4::uuid[])
-            order by w.priority_weight desc, w.run_order, w.created_at
-            limit c.room
-        ) a
-        order by a.priority_weight desc, a.run_order, a.created_at
+        with recursive walk as (
+            select c.class_id, c.room, c.slotless, c.of_callbacks, -9223372036854775808 as weight, '-infinity'::timestamptz as run_order,
+                   0::bigint as dag_run_id, 0 as max_active_tasks, '{}'::uuid[] as found, 0::bigint as taken
+            from unnest($1::bigint[], $2::bigint[], $3::boolean[], $5::boolean[]) as c(class_id, room, slotless, of_callbacks)
+            union all
+            select w.class_id, w.room, w.slotless, w.of_callbacks, n.weight, n.run_order, n.dag_run_id, n.max_active_tasks, n.found,
+                   w.taken + cardinality(n.found)
+            from walk w
+            cross join lateral (
+                select next.weight, next.run_order, next.dag_run_id, d.max_active_tasks,
+                       array(select a.attempt_id from attempt a
+                             where a.class_id = w.class_id and a.executor_id is null and a.trigger_at is null
+                               and -a.priority_weight::bigint = next.weight and a.run_order = next.run_order
+                               and a.dag_run_id = next.dag_run_id
+                             order by a.map_index, a.created_at
+                             limit case when w.of_callbacks then w.room - w.taken
+                                        when d.is_paused or d.is_stale then 0
+                                        when w.slotless then w.room - w.taken
+                                        else greatest(0, least(w.room - w.taken, d.max_active_tasks
+                                                 - coalesce(($4::jsonb ->> next.dag_run_id::text)::bigint, 0))) end) as found
+                from (select -a.priority_weight::bigint as weight, a.run_order, a.dag_run_id, a.dag_fk from attempt a
+                      where a.class_id = w.class_id and a.executor_id is null and a.trigger_at is null
+                        and (-a.priority_weight::bigint, a.run_order, a.dag_run_id) > (w.weight, w.run_order, w.dag_run_id)
+                      order by -a.priority_weight::bigint, a.run_order, a.dag_run_id limit 1) next
+                join dag d on d.id = next.dag_fk
+            ) n
+            where w.taken < w.room
+        )
+        select f.attempt_id as "attempt_id!", w.class_id as "class_id!", w.dag_run_id as "dag_run_id!",
+               (-w.weight)::integer as "priority_weight!", w.max_active_tasks as "max_active_tasks!"
+        from walk w cross join lateral unnest(w.found) with ordinality as f(attempt_id, place)
+        order by w.weight, w.run_order, f.place, w.dag_run_id
         "#,
         &ids,
         &rooms,
-        excluded_runs,
-        &taken
+        &slotless,
+        serde_json::to_value(&capacity.runs)?,
+        &of_callbacks
     )
     .fetch_all(connection)
     .await?;
@@ -252,11 +296,12 @@ async fn candidates(
 
 /// Places, in one statement. A row that is gone was fenced since: fine, dispatch holds no run.
 async fn write(connection: &mut PgConnection, dispatch: &Dispatch) -> Result<(), StoreError> {
-    if dispatch.placements.is_empty() {
-        return Ok(());
-    }
     let (attempts, executors): (Vec<Uuid>, Vec<i64>) =
         dispatch.placements.iter().map(|placement| (placement.attempt.0, placement.executor_id)).unzip();
+    let begun: Vec<Uuid> = dispatch.begun.iter().map(|attempt| attempt.0).collect();
+    if attempts.is_empty() && begun.is_empty() {
+        return Ok(());
+    }
     let (nodes, turns): (Vec<i64>, Vec<i64>) = dispatch.turns.iter().map(|(node, turn)| (*node, *turn)).unzip();
     sqlx::query!(
         r#"
@@ -264,6 +309,8 @@ async fn write(connection: &mut PgConnection, dispatch: &Dispatch) -> Result<(),
             update attempt a set executor_id = p.executor_id, placed_at = clock_timestamp()
             from unnest($1::uuid[], $2::bigint[]) as p(attempt_id, executor_id)
             where a.attempt_id = p.attempt_id and a.executor_id is null
+        ), begun as (
+            update attempt set trigger_at = clock_timestamp() where attempt_id = any($5) and trigger_at is null
         )
         update executor e set last_assigned = t.turn
         from unnest($3::bigint[], $4::bigint[]) as t(executor_id, turn) where e.id = t.executor_id
@@ -271,7 +318,8 @@ async fn write(connection: &mut PgConnection, dispatch: &Dispatch) -> Result<(),
         &attempts,
         &executors,
         &nodes,
-        &turns
+        &turns,
+        &begun
     )
     .execute(connection)
     .await?;

@@ -18,13 +18,15 @@ mod tokens;
 mod values;
 
 pub use list::{NodeRow, list_nodes, set_draining};
-pub use poll::{Cancel, HandOut, Handed, Heartbeat, LogPlace, begin_poll, hand_out, log_place};
+pub use poll::{
+    Cancel, HandOut, Handed, Heartbeat, LOOKS_KEPT, LogPlace, begin_poll, forget_looks, hand_out, log_place, old_looks,
+};
 pub(crate) use reconcile::interval;
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
 pub use register::{NewNode, Registration, register};
 pub use report::{Ended, Event, EventBody, NodeReport, Process, Verdict, report};
 pub use spec::{Loaded, ResolvedRef, Start, starts};
-pub(crate) use spec::{Run, run_facts, specs};
+pub(crate) use spec::{Run, previous_runs, run_facts, specs};
 pub use stamp::stamp;
 pub use tokens::{TokenId, TokenRow, authenticate_token, create_token, list_tokens, revoke_token};
 pub use values::{Put, bundle_size, bundle_slice, put_xcom, resolve};

@@ -30,6 +30,8 @@ pub struct Handed {
     pub max_tries: i32,
     /// Not a task's: a notice's.
     pub is_callback: bool,
+    /// How often the try was asked before and will be asked again (`up_for_reschedule`).
+    pub reschedules: i32,
 }
 
 /// A stop to tell the node about.
@@ -133,7 +135,8 @@ pub async fn hand_out(
                on conflict do nothing
            )
            select node.state as "state!", h.attempt_id as "attempt_id?", h.dag_run_id as "dag_run_id?", h.task_id as "task_id?",
-                  h.map_index as "map_index?", h.try_number as "try_number?", ti.max_tries as "max_tries?", h.kind = 'callback' as "is_callback?",
+                  h.map_index as "map_index?", h.try_number as "try_number?", h.kind = 'callback' as "is_callback?",
+                  ti.max_tries as "max_tries?", ti.reschedules as "reschedules?",
                   (select jsonb_agg(jsonb_build_object('attempt_id', c.attempt_id, 'grace_ms', c.grace_ms, 'reason', c.reason)
                                     order by c.created_at, c.attempt_id)
                    from attempt_cancel c
@@ -171,6 +174,7 @@ pub async fn hand_out(
                 // Its task instance is locked or gone only while a plan deletes the attempt too; the node then hears a stale.
                 max_tries: row.max_tries.unwrap_or_default(),
                 is_callback: row.is_callback?,
+                reschedules: row.reschedules.unwrap_or_default(),
             })
         })
         .collect();
@@ -185,6 +189,37 @@ pub struct LogPlace {
     pub task_id: String,
     pub map_index: i32,
     pub try_number: i32,
+}
+
+/// So many looks of a try keep their logs: an hour and a half of a sensor that is asked every minute.
+pub const LOOKS_KEPT: i32 = 100;
+
+/// The attempts whose logs a try has too many of, the oldest first: those of a sensor's looks but for the latest. Delete their files,
+/// then call [`forget_looks`].
+///
+/// Called when a look is handed out that may be one too many; served by `attempt_log_pkey`.
+pub async fn old_looks(store: &Store, handed: &Handed) -> Result<Vec<Uuid>, StoreError> {
+    let old = sqlx::query_scalar!(
+        "select attempt_id from attempt_log
+         where dag_run_id = $1 and task_id = $2 and map_index = $3 and try_number = $4 and kind = 'task'
+         order by seq desc offset $5",
+        handed.dag_run_id,
+        handed.task_id,
+        handed.map_index,
+        handed.try_number,
+        i64::from(LOOKS_KEPT)
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(old.into_iter().rev().collect())
+}
+
+/// Forgets the logs of attempts; their files are gone.
+pub async fn forget_looks(store: &Store, dag_run_id: i64, attempts: &[Uuid]) -> Result<(), StoreError> {
+    sqlx::query!("delete from attempt_log where dag_run_id = $1 and attempt_id = any($2)", dag_run_id, attempts)
+        .execute(store.pool())
+        .await?;
+    Ok(())
 }
 
 /// Where the log of an attempt belongs that was handed to a node of this token; `None` when there is no such attempt (any more).

@@ -75,13 +75,21 @@ pub(crate) async fn specs(
     attempts: &[Handed],
 ) -> Result<Vec<Option<Result<Loaded, String>>>, StoreError> {
     let ids = attempts.iter().map(|attempt| attempt.dag_run_id).collect();
-    let runs = run_facts(connection, dags, &ids).await?;
+    let runs = run_facts(&mut *connection, dags, &ids).await?;
     let loaded = |attempt: &Handed| {
         let run = runs.get(&attempt.dag_run_id)?;
         let found = run.task(attempt);
         Some(found.map(|(dag, task)| Loaded { dag: dag.clone(), spec: task_spec(attempt, run, dag, task) }))
     };
-    Ok(attempts.iter().map(loaded).collect())
+    let mut loaded: Vec<Option<Result<Loaded, String>>> = attempts.iter().map(loaded).collect();
+    let found = attempts.iter().zip(&mut loaded).filter_map(|(attempt, loaded)| {
+        let loaded = loaded.as_mut()?.as_mut().ok()?;
+        Some((attempt.dag_run_id, &mut loaded.spec))
+    });
+    let mut found: Vec<(i64, &mut TaskSpec)> = found.collect();
+    add_previous_runs(&mut *connection, &mut found).await?;
+    add_reschedule_counts(connection, &mut found).await?;
+    Ok(loaded)
 }
 
 /// Completes what [`super::hand_out`] returned. `inline_limit`: the bytes of values that may travel with one attempt; what does
@@ -152,7 +160,10 @@ pub async fn starts(
         outbox::settle(&mut connection, &uncallable).await?;
         store.wake().ring(Signal::Dispatch);
     }
-    add_previous_runs(&mut connection, &wanted, &mut starts).await?;
+    let mut specs: Vec<(i64, &mut TaskSpec)> =
+        wanted.iter().zip(&mut starts).map(|((run, _), start)| (*run, &mut start.spec)).collect();
+    add_previous_runs(&mut connection, &mut specs).await?;
+    add_reschedule_counts(&mut connection, &mut specs).await?;
     if wanted.iter().any(|(_, refs)| !refs.is_empty()) {
         let distinct: HashSet<(i64, Ref)> =
             wanted.iter().flat_map(|(run, refs)| refs.iter().map(|reference| (*run, reference.clone()))).collect();
@@ -164,20 +175,49 @@ pub async fn starts(
     Ok(starts)
 }
 
-/// Fills in the previous successful run of those whose templates ask for it; the others cost nothing. Served by
-/// `dag_run_logical_date_key`, backwards.
+/// Fills in how often sensors were asked, of those whose templates ask for it. Served by `task_instance_pkey`.
+async fn add_reschedule_counts(
+    connection: &mut PgConnection,
+    specs: &mut [(i64, &mut TaskSpec)],
+) -> Result<(), StoreError> {
+    for (run, spec) in specs.iter_mut().filter(|(_, spec)| template::names_reschedule_count(spec)) {
+        let count = sqlx::query_scalar!(
+            "select reschedules from task_instance where dag_run_id = $1 and task_id = $2 and map_index = $3",
+            *run,
+            spec.task_id.as_str(),
+            spec.map_index.0
+        );
+        let count = count.fetch_optional(&mut *connection).await?.unwrap_or(0);
+        spec.reschedule_count = u32::try_from(count).unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// Fills in the previous successful run of those whose templates ask for it; the others cost nothing.
 async fn add_previous_runs(
     connection: &mut PgConnection,
-    wanted: &[(i64, Vec<Ref>)],
-    starts: &mut [Start],
+    specs: &mut [(i64, &mut TaskSpec)],
 ) -> Result<(), StoreError> {
-    let asks = |start: &Start| start.spec.run.logical_date.is_some() && template::names_previous_run(&start.spec);
-    let asking: BTreeSet<i64> =
-        wanted.iter().zip(&*starts).filter(|(_, start)| asks(start)).map(|((run, _), _)| *run).collect();
-    if asking.is_empty() {
-        return Ok(());
+    let asks = |spec: &TaskSpec| spec.run.logical_date.is_some() && template::names_previous_run(spec);
+    let asking: BTreeSet<i64> = specs.iter().filter(|(_, spec)| asks(spec)).map(|(run, _)| *run).collect();
+    let found = previous_runs(connection, &asking).await?;
+    for (run, spec) in specs.iter_mut().filter(|(_, spec)| asks(spec)) {
+        if let Some(previous) = found.get(run) {
+            Arc::make_mut(&mut spec.run).previous_success = Some(previous.clone());
+        }
     }
-    let ids: Vec<i64> = asking.into_iter().collect();
+    Ok(())
+}
+
+/// The latest successful run before each of these, for templates that name it. Served by `dag_run_logical_date_key`, backwards.
+pub(crate) async fn previous_runs(
+    connection: &mut PgConnection,
+    runs: &BTreeSet<i64>,
+) -> Result<HashMap<i64, PreviousRun>, StoreError> {
+    if runs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<i64> = runs.iter().copied().collect();
     let rows = sqlx::query!(
         r#"select r.id as "id!", p.data_interval_start as "data_interval_start?",
                   p.data_interval_end as "data_interval_end?", p.start_date as "start_date?", p.end_date as "end_date?"
@@ -193,24 +233,16 @@ async fn add_previous_runs(
     )
     .fetch_all(connection)
     .await?;
-    let found: HashMap<i64, PreviousRun> = rows
-        .into_iter()
-        .map(|row| {
-            let previous = PreviousRun {
-                data_interval_start: row.data_interval_start,
-                data_interval_end: row.data_interval_end,
-                start_date: row.start_date,
-                end_date: row.end_date,
-            };
-            (row.id, previous)
-        })
-        .collect();
-    for ((run, _), start) in wanted.iter().zip(starts).filter(|(_, start)| asks(start)) {
-        if let Some(previous) = found.get(run) {
-            Arc::make_mut(&mut start.spec.run).previous_success = Some(previous.clone());
-        }
-    }
-    Ok(())
+    let previous = rows.into_iter().map(|row| {
+        let previous = PreviousRun {
+            data_interval_start: row.data_interval_start,
+            data_interval_end: row.data_interval_end,
+            start_date: row.start_date,
+            end_date: row.end_date,
+        };
+        (row.id, previous)
+    });
+    Ok(previous.collect())
 }
 
 /// As many references as fit, in the order the templates name them. What cannot be read is left out too: the node asks for it
@@ -257,10 +289,12 @@ pub(crate) async fn run_facts(
         r#"select r.id as "id!", d.dag_id as "dag_id!", r.run_id as "run_id!", r.run_type as "run_type!",
                   r.logical_date as "logical_date?", r.data_interval_start as "data_interval_start?",
                   r.data_interval_end as "data_interval_end?", r.run_after as "run_after!", r.start_date as "start_date?",
-                  r.dag_version_id as "dag_version_id!", c.conf as "conf?", v.bundle_hash as "bundle_hash?",
-                  d.relative_fileloc as "relative_fileloc!"
+                  r.dag_version_id as "dag_version_id!", c.conf as "conf?", coalesce(r.bundle_hash, v.bundle_hash) as "bundle_hash?",
+                  d.relative_fileloc as "relative_fileloc!", now() as "now!", r.queued_at as "queued_at?",
+                  r.triggering_user_name as "triggering_user_name?", r.clear_number as "clear_number!", n.content as "note?"
            from dag_run r
            join dag d on d.id = r.dag_fk
+           left join dag_run_note n on n.dag_run_id = r.id
            left join dag_run_conf c on c.dag_run_id = r.id
            left join dag_version v on v.id = r.dag_version_id
            where r.id = any($1)"#,
@@ -292,6 +326,11 @@ pub(crate) async fn run_facts(
             data_interval_end: row.data_interval_end,
             start_date: row.start_date,
             triggering_asset_events: triggering.remove(&row.id).unwrap_or_default(),
+            now: Some(row.now),
+            queued_at: row.queued_at,
+            triggering_user_name: row.triggering_user_name,
+            note: row.note,
+            clear_number: row.clear_number,
             ..context
         };
         let run = Run {

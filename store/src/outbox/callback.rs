@@ -176,7 +176,7 @@ pub struct Lost {
 pub async fn lost(store: &Store) -> Result<Vec<Lost>, StoreError> {
     let rows = sqlx::query!(
         r#"select o.key, o.attempt_id as "attempt_id!", o.tries, o.last_error,
-                  (extract(epoch from now() - o.created_at) * 1000)::bigint as "age_ms!",
+                  (extract(epoch from now() - coalesce(o.retried_at, o.created_at)) * 1000)::bigint as "age_ms!",
                   a.attempt_id is not null as "given_up!", e.name as "node?"
            from outbox o
            left join attempt a on a.attempt_id = o.attempt_id

@@ -3,18 +3,19 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use updraft_core::{
-    dag::{Dag, Task},
+    dag::{CallbackAction, Dag, Task},
     ids::{AttemptId, MapIndex},
     notify::Facts,
     operator::OperatorKind,
     spec::{Launch, TaskSpec},
+    template,
 };
 use uuid::Uuid;
 
 use super::Claimed;
 use crate::{
     Store, StoreError,
-    nodes::{Run, run_facts},
+    nodes::{Run, previous_runs, run_facts},
     versions::DagCache,
 };
 
@@ -46,7 +47,13 @@ pub async fn contexts(
     }
     let mut connection = store.pool().acquire().await?;
     let ids: BTreeSet<i64> = claimed.iter().map(|notice| notice.dag_run_id).collect();
-    let runs = run_facts(&mut connection, dags, &ids).await?;
+    let mut runs = run_facts(&mut connection, dags, &ids).await?;
+    let asking = claimed.iter().filter(|notice| names_previous_run(&notice.action)).map(|notice| notice.dag_run_id);
+    for (id, previous) in previous_runs(&mut connection, &asking.collect()).await? {
+        if let Some(run) = runs.get_mut(&id) {
+            Arc::make_mut(&mut run.context).previous_success = Some(previous);
+        }
+    }
     let ready = claimed.into_iter().map(|notice| {
         let context = match runs.get(&notice.dag_run_id) {
             None => Err("the run was deleted".to_owned()),
@@ -86,4 +93,9 @@ pub(crate) fn context(run: &Run, dag: &Dag, facts: Facts) -> TaskSpec {
     }
     spec.callback = Some(Box::new(facts));
     spec
+}
+
+/// Whether one of the action's texts asks for the dates of the previous successful run.
+fn names_previous_run(action: &CallbackAction) -> bool {
+    serde_json::to_string(action).is_ok_and(|texts| template::text_names_previous_run(&texts))
 }

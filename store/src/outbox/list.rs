@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -51,6 +51,12 @@ pub const ORDER_BY: OrderBy = &[
 const SELECT: &str = "o.key, d.dag_id, r.run_id, nullif(o.task_id, '') as task_id, o.map_index, o.try_number, o.event, o.rule, \
     o.kind, o.action, o.state, o.tries, o.due_at, o.last_error, o.created_at, o.ended_at";
 const FROM: &str = "outbox o join dag_run r on r.id = o.dag_run_id join dag d on d.id = r.dag_fk";
+
+/// One notice, by `outbox_pkey`.
+pub async fn get(connection: &mut PgConnection, key: Uuid) -> Result<Option<NoticeRow>, StoreError> {
+    let row = sqlx::query_as(AssertSqlSafe(format!("select {SELECT} from {FROM} where o.key = $1")));
+    Ok(row.bind(key).fetch_optional(connection).await?)
+}
 
 /// One page; of one run by `outbox_event_key`.
 pub async fn page(

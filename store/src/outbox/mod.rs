@@ -12,9 +12,9 @@ mod write;
 
 pub use self::{
     callback::{Lost, launch, lost, mark_lost},
-    claim::{Claim, Claimed, Ended, claim, mark, next_due, prune},
+    claim::{Claim, Claimed, Ended, Retried, Room, claim, mark, next_due, prune, retry},
     context::{Context, Ready, contexts},
-    list::{NoticeFilter, NoticeRow, ORDER_BY, page},
+    list::{NoticeFilter, NoticeRow, ORDER_BY, get, page},
 };
 pub(crate) use self::{
     callback::{Word, notices, settle, spec},

@@ -1,17 +1,26 @@
 //! What plan asks for beyond the run's rows: read in the same transaction, never kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sqlx::PgConnection;
 use updraft_core::{
     dag::Dag,
     ids::TaskId,
     plan::{Facts, Need, Needs, Past, PreviousRun},
+    template,
 };
 
 use super::{RunRow, read::parse};
 use crate::{
-    StoreError, nodes::run_facts, resolve::resolve_for_server, sources::Sources, versions::DagCache, xcom::xcom_lengths,
+    StoreError,
+    nodes::{previous_runs, run_facts},
+    resolve::resolve_for_server,
+    sources::Sources,
+    versions::DagCache,
+    xcom::xcom_lengths,
 };
 
 /// Adds what `needs` names to `facts`. Called by the reactor only when a plan says so: mapped tasks about to expand, `when` and
@@ -32,8 +41,16 @@ pub async fn load_facts(
         match need {
             Need::Past => facts.past = Some(past(&mut *connection, row, dag).await?),
             Need::Context => {
-                let mut found = run_facts(&mut *connection, dags, &BTreeSet::from([run.id])).await?;
+                let runs = BTreeSet::from([run.id]);
+                let mut found = run_facts(&mut *connection, dags, &runs).await?;
                 facts.context = found.remove(&run.id).map(|found| found.context);
+                if let Some(context) = &mut facts.context
+                    && run.logical_date.is_some()
+                    && template::dag_names_previous_run(dag)
+                {
+                    let mut previous = previous_runs(&mut *connection, &runs).await?;
+                    Arc::make_mut(context).previous_success = previous.remove(&run.id);
+                }
             }
             Need::Length { task_id, key } => lengths.push((task_id.clone(), key.clone())),
             Need::Value(reference) => refs.push(reference.clone()),

@@ -15,6 +15,7 @@ use updraft_core::{
     plan::{Change, RunState},
 };
 
+pub(crate) use self::write::operator_name;
 pub use self::{
     facts::load_facts,
     read::{RunRow, load, read, read_row},

@@ -55,7 +55,9 @@ async fn rows(connection: &mut PgConnection, ids: &[i64]) -> Result<(Vec<RunRow>
     let rows = sqlx::query!(
         r#"
         select r.id, r.tag, r.state, r.run_type, r.logical_date, r.queued_at, r.start_date, r.end_date, r.dag_fk, r.run_id,
-               r.dag_version_id, r.bundle_version, r.wake_at, d.dag_id, d.is_paused, d.latest_version_id,
+               r.dag_version_id, r.bundle_version, r.wake_at, d.dag_id,
+               -- Runs of a DAG that is gone from its file rest as those of a paused one (semantics §2.2) until it is back.
+               d.is_paused or d.is_stale as "is_paused!", d.latest_version_id,
                coalesce(r.last_scheduling_decision < now() - interval '4 minutes', true) as "decision_is_old!",
                coalesce(r.backfill_ordinal = 1, false) as "is_first_of_backfill!",
                clock_timestamp() as "now!"

@@ -38,7 +38,7 @@ pub struct Written {
     pub later_runs: BTreeSet<i64>,
     /// Whether attempts ended, so that capacity was given back.
     pub freed: bool,
-    /// Whether attempts began to wait for a slot.
+    /// Whether attempts began to wait for dispatch.
     pub waiting: bool,
     /// Whether attempts began that the triggerer works on.
     pub triggers: bool,
@@ -93,13 +93,14 @@ struct TiJson<'a> {
     rendered_map_index: Option<&'a str>,
     reschedules: i32,
     skipmixin: Option<&'a SkipMixin>,
+    #[serde(flatten)]
+    task: Option<TaskJson<'a>>,
 }
 
-/// What a created instance has beyond what every plan writes.
+/// What an instance shows of its task, and in which version of the DAG: of the try it has or had, not of the latest version.
 #[derive(Serialize)]
-struct CreatedJson<'a> {
-    #[serde(flatten)]
-    ti: TiJson<'a>,
+struct TaskJson<'a> {
+    dag_version_id: i64,
     operator: &'a str,
     pool: &'a str,
     pool_slots: u32,
@@ -120,7 +121,7 @@ struct AttemptJson<'a> {
     run_order: DateTime<Utc>,
     pool: &'a str,
     pool_slots: u32,
-    /// For the triggerer, at once.
+    /// For the triggerer, at once; where `max_active_tis_per_dag` limits it, when dispatch says so.
     trigger_at: Option<DateTime<Utc>>,
 }
 
@@ -141,8 +142,7 @@ struct EndJson<'a> {
 
 /// Writes the plans. `now` is Postgres' clock as read with the runs.
 ///
-/// Called once per batch by the reactor and by API mutations. Every table is reached by its primary key. Postgres' whole
-/// statement sees one snapshot, so the archive holds the rows as they were before the update beside it.
+/// Called once per batch by the reactor and by API mutations.
 ///
 /// # Errors
 /// [`StoreError::Inconsistent`] when a row that a plan names is not there: roll back and load the runs anew.
@@ -153,10 +153,37 @@ pub async fn write(
     planned: &[Planned<'_>],
 ) -> Result<Written, StoreError> {
     classes.prepare(&mut *connection, planned).await?;
-    let mut runs = Vec::with_capacity(planned.len());
-    let (mut archive, mut xcoms, mut tis, mut attempts, mut ends) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut created, mut unexpanded, mut later) = (vec![], vec![], vec![]);
+    let mut rows = Rows::default();
     for one in planned {
+        rows.add(classes, now, one)?;
+    }
+    let mut written = execute(&mut *connection, now, &rows).await?;
+    written.asset_events = assets::emit_outlets(&mut *connection, now, planned).await?;
+    deadlines::follow(&mut *connection, planned).await?;
+    let notices: Vec<outbox::Row> = planned
+        .iter()
+        .flat_map(|one| notify::of_plan(one.state, one.plan).into_iter().map(|notice| (one.state.run.id, notice)))
+        .collect();
+    written.notices = outbox::add(connection, &notices).await?;
+    Ok(written)
+}
+
+/// The rows of a batch, by what becomes of them.
+#[derive(Default)]
+struct Rows<'a> {
+    runs: Vec<RunJson>,
+    archive: Vec<TiKeyJson<'a>>,
+    xcoms: Vec<TiKeyJson<'a>>,
+    tis: Vec<TiJson<'a>>,
+    created: Vec<TiJson<'a>>,
+    unexpanded: Vec<TiKeyJson<'a>>,
+    attempts: Vec<AttemptJson<'a>>,
+    ends: Vec<EndJson<'a>>,
+    later: Vec<LaterJson>,
+}
+
+impl<'a> Rows<'a> {
+    fn add(&mut self, classes: &Classes, now: DateTime<Utc>, one: &Planned<'a>) -> Result<(), StoreError> {
         let (state, plan) = (one.state, one.plan);
         let id = state.run.id;
         let key = |key: &Key| TiKeyJson {
@@ -165,7 +192,7 @@ pub async fn write(
             map_index: key.map_index,
         };
         let run = plan.run.as_ref().unwrap_or(&state.run);
-        runs.push(RunJson {
+        self.runs.push(RunJson {
             id,
             tag: one.tag,
             dag_version_id: one.dag_version_id,
@@ -176,34 +203,18 @@ pub async fn write(
             wake_at: plan.wake_at,
             cleared: plan.cleared_runs,
         });
-        archive.extend(plan.archive.iter().map(key));
-        xcoms.extend(plan.forget_xcoms.iter().map(key));
-        unexpanded.extend(plan.unexpanded.iter().map(key));
-        let rendered: HashMap<Key, &Value> = plan.rendered.iter().map(|(of, value)| (*of, value)).collect();
-        for (of, ti) in &plan.tis {
-            let task = &state.dag.tasks[of.task];
-            let json = ti_json(id, task.task_id.as_str(), of.map_index, ti, rendered.get(of).copied());
-            if plan.created.contains(of) {
-                created.push(CreatedJson {
-                    ti: json,
-                    operator: operator_name(task),
-                    pool: &task.pool,
-                    pool_slots: task.pool_slots,
-                    queue: &task.queue,
-                    priority_weight: state.dag.effective_priority(of.task),
-                });
-            } else {
-                tis.push(json);
-            }
-        }
+        self.archive.extend(plan.archive.iter().map(key));
+        self.xcoms.extend(plan.forget_xcoms.iter().map(key));
+        self.unexpanded.extend(plan.unexpanded.iter().map(key));
+        self.add_instances(one);
         if plan.wake_later_runs
             && let Some(date) = state.run.logical_date
         {
-            later.push(LaterJson { dag_fk: one.dag_fk, logical_date: date });
+            self.later.push(LaterJson { dag_fk: one.dag_fk, logical_date: date });
         }
         for new in &plan.attempts {
             let task = &state.dag.tasks[new.key.task];
-            attempts.push(AttemptJson {
+            self.attempts.push(AttemptJson {
                 attempt_id: new.attempt.0,
                 dag_run_id: id,
                 task_id: task.task_id.as_str(),
@@ -215,28 +226,58 @@ pub async fn write(
                 run_order: run.logical_date.or(run.queued_at).unwrap_or(now),
                 pool: &task.pool,
                 pool_slots: task.pool_slots,
-                trigger_at: (task.operator.place() == Place::Triggerer).then_some(now),
+                trigger_at: (task.operator.place() == Place::Triggerer && task.max_active_tis_per_dag.is_none())
+                    .then_some(now),
             });
         }
-        ends.extend(plan.ended.iter().map(|attempt| EndJson {
+        self.ends.extend(plan.ended.iter().map(|attempt| EndJson {
             attempt_id: attempt.0,
             cancel: false,
             wanted: false,
             reason: "",
             deadline: None,
         }));
-        ends.extend(plan.cancels.iter().map(|cancel| EndJson {
+        self.ends.extend(plan.cancels.iter().map(|cancel| EndJson {
             attempt_id: cancel.attempt.0,
             cancel: true,
             wanted: cancel.wanted,
             reason: &cancel.reason,
             deadline: Some(cancel.deadline),
         }));
+        Ok(())
     }
-    let triggers = attempts.iter().any(|attempt: &AttemptJson<'_>| attempt.trigger_at.is_some());
-    let waiting = attempts.iter().any(|attempt| attempt.trigger_at.is_none());
-    let (expected_runs, expected_ends) = (runs.len() as i64, ends.len() as i64);
-    let expected_tis = (tis.len() + created.len() + unexpanded.len()) as i64;
+
+    fn add_instances(&mut self, one: &Planned<'a>) {
+        let (state, plan) = (one.state, one.plan);
+        let rendered: HashMap<Key, &Value> = plan.rendered.iter().map(|(of, value)| (*of, value)).collect();
+        for (&of, ti) in &plan.tis {
+            let task = &state.dag.tasks[of.task];
+            let is_new = plan.created.contains(&of);
+            // A try that began, or was over, stays what it was.
+            let keeps = state
+                .ti(of)
+                .filter(|_| !is_new)
+                .is_some_and(|was| was.state.has_attempt() || (was.state.is_finished() && ti.state.is_finished()));
+            let shows = (!keeps).then(|| TaskJson {
+                dag_version_id: one.dag_version_id,
+                operator: operator_name(task),
+                pool: &task.pool,
+                pool_slots: task.pool_slots,
+                queue: &task.queue,
+                priority_weight: state.dag.effective_priority(of.task),
+            });
+            let json =
+                ti_json(state.run.id, task.task_id.as_str(), of.map_index, ti, rendered.get(&of).copied(), shows);
+            if is_new { self.created.push(json) } else { self.tis.push(json) }
+        }
+    }
+}
+
+/// One statement. Every table is reached by its primary key. Postgres' whole statement sees one snapshot, so the archive holds
+/// the rows as they were before the update beside it.
+async fn execute(connection: &mut PgConnection, now: DateTime<Utc>, rows: &Rows<'_>) -> Result<Written, StoreError> {
+    let (expected_runs, expected_ends) = (rows.runs.len() as i64, rows.ends.len() as i64);
+    let expected_tis = (rows.tis.len() + rows.created.len() + rows.unexpanded.len()) as i64;
     let grace_ms = i64::try_from(CANCEL_GRACE.as_millis()).expect("seconds fit");
     let row = sqlx::query!(
         r#"
@@ -260,13 +301,13 @@ pub async fn write(
             insert into task_instance_history
                 (dag_run_id, task_id, map_index, try_number, attempt_id, state, max_tries, scheduled_dttm, queued_dttm, start_date,
                  end_date, hostname, pid, operator, pool, pool_slots, queue, priority_weight, failure_class, failure_reason,
-                 exit_code, rendered_fields, rendered_map_index)
+                 exit_code, rendered_fields, rendered_map_index, dag_version_id)
             select t.dag_run_id, t.task_id, t.map_index, t.try_number, t.attempt_id,
                    -- Airflow 3: an archived try is never unfinished.
                    case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then t.state else 'failed' end,
                    t.max_tries, t.scheduled_dttm, t.queued_dttm, t.start_date, coalesce(t.end_date, $3), t.hostname, t.pid,
                    t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, t.failure_class, t.failure_reason, t.exit_code,
-                   t.rendered_fields, t.rendered_map_index
+                   t.rendered_fields, t.rendered_map_index, t.dag_version_id
             from task_instance t
             join json_to_recordset($4::text::json) as k(dag_run_id bigint, task_id text, map_index integer)
               on t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = k.map_index
@@ -282,13 +323,17 @@ pub async fn write(
                 hostname = w.hostname, pid = w.pid, failure_class = w.failure_class, failure_reason = w.failure_reason,
                 exit_code = w.exit_code, reschedules = w.reschedules, skipmixin = w.skipmixin,
                 rendered_map_index = w.rendered_map_index, updated_at = $3,
+                dag_version_id = coalesce(w.dag_version_id, t.dag_version_id), operator = coalesce(w.operator, t.operator),
+                pool = coalesce(w.pool, t.pool), pool_slots = coalesce(w.pool_slots, t.pool_slots),
+                queue = coalesce(w.queue, t.queue), priority_weight = coalesce(w.priority_weight, t.priority_weight),
                 rendered_fields = case when w.attempt_id = t.attempt_id then coalesce(w.rendered_fields, t.rendered_fields) end
             from json_to_recordset($6::text::json) as w(
                 dag_run_id bigint, task_id text, map_index integer, state text, attempt_id uuid, try_number integer, max_tries integer,
                 scheduled_dttm timestamptz, queued_dttm timestamptz, start_date timestamptz, end_date timestamptz,
                 next_retry_at timestamptz, stopping_attempt uuid, stop_deadline timestamptz, hostname text, pid integer,
                 failure_class text, failure_reason text, exit_code bigint, rendered_fields jsonb, rendered_map_index text,
-                reschedules integer, skipmixin jsonb)
+                reschedules integer, skipmixin jsonb, dag_version_id bigint, operator text, pool text, pool_slots integer,
+                queue text, priority_weight integer)
             where t.dag_run_id = w.dag_run_id and t.task_id = w.task_id and t.map_index = w.map_index
             returning 1
         ), unexpanded as (
@@ -299,13 +344,14 @@ pub async fn write(
         ), created as (
             insert into task_instance
                 (dag_run_id, task_id, map_index, state, attempt_id, try_number, max_tries, scheduled_dttm, start_date, end_date,
-                 failure_class, failure_reason, operator, pool, pool_slots, queue, priority_weight)
+                 failure_class, failure_reason, operator, pool, pool_slots, queue, priority_weight, dag_version_id)
             select dag_run_id, task_id, map_index, state, attempt_id, try_number, max_tries, scheduled_dttm, start_date, end_date,
-                   failure_class, failure_reason, operator, pool, pool_slots, queue, priority_weight
+                   failure_class, failure_reason, operator, pool, pool_slots, queue, priority_weight, dag_version_id
             from json_to_recordset($9::text::json) as n(
                 dag_run_id bigint, task_id text, map_index integer, state text, attempt_id uuid, try_number integer,
                 max_tries integer, scheduled_dttm timestamptz, start_date timestamptz, end_date timestamptz, failure_class text,
-                failure_reason text, operator text, pool text, pool_slots integer, queue text, priority_weight integer)
+                failure_reason text, operator text, pool text, pool_slots integer, queue text, priority_weight integer,
+                dag_version_id bigint)
             returning 1
         ), decisions as (
             insert into xcom (dag_run_id, task_id, map_index, key, value, length, size)
@@ -333,6 +379,7 @@ pub async fn write(
             set tag = w.tag, dag_version_id = w.dag_version_id, state = w.state, queued_at = w.queued_at,
                 start_date = w.start_date, end_date = w.end_date, wake_at = w.wake_at, last_scheduling_decision = $3,
                 clear_number = r.clear_number + w.cleared, plan_failures = 0, quarantine_reason = null, updated_at = $3,
+                marked_by = case when w.state in ('success', 'failed') then r.marked_by end,
                 failure_unseen = r.failure_unseen or w.state = 'failed' and r.state <> 'failed' and exists (
                     select 1 from dag d where d.id = r.dag_fk and d.max_consecutive_failed_dag_runs > 0)
             from json_to_recordset($8::text::json) as w(
@@ -346,19 +393,19 @@ pub async fn write(
                array(select distinct dag_run_id from nothing_to_stop) as "stopped!",
                array(select distinct dag_run_id from looks) as "later!"
         "#,
-        json(&ends)?,
+        json(&rows.ends)?,
         grace_ms,
         now,
-        json(&archive)?,
-        json(&xcoms)?,
-        json(&tis)?,
-        json(&attempts)?,
-        json(&runs)?,
-        json(&created)?,
-        json(&unexpanded)?,
-        json(&later)?,
+        json(&rows.archive)?,
+        json(&rows.xcoms)?,
+        json(&rows.tis)?,
+        json(&rows.attempts)?,
+        json(&rows.runs)?,
+        json(&rows.created)?,
+        json(&rows.unexpanded)?,
+        json(&rows.later)?,
     )
-    .fetch_one(&mut *connection)
+    .fetch_one(connection)
     .await?;
     if (row.runs, row.tis, row.gone) != (expected_runs, expected_tis, expected_ends) {
         return Err(StoreError::Inconsistent(format!(
@@ -366,22 +413,14 @@ pub async fn write(
             row.runs, row.tis, row.gone
         )));
     }
-    let asset_events = assets::emit_outlets(&mut *connection, now, planned).await?;
-    deadlines::follow(&mut *connection, planned).await?;
-    let notices: Vec<outbox::Row> = planned
-        .iter()
-        .flat_map(|one| notify::of_plan(one.state, one.plan).into_iter().map(|notice| (one.state.run.id, notice)))
-        .collect();
-    let notices = outbox::add(connection, &notices).await?;
     Ok(Written {
         cancelled_on: row.cancelled_on.into_iter().collect(),
         stopped_at_once: row.stopped.into_iter().collect(),
         later_runs: row.later.into_iter().collect(),
         freed: expected_ends > 0,
-        waiting,
-        triggers,
-        notices,
-        asset_events,
+        waiting: rows.attempts.iter().any(|attempt| attempt.trigger_at.is_none()),
+        triggers: rows.attempts.iter().any(|attempt| attempt.trigger_at.is_some()),
+        ..Written::default()
     })
 }
 
@@ -391,6 +430,7 @@ fn ti_json<'a>(
     map_index: i32,
     ti: &'a Ti,
     rendered: Option<&'a Value>,
+    task: Option<TaskJson<'a>>,
 ) -> TiJson<'a> {
     TiJson {
         dag_run_id,
@@ -416,6 +456,7 @@ fn ti_json<'a>(
         rendered_map_index: ti.rendered_map_index.as_deref(),
         reschedules: ti.reschedules,
         skipmixin: ti.skipmixin.as_ref(),
+        task,
     }
 }
 

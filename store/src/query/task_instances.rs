@@ -45,6 +45,7 @@ pub struct TiRow {
     pub rendered_fields: Option<Value>,
     pub rendered_map_index: Option<String>,
     pub note: Option<String>,
+    /// Of the try, not of the run: the run may have followed its DAG to a later one.
     pub dag_version_id: i64,
     pub version_uuid: Option<Uuid>,
     pub version_number: Option<i32>,
@@ -120,21 +121,23 @@ const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag
     coalesce(t.start_date, a.started_at) as start_date, t.end_date, \
     case when t.hostname = '' then coalesce(e.name, '') else t.hostname end as hostname, t.pid, t.operator, t.pool, \
     t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, r.dag_version_id, v.uuid as version_uuid, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, \
+    coalesce(t.dag_version_id, r.dag_version_id) as dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const SELECT_HISTORY: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
     t.map_index, r.logical_date, r.run_after, t.state, t.try_number, t.max_tries, t.scheduled_dttm, t.queued_dttm, \
     t.start_date, t.end_date, t.hostname, t.pid, t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, r.dag_version_id, v.uuid as version_uuid, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, \
+    coalesce(t.dag_version_id, r.dag_version_id) as dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk \
-    left join dag_version v on v.id = r.dag_version_id left join attempt a on a.attempt_id = t.attempt_id \
+    left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) left join attempt a on a.attempt_id = t.attempt_id \
     left join executor e on e.id = a.executor_id \
     left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
-    join dag d on d.id = r.dag_fk left join dag_version v on v.id = r.dag_version_id \
+    join dag d on d.id = r.dag_fk left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) \
     left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 
 /// The primary key, the tie-breaker of every order.
@@ -333,17 +336,28 @@ pub async fn set_note(
 /// What the log of a try consists of.
 #[derive(Clone, Debug)]
 pub struct TryLog {
-    /// Attempts that sent something under this try's number and are over: re-dispatched or fenced ones.
-    pub earlier: Vec<Uuid>,
-    /// The try's own attempt.
-    pub attempt_id: Uuid,
-    /// Its callbacks, in the order they were handed out; known once the try's own log is over.
-    pub callbacks: Vec<Uuid>,
-    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs), and no callback is to be called.
+    /// The attempts that sent something under this try's number, in the order in which nodes got them: re-dispatched and fenced
+    /// ones, the looks of a sensor, and the try's own, which may not have been handed out; once that is over, those of its
+    /// callbacks.
+    pub attempts: Vec<LoggedAttempt>,
+    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs), or no node ever had it; and no
+    /// callback is to be called.
     pub ended: bool,
+    /// It is the latest try, not one of the history.
+    pub is_latest: bool,
+    pub state: String,
+    pub end_date: Option<DateTime<Utc>>,
+    pub failure_reason: Option<String>,
 }
 
-/// Where the log of a try is, by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedAttempt {
+    pub attempt_id: Uuid,
+    /// Grows from attempt to attempt; that of one that was not handed out is that of the one before it.
+    pub seq: i64,
+}
+
+/// Where the log of a try is (of one that never began, its first), by `task_instance_history_pkey` and `attempt_log_pkey`; called at every look of a follower.
 pub async fn try_log(
     connection: &mut PgConnection,
     path: TiPath<'_>,
@@ -352,32 +366,33 @@ pub async fn try_log(
     let row = sqlx::query!(
         r#"
         with tries as (
-            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.state = 'none' as undecided
+            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.failure_reason, t.state = 'none' as undecided,
+                   true as is_latest
             from task_instance t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
-            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
+            where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4
+              and (t.try_number = $5 or (t.try_number = 0 and $5 = 1))
             union all
-            select t.dag_run_id, t.attempt_id, t.state, t.end_date, false
+            select t.dag_run_id, t.attempt_id, t.state, t.end_date, t.failure_reason, false, false
             from task_instance_history t join dag_run r on r.id = t.dag_run_id join dag d on d.id = r.dag_fk
             where d.dag_id = $1 and r.run_id = $2 and t.task_id = $3 and t.map_index = $4 and t.try_number = $5
         ), this as (
-            select *, coalesce(end_date < clock_timestamp() - interval '3 seconds', false)
-                          and state not in ('scheduled', 'queued', 'running', 'restarting') as over
-            from tries order by undecided, end_date desc nulls first limit 1
+            select * from tries order by undecided, end_date desc nulls first limit 1
+        ), logged as (
+            select l.attempt_id, l.seq, l.kind from attempt_log l join this on l.dag_run_id = this.dag_run_id
+            where l.task_id = $3 and l.map_index = $4 and l.try_number = $5
         )
-        select this.attempt_id as "attempt_id!",
-               this.over and not exists (
-                   select from attempt a
-                   where a.dag_run_id = this.dag_run_id and a.kind = 'callback' and a.task_id = $3 and a.map_index = $4
-                     and a.try_number = $5) as "ended!",
-               array(select l.attempt_id from attempt_log l
-                     where l.dag_run_id = this.dag_run_id and l.task_id = $3 and l.map_index = $4 and l.try_number = $5
-                       and l.attempt_id <> this.attempt_id and l.kind = 'task'
-                     order by l.attempt_id) as "earlier!",
-               array(select l.attempt_id from attempt_log l
-                     left join outbox o on o.dag_run_id = l.dag_run_id and o.attempt_id = l.attempt_id
-                     where this.over and l.dag_run_id = this.dag_run_id and l.task_id = $3 and l.map_index = $4
-                       and l.try_number = $5 and l.kind = 'callback'
-                     order by o.created_at nulls first, o.rule, l.attempt_id) as "callbacks!"
+        select this.attempt_id as "attempt_id!", this.state as "state!", this.end_date, this.failure_reason,
+               this.is_latest as "is_latest!",
+               this.end_date is not null
+                   and this.state not in ('scheduled', 'queued', 'running', 'restarting') as "is_over!",
+               coalesce(this.end_date < clock_timestamp() - interval '3 seconds', false) as "is_old!",
+               array(select l.attempt_id from logged l where l.kind = 'task' order by l.seq) as "logged!",
+               array(select l.seq from logged l where l.kind = 'task' order by l.seq) as "seqs!",
+               array(select l.attempt_id from logged l where l.kind = 'callback' order by l.seq) as "callbacks!",
+               array(select l.seq from logged l where l.kind = 'callback' order by l.seq) as "callback_seqs!",
+               exists (select from attempt a
+                       where a.dag_run_id = this.dag_run_id and a.kind = 'callback' and a.task_id = $3 and a.map_index = $4
+                         and a.try_number = $5) as "is_calling!"
         from this
         "#,
         path.dag_id,
@@ -388,10 +403,27 @@ pub async fn try_log(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| TryLog {
-        earlier: row.earlier,
-        attempt_id: row.attempt_id,
-        callbacks: row.callbacks,
-        ended: row.ended,
+    Ok(row.map(|row| {
+        let zipped = |attempts: Vec<Uuid>, seqs: Vec<i64>| {
+            attempts.into_iter().zip(seqs).map(|(attempt_id, seq)| LoggedAttempt { attempt_id, seq })
+        };
+        let mut attempts: Vec<_> = zipped(row.logged, row.seqs).collect();
+        let was_handed_out = !attempts.is_empty();
+        if attempts.iter().all(|logged| logged.attempt_id != row.attempt_id) {
+            let seq = attempts.last().map_or(0, |last| last.seq);
+            attempts.push(LoggedAttempt { attempt_id: row.attempt_id, seq });
+        }
+        let is_over = row.is_over && (row.is_old || !was_handed_out);
+        if is_over {
+            attempts.extend(zipped(row.callbacks, row.callback_seqs));
+        }
+        TryLog {
+            attempts,
+            ended: is_over && !row.is_calling,
+            is_latest: row.is_latest,
+            state: row.state,
+            end_date: row.end_date,
+            failure_reason: row.failure_reason,
+        }
     }))
 }

@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use updraft_core::dag::Dag;
+use updraft_core::dag::{Dag, Task};
 
 use super::instances::insert_missing;
-use crate::{StoreError, plan::RunRow};
+use crate::{
+    StoreError,
+    plan::{RunRow, operator_name},
+};
 
 /// Brings a locked run to another version of its DAG: instances of new tasks are added, unfinished ones of tasks that are gone
 /// become `removed` and their attempts are fenced. The caller loads the run afterwards and writes `dag_version_id` with its plan.
@@ -33,7 +36,9 @@ pub async fn adopt(
              select attempt_id, dag_run_id, task_id, map_index, executor_id, 'the task was removed from the DAG', $3, $4
              from gone where handed_at is not null on conflict do nothing
          )
-         update task_instance set state = 'removed', end_date = $5, updated_at = $5
+         update task_instance
+         set state = 'removed', end_date = $5, next_retry_at = null, stopping_attempt = null,
+             stop_deadline = null, updated_at = $5, dag_version_id = coalesce(dag_version_id, $7)
          where dag_run_id = $1 and (task_id <> all($2) or (map_index >= 0 and task_id = any($6)))
            and state not in ('success', 'skipped', 'failed', 'upstream_failed', 'removed')",
         row.run.id,
@@ -41,7 +46,8 @@ pub async fn adopt(
         grace_ms,
         deadline,
         now,
-        &unmapped
+        &unmapped,
+        row.dag_version_id
     )
     .execute(&mut *connection)
     .await?;
@@ -60,5 +66,34 @@ pub async fn adopt(
     )
     .execute(&mut *connection)
     .await?;
+    show_tasks(&mut *connection, row.run.id, dag).await?;
     insert_missing(connection, row.run.id, dag, row.run.logical_date, row.run.run_type).await
+}
+
+/// What undecided instances show of their tasks. The others show what their try began with.
+async fn show_tasks(connection: &mut PgConnection, dag_run_id: i64, dag: &Dag) -> Result<(), StoreError> {
+    let column = |of: fn(&Task) -> &str| -> Vec<&str> { dag.tasks.iter().map(of).collect() };
+    let slots: Vec<i32> = dag.tasks.iter().map(|task| i32::try_from(task.pool_slots).unwrap_or(i32::MAX)).collect();
+    let weights: Vec<i32> = (0..dag.tasks.len()).map(|task| dag.effective_priority(task)).collect();
+    sqlx::query!(
+        "update task_instance t
+         set operator = n.operator, pool = n.pool, pool_slots = n.pool_slots, queue = n.queue,
+             priority_weight = n.priority_weight, dag_version_id = null
+         from unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::integer[])
+              as n(task_id, operator, pool, pool_slots, queue, priority_weight)
+         where t.dag_run_id = $1 and t.task_id = n.task_id
+           and t.state = 'none'
+           and (t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, t.dag_version_id)
+               is distinct from (n.operator, n.pool, n.pool_slots, n.queue, n.priority_weight, null)",
+        dag_run_id,
+        &column(|task| task.task_id.as_str()) as &[&str],
+        &column(operator_name) as &[&str],
+        &column(|task| &task.pool) as &[&str],
+        &slots,
+        &column(|task| &task.queue) as &[&str],
+        &weights
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -59,9 +59,10 @@ pub(crate) async fn insert(
         r#"
         insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
                              run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version,
-                             backfill_id, backfill_ordinal)
+                             bundle_hash, backfill_id, backfill_ordinal)
         select n.dag_fk, n.run_id, n.tag, 'queued', $10, n.logical_date, n.data_interval_start, n.data_interval_end,
-               n.run_after, clock_timestamp(), $11, $12, n.version, v.bundle_version, $13, n.ordinal
+               n.run_after, clock_timestamp(), $11, $12, n.version, v.bundle_version,
+               case when v.bundle_version is not null then v.bundle_hash end, $13, n.ordinal
         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
                     $7::timestamptz[], $8::bigint[], $9::integer[])
              as n(dag_fk, run_id, tag, logical_date, data_interval_start, data_interval_end, run_after, version, ordinal)

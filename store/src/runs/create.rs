@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use thiserror::Error;
 use updraft_core::{
-    dag::Dag,
+    dag::{Dag, RunRefusal},
     ids::RunId,
     state::DagRunType,
     timetable::{DataInterval, infer_manual_data_interval, run_id},
@@ -54,6 +54,8 @@ pub struct Trigger<'a> {
 pub enum TriggerError {
     #[error("the Dag with ID: `{0}` was not found")]
     DagNotFound(String),
+    #[error(transparent)]
+    Refused(#[from] RunRefusal),
     /// Includes the violated constraints `dag_run_run_id_key` and `dag_run_logical_date_key`.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,6 +91,7 @@ pub async fn trigger_as(
     let row = row.ok_or_else(not_found)?;
     let version = row.latest_version_id.ok_or_else(not_found)?;
     let dag = dags.get(&mut *connection, version).await?;
+    dag.may_run(run_type)?;
     let run_after = trigger.run_after.unwrap_or(row.now);
     let data_interval = trigger
         .data_interval
@@ -117,8 +120,10 @@ pub async fn trigger_as(
 pub(crate) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> Result<i64, StoreError> {
     let id = sqlx::query_scalar!(
         "insert into dag_run (dag_fk, run_id, tag, state, run_type, logical_date, data_interval_start, data_interval_end,
-                              run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version)
-         select $1, $2, $3, 'queued', $4, $5, $6, $7, $8, now(), $9, $10, $11, v.bundle_version
+                              run_after, queued_at, triggered_by, triggering_user_name, dag_version_id, bundle_version,
+                              bundle_hash)
+         select $1, $2, $3, 'queued', $4, $5, $6, $7, $8, now(), $9, $10, $11, v.bundle_version,
+                case when v.bundle_version is not null then v.bundle_hash end
          from dag_version v where v.id = $11
          returning id",
         new.dag_fk,

@@ -123,7 +123,8 @@ pub(super) async fn hold_locked(
 /// The DAG's latest version, to which a pinned run is pinned anew.
 async fn follow_latest(connection: &mut PgConnection, row: &RunRow) -> Result<Option<i64>, StoreError> {
     let latest = sqlx::query_scalar!(
-        "update dag_run r set bundle_version = v.bundle_version
+        "update dag_run r set bundle_version = v.bundle_version,
+                bundle_hash = case when v.bundle_version is not null then v.bundle_hash end
          from dag d join dag_version v on v.id = d.latest_version_id
          where r.id = $1 and d.id = r.dag_fk returning v.id",
         row.run.id

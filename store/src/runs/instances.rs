@@ -65,7 +65,7 @@ impl Blueprint {
             map_indexes: initial_map_indexes(dag, index),
         });
         Self {
-            schedule: dag.schedule.clone(),
+            schedule: dag.timed_schedule().clone(),
             restriction: restriction(dag),
             tasks: tasks.collect(),
             deadlines: dag.deadlines.clone(),

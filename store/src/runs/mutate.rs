@@ -68,11 +68,16 @@ pub async fn mark(
     to: DagRunState,
     by: &str,
 ) -> Result<Mutated<Outcome>, StoreError> {
-    let Some(held) = hold(connection, dags, dag_run_id, Follow::AsItDoes).await? else { return Ok(Mutated::NoRun) };
+    let Some(held) = hold(&mut *connection, dags, dag_run_id, Follow::AsItDoes).await? else {
+        return Ok(Mutated::NoRun);
+    };
     let plan = plan::mark_run(&held.state, to, by, held.now, &mut new_attempt_id);
     let keys: Vec<Key> = plan.tis.keys().copied().collect();
     let instances = named(&held, &keys);
-    let written = commit(connection, classes, &held, &plan).await?;
+    let written = commit(&mut *connection, classes, &held, &plan).await?;
+    if plan.run.is_some_and(|run| run.state.is_finished()) {
+        sqlx::query!("update dag_run set marked_by = $2 where id = $1", dag_run_id, by).execute(connection).await?;
+    }
     Ok(Mutated::Done(outcome(&held, instances, written)))
 }
 

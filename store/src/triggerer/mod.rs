@@ -38,7 +38,7 @@ pub struct Claimed {
 }
 
 /// Locks attempts that are due, the longest due first, passing over those that another scheduler looks at. Those that have
-/// not begun are left alone while their DAG is paused.
+/// not begun are left alone while their DAG is paused or stale.
 ///
 /// Called by each triggerer when it wakes, until nothing is due; `attempt_trigger_idx` serves it.
 pub async fn claim(connection: &mut PgConnection, limit: i64) -> Result<Vec<Claimed>, StoreError> {
@@ -47,7 +47,7 @@ pub async fn claim(connection: &mut PgConnection, limit: i64) -> Result<Vec<Clai
                   a.waits is not null as "is_waiting!", coalesce(t.max_tries, 0) as "max_tries!", clock_timestamp() as "now!"
            from attempt a join dag d on d.id = a.dag_fk
            left join task_instance t on t.dag_run_id = a.dag_run_id and t.task_id = a.task_id and t.map_index = a.map_index
-           where a.trigger_at <= now() and (a.trigger_state is not null or not d.is_paused)
+           where a.trigger_at <= now() and (a.trigger_state is not null or not (d.is_paused or d.is_stale))
            order by a.trigger_at, a.attempt_id limit $1
            for no key update of a skip locked"#,
         limit
@@ -64,6 +64,7 @@ pub async fn claim(connection: &mut PgConnection, limit: i64) -> Result<Vec<Clai
                 try_number: row.try_number,
                 max_tries: row.max_tries,
                 is_callback: false,
+                reschedules: 0,
             };
             let memory = row.trigger_state.map(serde_json::from_value).transpose()?;
             Ok(Claimed { attempt, memory, is_waiting: row.is_waiting, now: row.now })
@@ -93,6 +94,7 @@ pub async fn claim_one(connection: &mut PgConnection, attempt_id: Uuid) -> Resul
             try_number: row.try_number,
             max_tries: row.max_tries,
             is_callback: false,
+            reschedules: 0,
         };
         let memory = row.trigger_state.map(serde_json::from_value).transpose()?;
         Ok(Claimed { attempt, memory, is_waiting: row.is_waiting, now: row.now })
@@ -105,7 +107,7 @@ pub async fn next_look(executor: impl PgExecutor<'_>) -> Result<Option<u64>, Sto
     let ms = sqlx::query_scalar!(
         r#"select (extract(epoch from a.trigger_at - now()) * 1000)::bigint as "ms"
            from attempt a join dag d on d.id = a.dag_fk
-           where a.trigger_at < 'infinity' and (a.trigger_state is not null or not d.is_paused)
+           where a.trigger_at < 'infinity' and (a.trigger_state is not null or not (d.is_paused or d.is_stale))
            order by a.trigger_at limit 1"#
     )
     .fetch_optional(executor)

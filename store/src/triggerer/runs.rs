@@ -42,7 +42,7 @@ pub async fn make(
 ) -> Result<Result<Made, Refused>, StoreError> {
     let row = sqlx::query!(
         // Shared with other triggers; the DAG processor must not replace the version between here and the commit.
-        r#"select id, latest_version_id, is_paused, has_import_errors, clock_timestamp() as "now!"
+        r#"select id, latest_version_id, is_paused, clock_timestamp() as "now!"
            from dag where dag_id = $1 and not is_stale for share"#,
         request.dag_id
     )
@@ -50,13 +50,13 @@ pub async fn make(
     .await?;
     let Some(row) = row else { return Ok(Err(Refused::NoDag)) };
     let Some(version) = row.latest_version_id else { return Ok(Err(Refused::NoDag)) };
-    if row.has_import_errors {
-        return Ok(Err(Refused::ImportErrors));
-    }
     if row.is_paused && request.fail_when_paused {
         return Ok(Err(Refused::Paused));
     }
     let dag = dags.get(&mut *connection, version).await?;
+    if let Err(refusal) = dag.may_run(DagRunType::OperatorTriggered) {
+        return Ok(Err(Refused::NotAllowed(refusal)));
+    }
     if let Some(conf) = request.conf.as_object()
         && let Err(why) = check_params(&dag, conf)
     {
@@ -70,8 +70,8 @@ pub async fn make(
             dag_version_id: version,
             run_type: DagRunType::OperatorTriggered,
             run_id: request.run_id.clone(),
-            logical_date: Some(logical_date),
-            data_interval: Some(infer_manual_data_interval(&dag.schedule, logical_date)),
+            logical_date,
+            data_interval: logical_date.map(|date| infer_manual_data_interval(&dag.schedule, date)),
             run_after: row.now,
             conf: Some(&request.conf),
             note: None,
@@ -90,7 +90,7 @@ pub async fn make(
                     break;
                 }
                 // Many tasks may ask in one microsecond, the instances of a mapped one for example.
-                logical_date += TimeDelta::microseconds(rand::random_range(1..1_000));
+                logical_date = logical_date.map(|date| date + TimeDelta::microseconds(rand::random_range(1..1_000)));
             }
             Err(error) => return Err(error),
         }

@@ -9,7 +9,7 @@ use updraft_store::{
     check::invariants,
     dispatch::{Classes, dispatch},
     nodes::{self, EventBody, NodeAttempt, NodeAttemptState, Verdict},
-    outbox::{self, Ended},
+    outbox::{self, Ended, Room},
 };
 use uuid::Uuid;
 
@@ -47,7 +47,7 @@ impl Seed {
 
     /// What a scheduler does with due callbacks, and dispatch with their attempts.
     async fn launch(&self) -> usize {
-        let claimed = outbox::claim(&self.store, "python", 10, Duration::from_mins(1)).await.unwrap();
+        let claimed = outbox::claim(&self.store, "python", &Room::of(10), Duration::from_mins(1)).await.unwrap();
         let log_url = |_: &_| Some("https://up/log".to_owned());
         let ready = outbox::contexts(&self.store, &self.dags, claimed, log_url).await.unwrap();
         for one in &ready {
@@ -199,7 +199,7 @@ async fn two_schedulers_launch_a_notice_once_and_a_notice_that_cannot_be_read_fa
     let seed = Seed::new().await;
     let node = seed.node("n1").await;
     seed.notice().await;
-    let claimed = outbox::claim(&seed.store, "python", 10, Duration::ZERO).await.unwrap();
+    let claimed = outbox::claim(&seed.store, "python", &Room::of(10), Duration::ZERO).await.unwrap();
     let slow = outbox::contexts(&seed.store, &seed.dags, claimed, |_| None).await.unwrap().remove(0);
     seed.launch().await;
     let again = outbox::launch(&seed.store, &Classes::default(), &slow.notice, slow.context.as_ref().unwrap()).await;

@@ -1,8 +1,10 @@
 //! The server's side of executor nodes against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
 
+mod backlog;
 mod callback;
 mod hand_out;
+mod limits;
 mod reconcile;
 mod register;
 mod report;

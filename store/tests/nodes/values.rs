@@ -245,3 +245,60 @@ async fn the_place_of_a_log_outlives_the_attempt() {
     assert_eq!((place.dag_id.as_str(), place.run_id.as_str(), place.task_id.as_str()), ("d", "r1", "t0"));
     assert_eq!((place.map_index, place.try_number), (3, 1));
 }
+
+#[tokio::test]
+async fn xcoms_of_other_runs_are_found_by_run_by_dag_and_by_date() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    seed.execute("update dag_run set logical_date = '2026-01-10T00:00:00Z'").await;
+    seed.execute(
+        "with other as (
+             insert into dag (dag_id, dag_display_name, bundle_name, relative_fileloc, fileloc)
+             values ('other', 'other', 'b', 'f', 'f') returning id
+         ), runs as (
+             insert into dag_run (dag_fk, run_id, tag, state, run_type, run_after, dag_version_id, logical_date)
+             select n.fk, n.run_id, 1, 'success', 'manual', now(), r.dag_version_id, n.at
+             from dag_run r, lateral (values (r.dag_fk, 'old', timestamptz '2026-01-01T00:00:00Z'),
+                                             (r.dag_fk, 'last', timestamptz '2026-01-05T00:00:00Z'),
+                                             (r.dag_fk, 'later', timestamptz '2026-01-20T00:00:00Z'),
+                                             ((select id from other), r.run_id, null)) as n (fk, run_id, at)
+             returning id, run_id
+         )
+         insert into xcom (dag_run_id, task_id, map_index, key, value, size)
+         select id, 'x', i, 'return_value', to_jsonb(run_id || i), 1 from runs, generate_series(0, 1) as i",
+    )
+    .await;
+    let of = |dag_id: Option<&str>, run_id: Option<&str>, include_prior_dates, map_index| Ref::XComOf {
+        dag_id: dag_id.map(str::to_owned),
+        run_id: run_id.map(str::to_owned),
+        include_prior_dates,
+        task_id: "x".to_owned(),
+        key: "return_value".to_owned(),
+        map_index,
+    };
+    let refs = [
+        of(None, Some("old"), false, None),
+        of(None, Some("later"), false, Some(1)),
+        of(None, None, true, None),
+        of(None, Some("old"), true, Some(0)),
+        of(Some("other"), None, false, Some(0)),
+        of(Some("nobody"), None, false, None),
+        of(None, Some("gone"), false, None),
+    ];
+    let found = nodes::resolve(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
+    let values: Vec<Value> = found.into_iter().map(|found| found.value.unwrap_or_default()).collect();
+    assert_eq!(json!(values), json!([["old0", "old1"], ["later1"], ["last0", "last1"], ["old0"], ["r10"], null, null]));
+}
+
+#[tokio::test]
+async fn all_that_a_task_pushed_comes_as_a_list_also_of_a_task_that_is_not_mapped() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    let attempt = seed.placed(node, "t0", -1).await;
+    nodes::put_xcom(&seed.store, &seed.dags, seed.token, attempt, "return_value", json!([1])).await.unwrap();
+    let refs = [part("t0", None, Part::All), part("t9", None, Part::All)];
+    let found = nodes::resolve(&seed.store, seed.token, attempt, &refs).await.unwrap().unwrap();
+    assert_eq!(found[0].value, Some(json!([[1]])));
+    assert_eq!(found[1].value, None);
+}

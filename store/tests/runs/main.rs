@@ -1,8 +1,12 @@
-//! Runs as a whole against a real Postgres: due ones, backfills, streaks of failures.
+//! Runs as a whole against a real Postgres: due ones, backfills, streaks of failures, the versions they follow.
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
 
+mod adopt;
 mod backfill;
+mod check;
 mod due;
+mod past;
 mod seed;
 mod start;
 mod streak;
+mod versions;

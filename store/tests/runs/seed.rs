@@ -3,8 +3,18 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use updraft_core::dag::{Dag, Schedule, Task};
-use updraft_store::{Store, dispatch::Classes, runs::Blueprints, testing::TestDb, versions::DagCache};
+use updraft_core::{
+    dag::{Dag, Schedule, Task},
+    plan::{Facts, Scope, plan},
+};
+use updraft_store::{
+    Store,
+    dispatch::Classes,
+    plan as store_plan,
+    runs::{self, Blueprints},
+    testing::TestDb,
+    versions::DagCache,
+};
 
 pub(crate) struct Seed {
     pub(crate) store: Store,
@@ -57,6 +67,39 @@ impl Seed {
         .unwrap();
     }
 
+    /// Plans a run as the scheduler does: in its DAG's latest version, with the facts that the plan asks for.
+    pub(crate) async fn plan(&self, run: i64) {
+        let mut transaction = self.store.begin().await.unwrap();
+        let locked = store_plan::lock(&mut transaction, &[run]).await.unwrap();
+        let mut batch = store_plan::read(&mut transaction, &locked).await.unwrap();
+        let (row, now) = (batch.runs.pop().unwrap(), batch.now);
+        let changes: Vec<_> = batch.changes.into_iter().map(|(_, change)| change).collect();
+        let version = row.follows.filter(|_| !row.run.state.is_finished()).unwrap_or(row.dag_version_id);
+        let dag = self.dags.get(&mut *transaction, version).await.unwrap();
+        if version != row.dag_version_id {
+            runs::adopt(&mut transaction, &row, &dag, now).await.unwrap();
+        }
+        let state = store_plan::load(&mut transaction, vec![(row.clone(), dag.clone())]).await.unwrap().pop().unwrap();
+        let mut facts = Facts::default();
+        let decided = loop {
+            let decided = plan(&state, &changes, Scope::All, &facts, now, &mut store_plan::new_attempt_id);
+            if decided.needs.is_empty() {
+                break decided;
+            }
+            let (sources, needs) = (self.store.sources(), &decided.needs);
+            store_plan::load_facts(&mut transaction, &self.dags, sources, &row, &dag, needs, &mut facts).await.unwrap();
+        };
+        let planned = store_plan::Planned {
+            dag_fk: row.dag_fk,
+            dag_version_id: version,
+            state: &state,
+            plan: &decided,
+            tag: row.tag + 1,
+        };
+        store_plan::write(&mut transaction, &self.classes, now, &[planned]).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
     pub(crate) async fn execute(&self, sql: &str) -> u64 {
         sqlx::query(AssertSqlSafe(sql.to_owned())).execute(self.store.pool()).await.unwrap().rows_affected()
     }
@@ -72,7 +115,7 @@ impl Seed {
 /// A daily DAG since 2020 with these tasks, in a chain.
 pub(crate) fn daily(id: &str, tasks: &[&str]) -> Dag {
     let mut dag = Dag::new(id);
-    dag.schedule = Schedule::Cron { expressions: vec!["0 0 * * *".to_owned()], timezone: dag.timezone, interval: None };
+    dag.schedule = Schedule::cron("0 0 * * *", dag.timezone);
     dag.start_date = Some("2020-01-01T00:00:00Z".parse().unwrap());
     let mut previous: Option<&str> = None;
     for id in tasks {

@@ -73,6 +73,36 @@ async fn a_paused_backfill_starts_nothing_until_it_goes_on_or_is_over() {
     assert_eq!(start(&seed).await, "b1");
 }
 
+/// One queued run and what is done to it or about it, by semantics §2.1's candidates.
+#[tokio::test]
+async fn what_may_not_start_does_not() {
+    for (what, sql, starts) in [
+        ("nothing holds it", "select 1", true),
+        ("its DAG is paused", "update dag set is_paused = true", false),
+        ("its DAG is stale", "update dag set is_stale = true", false),
+        ("its time has not come", "update dag_run set run_after = now() + interval '1 h'", false),
+        ("its logical date is to come", "update dag_run set logical_date = now() + interval '1 h'", false),
+        ("it is over", "update dag_run set state = 'success'", false),
+        ("the DAG allows none now", "update dag set max_active_runs = 0", false),
+        ("runs that are queued do not count", "update dag set max_active_runs = 1", true),
+        (
+            "another runs",
+            "with d as (update dag set max_active_runs = 1 returning *)
+             insert into dag_run (dag_fk, run_id, tag, state, run_type, run_after, dag_version_id)
+             select id, 'other', 1, 'running', 'manual', now(), latest_version_id from d",
+            false,
+        ),
+    ] {
+        let seed = Seed::new().await;
+        seed.dag(&daily("d", &["a"]), None).await;
+        run(&seed, "r", "manual", "now(), null", None).await;
+        seed.execute(sql).await;
+        start(&seed).await;
+        let state = seed.ask("select state from dag_run where run_id = 'r'").await;
+        assert_eq!(state == "running", starts, "{what}");
+    }
+}
+
 #[tokio::test]
 async fn a_run_waits_for_its_run_after_and_its_logical_date() {
     let seed = Seed::new().await;

@@ -165,6 +165,7 @@ export const strings = {
     running: ({ executor }) => (typeof executor === "string" ? `It runs on ${executor}.` : "It is running."),
     no_instance: () => "It takes no part in this run: its dates exclude the run.",
     dag_paused: () => "The DAG is paused.",
+    dag_stale: () => "The DAG is gone from its file; the run goes on when it is back.",
     run_not_due: ({ run_after }) => `The run is due at ${time(run_after)}.`,
     max_active_runs: ({ limit, running }) =>
       `The run waits: ${text(running)} of at most ${text(limit)} runs of the DAG are active.`,

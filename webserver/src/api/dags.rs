@@ -7,7 +7,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use updraft_core::{dag::Dag, state::DagRunState, timetable::is_periodic};
+use updraft_core::{
+    dag::Dag,
+    state::DagRunState,
+    timetable::{is_periodic, partitioned},
+};
 use updraft_store::{
     audit,
     query::{
@@ -179,12 +183,14 @@ impl DAGResponse {
         let file = json!({"bundle_name": row.bundle_name, "relative_fileloc": row.relative_fileloc});
         Self {
             tags: tags.collect(),
-            timetable_partitioned: false,
+            timetable_partitioned: dag.is_some_and(|dag| partitioned(&dag.schedule).is_some()),
             timetable_periodic: periodic,
             is_backfillable: periodic,
             file_token: URL_SAFE_NO_PAD.encode(file.to_string()),
             owners: row.owners.split(", ").filter(|owner| !owner.is_empty()).map(str::to_owned).collect(),
-            allowed_run_types: None,
+            allowed_run_types: dag
+                .and_then(|dag| dag.allowed_run_types.as_ref())
+                .map(|types| types.iter().map(|kind| kind.as_str().to_owned()).collect()),
             dag_id: row.dag_id,
             dag_display_name: row.dag_display_name,
             is_paused: row.is_paused,

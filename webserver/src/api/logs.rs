@@ -10,8 +10,12 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::broadcast, time::timeout};
+use updraft_core::explain::Reason;
 use updraft_protocol::LogLine;
-use updraft_store::query::task_instances::{self, TiPath, TryLog};
+use updraft_store::{
+    explain::{self, Why},
+    query::task_instances::{self, LoggedAttempt, TiPath, TryLog},
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -21,6 +25,7 @@ use crate::{
     error::ApiError,
     logs::{LogKey, LogStore},
     sealed::{self, Purpose},
+    time::Timestamp,
 };
 
 /// Bytes of log behind one answer, without and with `full_content`.
@@ -109,7 +114,10 @@ pub(crate) async fn get_log(
     let mut grew = app.logs.subscribe();
     let deadline = tokio::time::Instant::now() + query.wait;
     let read = loop {
-        let read = reader.read(at, most).await?;
+        let mut read = reader.read(at, most).await?;
+        if read.is_empty {
+            read.lines.extend(reader.told().await?);
+        }
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         if !read.lines.is_empty() || read.next.is_none() || left.is_zero() || app.shutdown.is_cancelled() {
             break read;
@@ -192,10 +200,23 @@ async fn wait(grew: &mut broadcast::Receiver<Uuid>, attempt_id: Uuid, longest: D
 }
 
 /// Where a reader stands: in the log of which attempt, behind how many bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct At {
-    attempt: Uuid,
+    attempt: LoggedAttempt,
     offset: u64,
+}
+
+impl At {
+    /// The position among the attempts that there are now. An attempt that is gone was never handed out, or its log was one
+    /// of too many: what follows it is read next.
+    fn resume(self, attempts: &[LoggedAttempt]) -> (usize, u64) {
+        let id = self.attempt.attempt_id;
+        if let Some(index) = attempts.iter().position(|attempt| attempt.attempt_id == id) {
+            return (index, self.offset);
+        }
+        let next = attempts.iter().position(|attempt| attempt.seq > self.attempt.seq);
+        (next.unwrap_or(attempts.len() - 1), 0)
+    }
 }
 
 struct Part {
@@ -204,10 +225,11 @@ struct Part {
     next: Option<At>,
     /// The attempt that may still write.
     attempt_id: Uuid,
+    /// The log is over and nobody wrote a word, now or before this part.
+    is_empty: bool,
 }
 
-/// The log of one try: that of its attempt, behind those of attempts that were given up under the same number, before those of
-/// the try's callbacks.
+/// The log of one try: those of its attempts, one behind the other, before those of its callbacks.
 struct Reader<'a> {
     app: &'a App,
     path: &'a LogPath,
@@ -217,15 +239,15 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn read(&self, at: Option<At>, most: usize) -> Result<Part, ApiError> {
         let found = self.find().await?;
-        let attempts: Vec<Uuid> = [&found.earlier[..], &[found.attempt_id], &found.callbacks].concat();
-        let waits_for = attempts[attempts.len() - 1];
-        let mut index = at.and_then(|at| attempts.iter().position(|id| *id == at.attempt)).unwrap_or(0);
-        let mut offset = at.filter(|at| at.attempt == attempts[index]).map_or(0, |at| at.offset);
+        let attempts = &found.attempts;
+        let attempt_id = attempts[attempts.len() - 1].attempt_id;
+        let (mut index, mut offset) = at.map_or((0, 0), |at| at.resume(attempts));
+        let is_untouched = offset == 0 && (at.is_none() || attempts.len() == 1);
         let (mut lines, mut size) = (Vec::new(), 0);
         let logs: &LogStore = &self.app.logs;
         loop {
             let last = index + 1 == attempts.len();
-            let key = self.key(attempts[index]);
+            let key = self.key(attempts[index].attempt_id);
             let part =
                 logs.read_lines(&key, offset, most - size, !last || found.ended).await.map_err(ApiError::internal)?;
             let read = (part.next - offset) as usize;
@@ -233,11 +255,12 @@ impl Reader<'_> {
             lines.extend(part.lines);
             let here = Some(At { attempt: attempts[index], offset });
             if size >= most {
-                return Ok(Part { lines, next: here, attempt_id: waits_for });
+                return Ok(Part { lines, next: here, attempt_id, is_empty: false });
             }
             if read == 0 && last {
                 let next = if found.ended { None } else { here };
-                return Ok(Part { lines, next, attempt_id: waits_for });
+                let is_empty = is_untouched && next.is_none() && lines.is_empty();
+                return Ok(Part { lines, next, attempt_id, is_empty });
             }
             if read == 0 {
                 (index, offset) = (index + 1, 0);
@@ -253,6 +276,27 @@ impl Reader<'_> {
         found.ok_or_else(|| ApiError::not_found("TaskInstance not found"))
     }
 
+    /// What is said in the place of a log that nobody wrote: no node had the task. Why it ended as it did.
+    async fn told(&self) -> Result<Option<LogLine>, ApiError> {
+        let found = self.find().await?;
+        let LogPath { dag_id, dag_run_id, task_id, .. } = self.path;
+        let mut reason = found.failure_reason;
+        if reason.is_none() && found.is_latest {
+            let (app, parallelism) = (self.app, self.app.config.parallelism);
+            let why = explain::why(&app.store, &app.dags, parallelism, dag_id, dag_run_id, task_id, self.map_index);
+            let why = why.await?;
+            if let Why::Reasons(reasons) = why {
+                reason = reasons.iter().find_map(Reason::told);
+            }
+        }
+        Ok(reason.map(|event| LogLine {
+            timestamp: found.end_date.map(|at| Timestamp::from(at).text()).unwrap_or_default(),
+            level: if matches!(&*found.state, "failed" | "upstream_failed") { "error" } else { "info" }.to_owned(),
+            event,
+            logger: "updraft".to_owned(),
+        }))
+    }
+
     fn key(&self, attempt_id: Uuid) -> LogKey {
         LogKey {
             dag_id: self.path.dag_id.clone(),
@@ -265,18 +309,48 @@ impl Reader<'_> {
     }
 
     fn seal(&self, at: At) -> String {
-        let text = format!("{}:{}", at.attempt.simple(), at.offset);
+        let LoggedAttempt { attempt_id, seq } = at.attempt;
+        let text = format!("{}:{seq}:{}", attempt_id.simple(), at.offset);
         sealed::seal(&self.app.config.jwt_secret, Purpose::Log, &text)
     }
 
     fn open(&self, token: &str) -> Result<At, ApiError> {
         let read = || {
             let text = sealed::open(&self.app.config.jwt_secret, Purpose::Log, token)?;
-            let (attempt, offset) = text.split_once(':')?;
-            Some(At { attempt: attempt.parse().ok()?, offset: offset.parse().ok()? })
+            let (attempt, rest) = text.split_once(':')?;
+            let (seq, offset) = rest.split_once(':')?;
+            let attempt = LoggedAttempt { attempt_id: attempt.parse().ok()?, seq: seq.parse().ok()? };
+            Some(At { attempt, offset: offset.parse().ok()? })
         };
         read().ok_or_else(|| {
             ApiError::BadRequest("Bad Signature. Please use only the tokens provided by the API.".to_owned())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_goes_on_behind_what_it_read_whatever_came_and_went() {
+        let attempt = |id: u128, seq| LoggedAttempt { attempt_id: Uuid::from_u128(id), seq };
+        let at = |id, seq| At { attempt: attempt(id, seq), offset: 7 };
+        let attempts = [attempt(9, 4), attempt(1, 5), attempt(5, 8)];
+        let table = [
+            // Where it stood, where it goes on.
+            (at(9, 4), (0, 7)),
+            (at(5, 8), (2, 7)),
+            // It was known before it was handed out.
+            (at(5, 5), (2, 7)),
+            // Never handed out: another took its place.
+            (at(3, 5), (2, 0)),
+            (at(3, 8), (2, 0)),
+            // An old look that was deleted.
+            (at(3, 2), (0, 0)),
+        ];
+        for (at, expected) in table {
+            assert_eq!(at.resume(&attempts), expected, "{at:?}");
+        }
     }
 }

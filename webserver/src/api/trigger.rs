@@ -92,10 +92,6 @@ pub(crate) async fn trigger_dag_run(
     let mut transaction = app.store.begin().await?;
     let not_found = || ApiError::not_found(format!("DAG with dag_id: '{dag_id}' not found"));
     let row = dag_rows::get(&mut transaction, &dag_id).await?.filter(|row| !row.is_stale).ok_or_else(not_found)?;
-    if row.has_import_errors {
-        let text = format!("DAG with dag_id: '{dag_id}' has import errors and cannot be triggered");
-        return Err(ApiError::BadRequest(text));
-    }
     if body.partition_key.is_some() {
         let text = format!("DAG with dag_id: '{dag_id}' has no partitioned timetable: partition_key must not be given");
         return Err(ApiError::BadRequest(text));
@@ -122,6 +118,7 @@ pub(crate) async fn trigger_dag_run(
     };
     let key = runs::trigger(&mut transaction, &app.dags, &trigger).await.map_err(|error| match error {
         TriggerError::DagNotFound(_) => not_found(),
+        TriggerError::Refused(refusal) => ApiError::BadRequest(refusal.to_string()),
         TriggerError::Store(error) => error.into(),
     })?;
     let run = dag_runs::get_by_key(&mut transaction, key).await?;

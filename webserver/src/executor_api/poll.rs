@@ -3,11 +3,15 @@
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use updraft_core::template;
+use updraft_core::{spec::TaskSpec, template};
 use updraft_protocol::{CancelAttempt, INLINE_LIMIT, Part, PollRequest, PollResponse, Ref, ResolvedRef, StartAttempt};
-use updraft_store::nodes::{self, Start, TokenId};
+use updraft_store::{
+    StoreError,
+    nodes::{self, Handed, Start, TokenId},
+};
 
 use super::{ExecutorApi, attempt_token, auth::Node, error::ApiError, wire::Wire};
+use crate::logs::LogKey;
 
 /// Answers as soon as there is something to start or cancel, or draining began or ended; empty after the poll time, and at once
 /// when the server shuts down.
@@ -28,6 +32,7 @@ pub(super) async fn poll(
         let found = nodes::hand_out(&api.inner.store, executor_id, request.session, have, cancelling, launch).await?;
         let found = found.ok_or_else(ApiError::unknown_session)?;
         let starts = nodes::starts(&api.inner.store, &api.inner.dags, &found.start, INLINE_LIMIT).await?;
+        forget_old_looks(&api, &found.start, &starts).await;
         let news = !starts.is_empty() || !found.cancel.is_empty() || drained.is_some_and(|was| was != found.draining);
         drained = Some(found.draining);
         if news || Instant::now() >= deadline || api.inner.shutdown.is_cancelled() {
@@ -45,6 +50,33 @@ pub(super) async fn poll(
             () = api.inner.shutdown.cancelled() => return Ok(idle(found.draining)),
         }
     }
+}
+
+/// Deletes the logs of all but the latest looks of sensors that are asked again. A look goes on without: the next tries again.
+async fn forget_old_looks(api: &ExecutorApi, handed: &[Handed], starts: &[Start]) {
+    for handed in handed.iter().filter(|handed| handed.reschedules >= nodes::LOOKS_KEPT) {
+        let Some(start) = starts.iter().find(|start| start.spec.attempt_id.0 == handed.attempt_id) else { continue };
+        if let Err(error) = forget(api, handed, &start.spec).await {
+            tracing::warn!(%error, task_id = handed.task_id, "the logs of a sensor's old looks could not be deleted");
+        }
+    }
+}
+
+async fn forget(api: &ExecutorApi, handed: &Handed, spec: &TaskSpec) -> Result<(), StoreError> {
+    let old = nodes::old_looks(&api.inner.store, handed).await?;
+    for &attempt_id in &old {
+        let key = LogKey {
+            dag_id: spec.run.dag_id.to_string(),
+            run_id: spec.run.run_id.to_string(),
+            task_id: handed.task_id.clone(),
+            map_index: handed.map_index,
+            try_number: handed.try_number,
+            attempt_id,
+        };
+        let deleted = api.inner.logs.delete(&key).await;
+        deleted.map_err(|error| StoreError::Unavailable(format!("the log of an old look: {error}")))?;
+    }
+    nodes::forget_looks(&api.inner.store, handed.dag_run_id, &old).await
 }
 
 fn idle(drain: bool) -> Json<PollResponse> {
@@ -77,8 +109,12 @@ pub(super) fn resolved(value: nodes::ResolvedRef) -> ResolvedRef {
             let part = part.map(|part| match part {
                 template::Part::Length => Part::Length,
                 template::Part::Item(position) => Part::Item(position),
+                template::Part::All => Part::All,
             });
             Ref::XCom { task_id, key, map_index, part }
+        }
+        template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
         }
         template::Ref::Variable { key } => Ref::Variable { key },
         template::Ref::Connection { conn_id } => Ref::Connection { conn_id },
@@ -93,8 +129,12 @@ pub(super) fn to_core(reference: Ref) -> template::Ref {
             let part = part.map(|part| match part {
                 Part::Length => template::Part::Length,
                 Part::Item(position) => template::Part::Item(position),
+                Part::All => template::Part::All,
             });
             template::Ref::XCom { task_id, key, map_index, part }
+        }
+        Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
+            template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
         }
         Ref::Variable { key } => template::Ref::Variable { key },
         Ref::Connection { conn_id } => template::Ref::Connection { conn_id },

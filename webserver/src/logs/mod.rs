@@ -129,6 +129,16 @@ impl LogStore {
         blocking(move || read_lines(&path, offset, max, ended)).await
     }
 
+    /// Deletes a log; one that is not there is deleted already.
+    pub async fn delete(&self, key: &LogKey) -> io::Result<()> {
+        let path = self.path(key);
+        blocking(move || match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
+    }
+
     /// The attempts whose log grows on this webserver, from now on. A receiver that lags should look at its log.
     pub fn subscribe(&self) -> broadcast::Receiver<Uuid> {
         self.inner.grew.subscribe()

@@ -2,17 +2,20 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use updraft_store::{
-    outbox::{self, NoticeFilter, NoticeRow},
+    audit,
+    outbox::{self, NoticeFilter, NoticeRow, Retried},
     query::filter::Page,
+    wake::Signal,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     App,
-    api::params::{FromQuery, Query, QueryParams},
+    api::params::{FromQuery, PathParams, Query, QueryParams},
+    auth::Principal,
     error::ApiError,
     time::Timestamp,
 };
@@ -127,10 +130,41 @@ pub(crate) async fn get_notifications(
     Ok(Json(NotificationCollectionResponse { notifications, total_entries: found.total }))
 }
 
+/// Send a notification again that failed: at once, with the same key, and for as long as a new one.
+#[utoipa::path(post, path = "/ui/notifications/{key}/retry", tag = "Updraft", params(("key" = String, Path)),
+    responses((status = 200, body = NotificationResponse), (status = 404), (status = 409)))]
+pub(crate) async fn retry_notification(
+    State(app): State<App>,
+    principal: Principal,
+    PathParams(key): PathParams<String>,
+) -> Result<Json<NotificationResponse>, ApiError> {
+    let missing = || ApiError::not_found(format!("There is no notification with the key {key}"));
+    let uuid: Uuid = key.parse().map_err(|_| missing())?;
+    let mut transaction = app.store.begin().await?;
+    match outbox::retry(&mut transaction, uuid).await? {
+        Retried::Again => {}
+        Retried::NotFailed => return Err(ApiError::Conflict("The notification has not failed".to_owned())),
+        Retried::NoNotice => return Err(missing()),
+    }
+    let row = outbox::get(&mut transaction, uuid).await?.ok_or_else(missing)?;
+    let entry = audit::Entry {
+        event: "retry_notification",
+        owner: Some(&principal.name),
+        dag_id: Some(&row.dag_id),
+        run_id: Some(&row.run_id),
+        task_id: row.task_id.as_deref(),
+        map_index: row.task_id.is_some().then_some(row.map_index),
+        extra: Some(json!({"key": row.key, "kind": row.kind})),
+        ..audit::Entry::default()
+    };
+    audit::write(&mut transaction, &entry).await?;
+    app.commit(transaction).await?;
+    app.store.wake().ring(Signal::Outbox);
+    Ok(Json(row.into()))
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

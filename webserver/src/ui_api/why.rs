@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use serde_json::Value;
+use updraft_core::explain::Reason;
 use updraft_store::{
     explain::{self, Why},
     query::task_instances,
@@ -20,7 +21,7 @@ use crate::{
     error::ApiError,
 };
 
-/// Each reason is an object with a `code` and its parameters beside it.
+/// Each reason is an object with a `code` and its parameters beside it; where these do not say it all, also a `message`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WhyResponse {
     dag_id: String,
@@ -49,7 +50,14 @@ pub(crate) async fn get_why(
         }
     };
     let row = task_instances::get(&mut *app.connection().await?, path.key(map_index)).await?;
-    let reasons = reasons.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(ApiError::internal)?;
+    let shown = |reason: &Reason| {
+        let mut value = serde_json::to_value(reason)?;
+        if let Some(message) = reason.told() {
+            value["message"] = message.into();
+        }
+        Ok(value)
+    };
+    let reasons = reasons.iter().map(shown).collect::<Result<_, serde_json::Error>>().map_err(ApiError::internal)?;
     let state = row.map(|row| row.state).filter(|state| state != "none");
     Ok(Json(WhyResponse { dag_id: path.dag_id, dag_run_id: path.dag_run_id, task_id: path.task_id, state, reasons }))
 }

@@ -26,8 +26,9 @@ pub(crate) struct Client {
     pub(crate) seed: Seed,
     pub(crate) shutdown: CancellationToken,
     pub(crate) token: String,
+    pub(crate) logs: LogStore,
     router: Router,
-    _logs: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// An answer: status and body.
@@ -54,16 +55,16 @@ impl Client {
     pub(crate) async fn new() -> Self {
         let seed = Seed::new().await;
         let token = nodes::create_token(&seed.store, "http").await.unwrap();
-        let logs = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
         let settings = ExecutorSettings {
             token_ttl: Duration::ZERO,
             poll: Duration::from_secs(5),
             ..ExecutorSettings::new("attempt secret".into())
         };
-        let store = LogStore::open(logs.path(), DEFAULT_LIMIT).unwrap();
-        let api = ExecutorApi::new(seed.store.clone(), settings, store, shutdown.clone());
-        Self { seed, shutdown, token, router: router(api), _logs: logs }
+        let logs = LogStore::open(folder.path(), DEFAULT_LIMIT).unwrap();
+        let api = ExecutorApi::new(seed.store.clone(), settings, logs.clone(), shutdown.clone());
+        Self { seed, shutdown, token, logs, router: router(api), _folder: folder }
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {

@@ -1,5 +1,6 @@
 use updraft_core::spec::TaskSpec;
 use updraft_store::{nodes, wake::Signal};
+use updraft_webserver::logs::LogKey;
 use uuid::Uuid;
 
 use crate::client::{Client, poll_request};
@@ -14,6 +15,54 @@ async fn a_poll_brings_what_is_placed_with_all_it_takes_to_run_it() {
     assert_eq!(start.attempt_id, attempt);
     let spec: TaskSpec = serde_json::from_value(start.spec.clone()).unwrap();
     assert_eq!((spec.task_id.as_str(), spec.run.run_id.as_str(), start.token.len()), ("t0", "r1", 64));
+}
+
+#[tokio::test]
+async fn of_a_sensors_looks_the_latest_hundred_keep_their_logs() {
+    let client = Client::new().await;
+    let node = client.node("n1").await;
+    let looks: Vec<Uuid> = (0..104).map(|_| Uuid::new_v4()).collect();
+    let log = |attempt_id| LogKey {
+        dag_id: "d".to_owned(),
+        run_id: "r1".to_owned(),
+        task_id: "t0".to_owned(),
+        map_index: -1,
+        try_number: 1,
+        attempt_id,
+    };
+    for look in &looks {
+        sqlx::query(
+            "insert into attempt_log (dag_run_id, attempt_id, task_id, map_index, try_number, executor_id)
+             values ($1, $2, 't0', -1, 1, $3)",
+        )
+        .bind(client.seed.run)
+        .bind(look)
+        .bind(node.id)
+        .execute(client.seed.store.pool())
+        .await
+        .unwrap();
+        client.logs.append(&log(*look), 0, "a line\n".into()).await.unwrap();
+    }
+    sqlx::query(
+        "insert into task_instance (dag_run_id, task_id, attempt_id, state, try_number, max_tries, operator, pool, queue,
+                                    priority_weight, reschedules)
+         values ($1, 't0', gen_random_uuid(), 'scheduled', 1, 0, 'x', 'default_pool', 'default', 1, 104)",
+    )
+    .bind(client.seed.run)
+    .execute(client.seed.store.pool())
+    .await
+    .unwrap();
+    let now = client.seed.placed(node, "t0", -1).await;
+    let answer = client.poll(node, &[]).await;
+    let spec: TaskSpec = serde_json::from_value(answer.start[0].spec.clone()).unwrap();
+    assert_eq!((spec.run.dag_id.as_str(), spec.run.run_id.as_str()), ("d", "r1"));
+    let kept: Vec<Uuid> = sqlx::query_scalar("select attempt_id from attempt_log where task_id = 't0' order by seq")
+        .fetch_all(client.seed.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(kept, [&looks[5..], &[now]].concat());
+    assert_eq!(client.logs.size(&log(looks[4])).await.unwrap(), 0);
+    assert_eq!(client.logs.size(&log(looks[5])).await.unwrap(), 7);
 }
 
 #[tokio::test]

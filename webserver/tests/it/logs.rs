@@ -136,3 +136,79 @@ async fn a_long_log_comes_in_parts() {
     assert!(parts > 2, "{parts}");
     assert_eq!(events(&server.read(&format!("{path}?full_content=true")).await).len(), 3000);
 }
+
+/// Attempts of the running task's first try, handed out in this order.
+async fn handed_out(server: &TestServer, attempts: &[u128]) {
+    for attempt in attempts {
+        sqlx::query(
+            "insert into attempt_log (dag_run_id, attempt_id, task_id, map_index, try_number, executor_id)
+             select id, $1, 'extract', -1, 1, 1 from dag_run where run_id = $2",
+        )
+        .bind(Uuid::from_u128(0x10000000_0000_4000_8000_000000000000 | attempt))
+        .bind(RUNNING)
+        .execute(server.store.pool())
+        .await
+        .unwrap();
+    }
+}
+
+/// The attempt that runs now.
+async fn current(server: &TestServer, attempt: u128) {
+    sqlx::query("update task_instance set attempt_id = $1 where state in ('running', 'up_for_reschedule')")
+        .bind(Uuid::from_u128(0x10000000_0000_4000_8000_000000000000 | attempt))
+        .execute(server.store.pool())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn looks_of_a_sensor_are_read_in_their_order_and_a_follower_loses_nothing() {
+    let server = TestServer::seeded().await;
+    let path = path(RUNNING, "extract", 1);
+    let look = |attempt| log(&server, RUNNING, 1, attempt);
+    // The ids say nothing of the order.
+    handed_out(&server, &[9]).await;
+    current(&server, 9).await;
+    look(9).append(&line("first")).await;
+    let mut part = server.read(&path).await;
+    assert_eq!(events(&part), ["first"]);
+    let next = async |part: &Value| {
+        let token = part["continuation_token"].as_str().expect("it goes on").to_owned();
+        server.read(&format!("{path}?token={token}")).await
+    };
+    // The next look is known before a node has it, and the follower asks.
+    current(&server, 2).await;
+    part = next(&part).await;
+    assert_eq!(events(&part), [""; 0]);
+    handed_out(&server, &[2]).await;
+    look(2).append(&line("second")).await;
+    current(&server, 5).await;
+    handed_out(&server, &[5]).await;
+    look(5).append(&line("third")).await;
+    part = next(&part).await;
+    assert_eq!(events(&part), ["second", "third"]);
+    // A re-dispatched attempt, never handed out, gave way to another one.
+    current(&server, 7).await;
+    part = next(&part).await;
+    current(&server, 3).await;
+    handed_out(&server, &[3]).await;
+    look(3).append(&line("fourth")).await;
+    part = next(&part).await;
+    assert_eq!(events(&part), ["fourth"]);
+    assert_eq!(events(&server.read(&path).await), ["first", "second", "third", "fourth"]);
+    assert_eq!(events(&next(&part).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn where_nobody_wrote_a_log_it_says_why_the_task_ended() {
+    let server = TestServer::seeded().await;
+    let failed = server.read(&path(MANUAL, "load", 2)).await;
+    assert_eq!(events(&failed), ["the command ended with exit code 3"]);
+    assert_eq!((&failed["content"][0]["level"], &failed["continuation_token"]), (&json!("error"), &Value::Null));
+    let not_run = server.read(&path(MANUAL, "done", 1)).await;
+    assert_eq!(events(&not_run), ["The task did not run, because `load` failed."]);
+    let text = accept(&server, &path(MANUAL, "load", 2), "text/plain").await;
+    assert_eq!(text.text(), "[2024-05-01T09:31:00Z] the command ended with exit code 3\n");
+    log(&server, MANUAL, 2, 2).append(&line("done")).await;
+    assert_eq!(events(&server.read(&path(MANUAL, "extract", 2)).await), ["done"]);
+}

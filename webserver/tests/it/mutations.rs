@@ -68,13 +68,22 @@ async fn a_run_id_or_logical_date_is_used_once() {
     }
 }
 
+/// Its last good version runs, by schedule and by hand (Airflow refuses both).
 #[tokio::test]
-async fn a_trigger_that_cannot_be_is_told_why() {
+async fn a_dag_with_import_errors_is_triggered_in_its_last_good_version() {
     let server = TestServer::seeded().await;
-    sqlx::raw_sql("update dag set has_import_errors = true, is_stale = false where dag_id = 'gone'")
+    sqlx::raw_sql("update dag set has_import_errors = true where dag_id = 'etl'")
         .execute(server.store.pool())
         .await
         .unwrap();
+    let answer = server.call(Method::POST, RUNS, json!({"logical_date": null})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+    assert_eq!(answer.json()["dag_versions"][0]["version_number"], 2);
+}
+
+#[tokio::test]
+async fn a_trigger_that_cannot_be_is_told_why() {
+    let server = TestServer::seeded().await;
     let mut told: Vec<(u16, Value)> = Vec::new();
     for (dag, body) in [
         ("nope", json!({"logical_date": null})),
@@ -91,6 +100,52 @@ async fn a_trigger_that_cannot_be_is_told_why() {
         told.push((answer.status.as_u16(), answer.json()["detail"].clone()));
     }
     insta::assert_json_snapshot!(told);
+}
+
+/// Changes the compiled form of the seeded `etl` before anything has read it.
+async fn with_etl(change: &str) -> TestServer {
+    let server = TestServer::seeded().await;
+    let sql = format!(
+        "update dag_version set data = (data::jsonb || '{change}')::json where dag_fk = (select id from dag where dag_id = 'etl')"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(server.store.pool()).await.unwrap();
+    server
+}
+
+/// The answers to a trigger, a materialization and a backfill of `etl`.
+async fn runs_of_etl(server: &TestServer) -> Vec<(u16, Value)> {
+    let mut told = Vec::new();
+    let backfill = json!({"dag_id": "etl", "from_date": "2024-05-01T06:00:00Z", "to_date": "2024-05-01T07:00:00Z"});
+    for (path, body) in [
+        (RUNS, json!({"logical_date": null})),
+        ("/api/v2/assets/1/materialize", json!({})),
+        ("/api/v2/backfills", backfill),
+    ] {
+        let answer = server.call(Method::POST, path, body).await;
+        told.push((answer.status.as_u16(), answer.json()["detail"].clone()));
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_partitioned_dag_is_shown_as_one_and_refuses_every_run() {
+    let server = with_etl(r#"{"schedule": {"kind": "partitioned", "timetable": "PartitionedAtRuntime"}}"#).await;
+    let dag = server.read("/api/v2/dags/etl").await;
+    assert_eq!((&dag["timetable_partitioned"], &dag["is_backfillable"]), (&json!(true), &json!(false)));
+    let why = json!(
+        "DAG with dag_id: 'etl' has the timetable PartitionedAtRuntime: its runs have partitions, and partitions are not run yet"
+    );
+    assert_eq!(runs_of_etl(&server).await, [(400, why.clone()), (400, why.clone()), (422, why)]);
+}
+
+#[tokio::test]
+async fn a_run_of_a_type_that_is_not_allowed_is_refused() {
+    let server = with_etl(r#"{"allowed_run_types": ["scheduled"]}"#).await;
+    let dag = server.read("/api/v2/dags/etl").await;
+    assert_eq!((&dag["timetable_partitioned"], &dag["allowed_run_types"]), (&json!(false), &json!(["scheduled"])));
+    let why = |kind: &str| json!(format!("Dag with dag_id: 'etl' does not allow {kind} runs"));
+    let told = runs_of_etl(&server).await;
+    assert_eq!(told, [(400, why("manual")), (400, why("asset_materialization")), (422, why("backfill"))]);
 }
 
 #[tokio::test]

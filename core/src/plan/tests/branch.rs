@@ -68,6 +68,69 @@ fn a_cleared_task_stays_skipped_by_the_branch_that_skipped_it() {
     assert_eq!(sim.state_of("b"), S::Skipped);
 }
 
+/// §12.2: only what runs, succeeded or failed is left alone.
+#[test]
+fn what_is_not_chosen_is_skipped_whatever_it_waits_for() {
+    let at = |state| {
+        let mut sim = Sim::new(vec![task("branch", &[]), task("b", &["branch"])]);
+        sim.begin();
+        let attempt = AttemptId(uuid::Uuid::from_u128(77));
+        let mut ti = Ti { state, attempt, try_number: 1, end_date: Some(start()), ..sim.ti("b").clone() };
+        if state.has_attempt() {
+            sim.live.push((Key::unmapped(1), attempt));
+        }
+        if state == S::Restarting {
+            ti.stopping = Some(Stopping { attempt, deadline: stop_deadline(start()) });
+        }
+        ti.next_retry_at = Some(start() + std::time::Duration::from_secs(60));
+        sim.state.put(Key::unmapped(1), ti);
+        decide(&mut sim, "branch", follow(&[]));
+        (sim.state_of("b"), sim.last.cancels.len())
+    };
+    for &state in S::ALL {
+        let expected = match state {
+            S::Running | S::Success | S::Failed | S::Removed => (state, 0),
+            S::Scheduled | S::Queued | S::Deferred | S::AwaitingInput => (S::Skipped, 1),
+            _ => (S::Skipped, 0),
+        };
+        assert_eq!(at(state), expected, "{state}");
+    }
+}
+
+/// `always` was ready before the branch decided.
+#[test]
+fn a_task_that_is_ready_and_not_chosen_does_not_run() {
+    let early = Task { trigger_rule: TriggerRule::Always, ..task("b", &["branch"]) };
+    let mut sim = Sim::new(vec![task("branch", &[]), early]);
+    sim.begin();
+    assert_eq!(sim.state_of("b"), S::Scheduled);
+    decide(&mut sim, "branch", follow(&[]));
+    assert_eq!((sim.state_of("b"), sim.run_state()), (S::Skipped, DagRunState::Success));
+}
+
+/// branch → b ← x: §3.5, every dependency is asked.
+#[test]
+fn what_a_branch_skipped_stays_so_though_its_rule_says_otherwise() {
+    for (x_ends, expected) in [(false, S::Skipped), (true, S::Skipped)] {
+        let mut sim = Sim::new(vec![task("branch", &[]), task("x", &[]), task("b", &["branch", "x"])]);
+        sim.begin();
+        decide(&mut sim, "branch", follow(&[]));
+        sim.succeed("x");
+        let mut ids = sim.ids();
+        let selection = Selection { tasks: Some(vec!["x".into(), "b".into()]), ..Selection::default() };
+        let cleared = clear(&sim.state, &selection, true, "admin", sim.now, &mut ids);
+        sim.commit(cleared.plan);
+        sim.state.run.state = DagRunState::Running;
+        if x_ends {
+            sim.begin();
+            sim.fail("x");
+        } else {
+            sim.begin();
+        }
+        assert_eq!(sim.state_of("b"), expected, "x ended: {x_ends}");
+    }
+}
+
 /// A falsy short circuit with `always` at the end: only ignoring the rules reaches it.
 #[test]
 fn a_short_circuit_skips_everything_or_only_what_is_direct() {

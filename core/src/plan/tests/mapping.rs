@@ -206,6 +206,127 @@ fn a_cleared_source_of_another_length_adds_and_removes_instances() {
     }
 }
 
+fn over_list(items: serde_json::Value) -> Mapping {
+    Mapping { kind: MappingKind::Foreach, inputs: IndexMap::from([("item".to_owned(), MapInput::Literal(items))]) }
+}
+
+/// A run of `first` → `each`, one per element of a list in the file.
+fn over_a_list(items: &serde_json::Value) -> Sim {
+    let each = Task { mapping: Some(over_list(items.clone())), retries: 1, ..task("each", &["first"]) };
+    let mut sim = Sim::new(vec![task("first", &[]), each]);
+    sim.state.remove(Key::unmapped(1));
+    for map_index in crate::mapping::initial_map_indexes(&sim.state.dag.clone(), 1) {
+        sim.state.put(Key { task: 1, map_index }, Ti::new(AttemptId(uuid::Uuid::nil()), 1));
+    }
+    sim.begin();
+    sim
+}
+
+/// The file was changed and the run follows it.
+fn change(sim: &mut Sim, mapping: Option<Mapping>) {
+    let mut dag = Dag::new("d");
+    dag.tasks = sim.state.dag.tasks.clone();
+    dag.tasks[1].mapping = mapping;
+    sim.state.dag = std::sync::Arc::new(dag);
+}
+
+fn clear_each(sim: &mut Sim, map_index: Option<i32>) {
+    let named = TaskRef { task_id: "each".into(), map_index };
+    let selection = Selection { tasks: Some(vec![named]), ..Selection::default() };
+    let mut ids = sim.ids();
+    let cleared = clear(&sim.state, &selection, true, "admin", sim.now, &mut ids);
+    sim.commit(cleared.plan);
+    sim.state.run.state = DagRunState::Running;
+    sim.begin();
+}
+
+/// §13.3, §14: fix the file and clear.
+#[test]
+fn a_changed_list_reaches_a_run_that_is_cleared() {
+    let (ready, done, gone) = (S::Scheduled, S::Success, S::Removed);
+    for (now, cleared, expected) in [
+        (json!(["a", "b"]), None, vec![(0, ready), (1, ready), (2, gone)]),
+        (json!(["a", "b"]), Some(0), vec![(0, ready), (1, done), (2, gone)]),
+        (json!(["a", "b"]), Some(2), vec![(0, done), (1, done), (2, gone)]),
+        (json!(["a", "b", "c", "d"]), None, vec![(0, ready), (1, ready), (2, ready), (3, ready)]),
+        (json!(["a", "b", "c", "d"]), Some(1), vec![(0, done), (1, ready), (2, done), (3, ready)]),
+    ] {
+        let mut sim = over_a_list(&json!(["a", "b", "c"]));
+        sim.succeed("first");
+        for index in 0..3 {
+            sim.end_mapped("each", index, Outcome::Success);
+        }
+        change(&mut sim, Some(over_list(now.clone())));
+        clear_each(&mut sim, cleared);
+        assert_eq!(sim.states("each"), expected, "{now}, cleared {cleared:?}");
+    }
+}
+
+/// A run that has not come so far has the new list without being cleared; what runs of the old one is ended.
+#[test]
+fn a_changed_list_reaches_a_run_that_has_not_come_so_far() {
+    let mut sim = over_a_list(&json!(["a", "b", "c"]));
+    change(&mut sim, Some(over_list(json!(["a"]))));
+    sim.succeed("first");
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Removed), (2, S::Removed)]);
+    let mut sim = over_a_list(&json!(["a", "b"]));
+    sim.succeed("first");
+    sim.end_mapped("each", 0, Outcome::Failed);
+    change(&mut sim, Some(over_list(json!(["a"]))));
+    sim.wait(300);
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Removed)], "the element that ran is gone");
+    assert_eq!(sim.last.cancels.len(), 1);
+}
+
+#[test]
+fn an_element_that_is_back_has_its_instance_again() {
+    let mut sim = over_a_list(&json!(["a", "b"]));
+    change(&mut sim, Some(over_list(json!(["a"]))));
+    sim.succeed("first");
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Removed)]);
+    sim.end_mapped("each", 0, Outcome::Success);
+    change(&mut sim, Some(over_list(json!(["a", "b"]))));
+    clear_each(&mut sim, Some(0));
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Scheduled)]);
+}
+
+#[test]
+fn a_task_that_is_mapped_no_more_runs_once_when_it_is_cleared() {
+    let mut sim = over_a_list(&json!(["a", "b"]));
+    sim.succeed("first");
+    for index in 0..2 {
+        sim.end_mapped("each", index, Outcome::Success);
+    }
+    change(&mut sim, None);
+    clear_each(&mut sim, None);
+    assert_eq!(sim.states("each"), [(-1, S::Scheduled), (0, S::Removed), (1, S::Removed)]);
+}
+
+/// §13.3, of a `foreach` that the scheduler renders.
+#[test]
+fn a_rendered_list_is_rendered_again_after_a_clear() {
+    let text = "{{ params.items }}";
+    let mapping = Mapping {
+        kind: MappingKind::Foreach,
+        inputs: IndexMap::from([("item".to_owned(), MapInput::Template(text.to_owned()))]),
+    };
+    let mut sim = Sim::new(vec![task("first", &[]), Task { mapping: Some(mapping), ..task("each", &["first"]) }]);
+    sim.facts.context = Some(super::sensor::context(&json!([1, 2])));
+    sim.begin();
+    sim.succeed("first");
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Scheduled)]);
+    for index in 0..2 {
+        sim.end_mapped("each", index, Outcome::Success);
+    }
+    sim.facts.context = Some(super::sensor::context(&json!([1])));
+    clear_each(&mut sim, Some(0));
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Removed)]);
+    sim.end_mapped("each", 0, Outcome::Success);
+    sim.facts.context = Some(super::sensor::context(&json!([1, 2, 3])));
+    clear_each(&mut sim, Some(0));
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Scheduled), (2, S::Scheduled)]);
+}
+
 #[test]
 fn max_active_tis_per_dagrun_bounds_the_instances_that_are_ready() {
     let m = Task { max_active_tis_per_dagrun: Some(2), retries: 1, ..mapped("m", "source") };

@@ -3,9 +3,11 @@
 mod branch;
 mod mapping;
 mod past;
+mod policy;
 mod run;
 mod sensor;
 mod setup;
+mod tables;
 
 use std::time::Duration;
 

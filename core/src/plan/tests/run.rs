@@ -1,8 +1,12 @@
 //! The run's own state: final states, deadlock, fail_fast, marks (semantics §2, §11.4).
 
+use indexmap::IndexMap;
+use serde_json::json;
+
 use super::{super::*, Sim, finished, start, task};
 use crate::{
-    dag::{Task, TriggerRule},
+    dag::{MapInput, Mapping, MappingKind, Task, TriggerRule},
+    operator::OperatorKind,
     spec::Outcome,
     state::{DagRunState as R, TaskInstanceState as S},
 };
@@ -55,6 +59,141 @@ fn a_start_that_is_heard_after_the_wait_for_a_person_began_is_stale() {
     let late = sim.change("a", Event::Started(Started::default()));
     sim.step(Scope::Changed, &[waits, late]);
     assert_eq!((sim.state_of("a"), sim.last.stale), (S::AwaitingInput, 1));
+}
+
+/// What cannot begin fails for good as well, in the plan that finds out.
+#[test]
+fn fail_fast_hears_of_a_task_that_cannot_even_begin() {
+    let unsupported = Task { operator: OperatorKind::Unsupported, ..task("bad", &["first"]) };
+    let teardown = Task { is_teardown: true, trigger_rule: TriggerRule::AllDone, ..task("teardown", &["waiting"]) };
+    let mut sim = Sim::with(|dag| {
+        dag.fail_fast = true;
+        dag.tasks =
+            vec![task("first", &[]), unsupported, task("running", &[]), task("waiting", &["running"]), teardown];
+    });
+    sim.begin();
+    let started = sim.change("running", Event::Started(Started::default()));
+    sim.step(Scope::Changed, &[started]);
+    sim.succeed("first");
+    let states = ["bad", "running", "waiting", "teardown"].map(|id| sim.state_of(id));
+    assert_eq!(states, [S::Failed, S::Failed, S::Skipped, S::Scheduled]);
+    assert_eq!((sim.last.cancels.len(), sim.run_state()), (1, R::Running));
+}
+
+/// a is capped at one: its retry is due while another element runs.
+#[test]
+fn a_due_retry_that_may_not_begin_is_no_timer() {
+    let mapping = Mapping {
+        kind: MappingKind::Foreach,
+        inputs: IndexMap::from([("item".to_owned(), MapInput::Literal(json!([1, 2])))]),
+    };
+    let each = Task { max_active_tis_per_dagrun: Some(1), retries: 1, mapping: Some(mapping), ..task("each", &[]) };
+    let mut sim = Sim::new(vec![each]);
+    sim.state.remove(Key::unmapped(0));
+    for map_index in 0..2 {
+        sim.state.put(Key { task: 0, map_index }, Ti::new(AttemptId(uuid::Uuid::nil()), 1));
+    }
+    sim.begin();
+    sim.end_mapped("each", 0, Outcome::Failed);
+    assert_eq!(sim.states("each"), [(0, S::UpForRetry), (1, S::Scheduled)]);
+    let plan = sim.wait(300);
+    assert_eq!((plan.is_empty(), plan.wake_at), (true, None), "only the other element's end can free it");
+    sim.end_mapped("each", 1, Outcome::Success);
+    assert_eq!(sim.states("each"), [(0, S::Scheduled), (1, S::Success)]);
+}
+
+/// b waits for its retry; what it depends on waits for ever.
+fn retry_behind_a_deadlock() -> Sim {
+    let stuck = Task { trigger_rule: TriggerRule::AllSkipped, ..task("stuck", &["gone"]) };
+    let mut sim = Sim::new(vec![task("gone", &[]), stuck, Task { retries: 1, ..task("b", &["stuck"]) }]);
+    let removed = Ti { state: S::Removed, end_date: Some(start()), ..sim.ti("gone").clone() };
+    sim.state.put(Key::unmapped(0), removed);
+    let waits = Ti {
+        state: S::UpForRetry,
+        try_number: 1,
+        end_date: Some(start()),
+        next_retry_at: Some(start() + chrono::TimeDelta::seconds(300)),
+        ..sim.ti("b").clone()
+    };
+    sim.state.put(Key::unmapped(2), waits);
+    sim
+}
+
+/// §2.2: delays are ignored.
+#[test]
+fn a_retry_that_nothing_would_let_begin_is_no_reason_to_wait() {
+    let mut sim = retry_behind_a_deadlock();
+    sim.begin();
+    assert_eq!((sim.state_of("b"), sim.run_state(), sim.last.wake_at), (S::UpForRetry, R::Failed, None));
+}
+
+#[test]
+fn a_retry_that_would_begin_but_for_its_delay_is_waited_for() {
+    let mut sim = Sim::new(vec![Task { retries: 1, ..task("a", &[]) }]);
+    sim.begin();
+    sim.fail("a");
+    let due = Some(start() + chrono::TimeDelta::seconds(300));
+    assert_eq!((sim.run_state(), sim.last.wake_at), (R::Running, due));
+}
+
+#[test]
+fn a_due_retry_of_a_run_that_waits_for_its_turn_is_no_timer() {
+    let mut sim = retry_behind_a_deadlock();
+    sim.begin();
+    let selection = Selection { tasks: Some(vec!["gone".into()]), ..Selection::default() };
+    let mut ids = sim.ids();
+    let cleared = clear(&sim.state, &selection, true, "admin", sim.now, &mut ids);
+    sim.commit(cleared.plan);
+    assert_eq!((sim.run_state(), sim.wait(400).wake_at), (R::Queued, None));
+    sim.state.run.state = R::Running;
+    sim.begin();
+    assert_eq!((sim.state_of("gone"), sim.state_of("b")), (S::Scheduled, S::UpForRetry));
+}
+
+/// A clear that means nothing must not lose the timer that no plan has looked at.
+#[test]
+fn a_due_retry_that_nobody_looked_at_is_still_a_timer() {
+    let mut sim = Sim::new(vec![Task { retries: 1, ..task("a", &[]) }]);
+    sim.begin();
+    sim.fail("a");
+    let selection = Selection { only_failed: true, ..Selection::default() };
+    let now = start() + chrono::TimeDelta::seconds(400);
+    let mut ids = sim.ids();
+    let cleared = clear(&sim.state, &selection, true, "admin", now, &mut ids);
+    assert_eq!(cleared.plan.wake_at, Some(start() + chrono::TimeDelta::seconds(300)));
+}
+
+/// Airflow evaluates every dependency of what is up for retry, too.
+#[test]
+fn a_retry_is_decided_before_its_time_when_its_upstream_is() {
+    let mut sim = Sim::new(vec![task("a", &[]), Task { retries: 1, ..task("b", &["a"]) }]);
+    sim.begin();
+    sim.succeed("a");
+    let selection = Selection { tasks: Some(vec!["a".into()]), ..Selection::default() };
+    let mut ids = sim.ids();
+    let cleared = clear(&sim.state, &selection, true, "admin", sim.now, &mut ids);
+    sim.commit(cleared.plan);
+    sim.begin();
+    sim.fail("b");
+    assert_eq!((sim.state_of("a"), sim.state_of("b")), (S::Scheduled, S::UpForRetry));
+    sim.fail("a");
+    assert_eq!((sim.state_of("b"), sim.run_state()), (S::UpstreamFailed, R::Failed));
+}
+
+#[test]
+fn the_run_of_a_paused_dag_does_not_time_out() {
+    let mut sim = Sim::with(|dag| {
+        dag.tasks = vec![task("a", &[])];
+        dag.dagrun_timeout = Some(std::time::Duration::from_secs(30));
+    });
+    sim.begin();
+    sim.state.run.dag_is_paused = true;
+    sim.now += chrono::TimeDelta::seconds(60);
+    let plan = sim.begin();
+    assert_eq!((plan.is_empty(), plan.wake_at), (true, None));
+    sim.state.run.dag_is_paused = false;
+    sim.begin();
+    assert_eq!((sim.state_of("a"), sim.run_state()), (S::Skipped, R::Failed));
 }
 
 #[test]

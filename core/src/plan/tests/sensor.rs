@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{super::*, Sim, start, task};
 use crate::{
-    dag::{Dag, Sensor, Task},
+    dag::{Dag, MapInput, Mapping, MappingKind, Sensor, Task},
     spec::{Outcome, RunContext},
     state::{DagRunType, TaskInstanceState as S},
+    template::Ref,
 };
 
 fn sensor(edit: impl FnOnce(&mut Sensor)) -> Sim {
@@ -60,11 +61,12 @@ fn a_deferred_task_keeps_its_attempt_and_resumes() {
     assert_eq!(sim.state_of("a"), S::Success);
 }
 
-fn context() -> Arc<RunContext> {
+/// What templates may name, with one parameter that is 0 and one as given.
+pub(super) fn context(items: &Value) -> Arc<RunContext> {
     Arc::new(RunContext {
         logical_date: Some(start()),
         start_date: Some(start()),
-        params: Map::from_iter([("go".to_owned(), json!(0))]),
+        params: Map::from_iter([("go".to_owned(), json!(0)), ("items".to_owned(), items.clone())]),
         ..RunContext::of_dag(&Dag::new("d"), "r".into(), DagRunType::Manual, start(), json!({}))
     })
 }
@@ -79,7 +81,7 @@ fn when_skips_the_task_before_it_is_scheduled() {
     ] {
         let mut sim = Sim::new(vec![Task { when: Some(when.into()), ..task("a", &[]) }]);
         assert_eq!(sim.begin().needs, Needs::from([Need::Context]));
-        sim.facts.context = Some(context());
+        sim.facts.context = Some(context(&json!([])));
         sim.begin();
         assert_eq!(sim.state_of("a"), expected, "{when}");
     }
@@ -89,11 +91,34 @@ fn when_skips_the_task_before_it_is_scheduled() {
 fn when_asks_for_the_results_it_names() {
     let when = "{{ ti.xcom_pull(task_ids='a') == 'yes' }}";
     let mut sim = Sim::new(vec![task("a", &[]), Task { when: Some(when.into()), ..task("b", &["a"]) }]);
-    sim.facts.context = Some(context());
+    sim.facts.context = Some(context(&json!([])));
     sim.begin();
     let needs = sim.succeed("a").needs.clone();
     let Some(Need::Value(reference)) = needs.first() else { panic!("{needs:?}") };
-    sim.facts.values.insert(reference.clone(), Some(json!("yes")));
+    sim.facts.values.insert(reference.clone(), Some(json!(["yes"])));
     sim.begin();
     assert_eq!(sim.state_of("b"), S::Scheduled);
+}
+
+#[test]
+fn why_a_when_or_a_foreach_does_not_render_is_kept_without_secrets() {
+    let text = "{{ macros.datetime.fromisoformat(var.value.api_token) }}";
+    let over = |text: &str| {
+        let inputs = [("item".to_owned(), MapInput::Template(text.to_owned()))].into_iter().collect();
+        Some(Mapping { kind: MappingKind::Foreach, inputs })
+    };
+    for task in [
+        Task { when: Some(text.into()), ..task("a", &[]) },
+        Task { mapping: over(text), ..task("a", &[]) },
+        Task { mapping: over("{{ [var.value.api_token] | first }}"), ..task("a", &[]) },
+    ] {
+        let mut sim = Sim::new(vec![task]);
+        sim.facts.context = Some(context(&Value::Null));
+        let token = Ref::Variable { key: "api_token".to_owned() };
+        sim.facts.values.insert(token, Some(json!("s3cr3t-value")));
+        sim.begin();
+        let ti = sim.state.ti(Key::unmapped(0)).expect("the instance");
+        let failure = ti.failure.as_ref().expect("it fails");
+        assert!(!failure.reason.contains("s3cr3t"), "{}", failure.reason);
+    }
 }

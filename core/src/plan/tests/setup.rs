@@ -103,6 +103,56 @@ fn an_indirect_setup_that_fails_late_stops_the_work_before_it_begins() {
     assert_eq!(states(&sim, &["w1", "w2"]), [S::UpstreamFailed, S::UpstreamFailed]);
 }
 
+/// §3.4: every indirect setup must be success; here a branch leaves w1 out while s still runs.
+#[test]
+fn work_waits_for_a_setup_that_is_not_its_direct_upstream() {
+    let w2 = Task { trigger_rule: TriggerRule::NoneFailed, ..task("w2", &["w1"]) };
+    let mut sim =
+        Sim::new(vec![setup("s"), task("branch", &[]), task("w1", &["s", "branch"]), w2, teardown("t", &["s", "w2"])]);
+    sim.begin();
+    let mut change = sim.change("branch", super::finished(Outcome::Success, sim.now));
+    if let Event::Finished(finished) = &mut change.event {
+        finished.decision = Some(crate::spec::Decision::Follow(vec![]));
+    }
+    sim.step(Scope::Changed, &[change]);
+    assert_eq!(states(&sim, &["w1", "w2"]), [S::Skipped, S::None]);
+    sim.succeed("s");
+    assert_eq!(states(&sim, &["w2"]), [S::Scheduled]);
+}
+
+/// §3.4: it is not waited for all of them, where one decides; and §3.1: `always` asks for nothing.
+#[test]
+fn one_setup_that_ended_badly_decides_at_once_and_always_does_not_ask() {
+    for (outcome, rule, expected) in [
+        (Outcome::Failed, TriggerRule::AllDone, S::UpstreamFailed),
+        (Outcome::Skipped, TriggerRule::AllDone, S::Skipped),
+        (Outcome::Success, TriggerRule::AllDone, S::None),
+        (Outcome::Failed, TriggerRule::Always, S::Scheduled),
+    ] {
+        let w2 = Task { trigger_rule: rule, ..task("w2", &["w1"]) };
+        let w1 = task("w1", &["s1", "s2"]);
+        let mut sim = Sim::new(vec![setup("s1"), setup("s2"), w1, w2, teardown("t", &["s1", "s2", "w2"])]);
+        sim.begin();
+        sim.end("s1", outcome);
+        assert_eq!(sim.state_of("w2"), expected, "{outcome:?} {rule:?}");
+    }
+}
+
+/// A setup that is not over keeps work from beginning, not from being decided by its rule.
+#[test]
+fn a_rule_decides_while_a_setup_is_waited_for() {
+    let mut sim = Sim::new(vec![
+        setup("s"),
+        task("bad", &[]),
+        task("w1", &["s"]),
+        task("w2", &["w1", "bad"]),
+        teardown("t", &["s", "w2"]),
+    ]);
+    sim.begin();
+    sim.fail("bad");
+    assert_eq!(states(&sim, &["s", "w2"]), [S::Scheduled, S::UpstreamFailed]);
+}
+
 #[test]
 fn a_teardown_waits_for_everything_between_its_setup_and_itself() {
     // `late` is not the teardown's direct upstream, but of its scope.

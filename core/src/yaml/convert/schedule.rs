@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Converter, number, timedelta};
-use crate::dag::{AssetExpression, AssetRef, Schedule, Step};
+use crate::dag::{AssetExpression, AssetRef, RunImmediately, Schedule, Step};
 
 impl Converter<'_> {
     pub(super) fn schedule(&mut self, schedule: &Schedule) -> Value {
@@ -12,12 +12,12 @@ impl Converter<'_> {
             Schedule::None => Value::Null,
             Schedule::Once => json!("@once"),
             Schedule::Continuous => json!("@continuous"),
-            Schedule::Cron { expressions, timezone, interval: None }
+            Schedule::Cron { expressions, timezone, interval: None, run_immediately: RunImmediately::IfRecent }
                 if expressions.len() == 1 && *timezone == self.dag.timezone =>
             {
                 json!(expressions[0])
             }
-            Schedule::Cron { expressions, timezone, interval } => {
+            Schedule::Cron { expressions, timezone, interval, run_immediately } => {
                 let mut result = json!({ "timezone": zone(timezone) });
                 if let [one] = &expressions[..] {
                     result["__type__"] = json!("airflow.timetables.trigger.CronTriggerTimetable");
@@ -29,6 +29,13 @@ impl Converter<'_> {
                 if let Some(interval) = interval {
                     result["interval"] = step(*interval);
                 }
+                match run_immediately {
+                    RunImmediately::IfRecent => {}
+                    RunImmediately::Always => result["run_immediately"] = json!(true),
+                    RunImmediately::Within(grace) => {
+                        result["run_immediately"] = timedelta(grace.as_secs_f64());
+                    }
+                }
                 result
             }
             Schedule::CronInterval { expression, timezone } => json!({
@@ -36,7 +43,12 @@ impl Converter<'_> {
                 "cron": expression,
                 "timezone": zone(timezone),
             }),
-            Schedule::Delta { delta } => step(*delta),
+            Schedule::Delta { delta, interval: None } => step(*delta),
+            Schedule::Delta { delta, interval: Some(interval) } => json!({
+                "__type__": "airflow.timetables.trigger.DeltaTriggerTimetable",
+                "delta": step(*delta),
+                "interval": step(*interval),
+            }),
             Schedule::DeltaInterval { delta } => json!({
                 "__type__": "airflow.timetables.interval.DeltaDataIntervalTimetable",
                 "delta": step(*delta),
@@ -47,6 +59,13 @@ impl Converter<'_> {
                     .map(|at| json!({ "__type__": "pendulum.parse", "__args__": [at.to_rfc3339()] }))
                     .collect();
                 json!({ "__type__": "airflow.timetables.events.EventsTimetable", "event_dates": dates })
+            }
+            Schedule::Partitioned { timetable, .. } => {
+                self.native_only(
+                    &format!("DAG `{}`", self.dag.dag_id),
+                    &format!("timetable `{timetable}`, which is not read"),
+                );
+                Value::Null
             }
             Schedule::Assets { expression, timetable: None } => {
                 let said = self.assets(expression);

@@ -4,7 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Converter, below_root, number, put, timedelta};
 use crate::{
-    dag::{CallbackAction, MapInput, MappingKind, Output, Sensor, Task, TriggerRule, WeightRule},
+    dag::{
+        Callback, CallbackAction, CallbackEvent, MapInput, MappingKind, Output, RetryAction, RetryPolicy, Sensor, Task,
+        TriggerRule, WeightRule,
+    },
     operator::{OperatorKind, Place, XComArg},
     yaml::operators::{self, Kind, Operator},
 };
@@ -153,6 +156,7 @@ impl Converter<'_> {
             put(fields, "retry_exponential_backoff", number(task.retry_exponential_backoff));
         }
         put(fields, "max_retry_delay", seconds(task.max_retry_delay));
+        put(fields, "retry_policy", task.retry_policy.as_ref().map(retry_policy));
         put(fields, "execution_timeout", seconds(task.execution_timeout));
         for (name, value, default) in [
             ("owner", &task.owner, &new.owner),
@@ -217,8 +221,11 @@ impl Converter<'_> {
         // The mail of `email` is said by `email`.
         let mut callbacks = task.callbacks.clone();
         if task.extra.contains_key("email") {
-            callbacks
-                .retain(|callback| !matches!(callback.action, CallbackAction::Email { subject: None, body: None, .. }));
+            let is_alert = |callback: &Callback| {
+                matches!(callback.on, CallbackEvent::Failure | CallbackEvent::Retry)
+                    && matches!(callback.action, CallbackAction::Email { subject: None, body: None, .. })
+            };
+            callbacks.retain(|callback| !is_alert(callback));
         }
         self.callbacks(&place, &callbacks, fields);
         self.mapping(&place, task, fields);
@@ -288,4 +295,28 @@ fn waiting(sensor: &Sensor, fields: &mut Map<String, Value>) {
             put(fields, name, true);
         }
     }
+}
+
+fn retry_policy(policy: &RetryPolicy) -> Value {
+    let action = |action: RetryAction| json!({ "__type__": "airflow.sdk.RetryAction", "__args__": [action.as_str()] });
+    let rules: Vec<Value> = policy
+        .rules
+        .iter()
+        .map(|rule| {
+            let mut said = json!({
+                "__type__": "airflow.sdk.RetryRule",
+                "exception": rule.exceptions,
+                "action": action(rule.action),
+                "match_subclasses": rule.match_subclasses,
+            });
+            if let Some(delay) = rule.retry_delay {
+                said["retry_delay"] = timedelta(delay.as_secs_f64());
+            }
+            if let Some(reason) = &rule.reason {
+                said["reason"] = json!(reason);
+            }
+            said
+        })
+        .collect();
+    json!({ "__type__": "airflow.sdk.ExceptionRetryPolicy", "rules": rules, "default": action(policy.default) })
 }

@@ -45,7 +45,7 @@ const APPROVAL: &[Arg] = &[
     arg("ignore_downstream_trigger_rules", Kind::Bool),
     arg("assigned_users", Kind::List),
     arg("response_timeout", Kind::Duration),
-    arg("notifiers", Kind::Any).idle(),
+    arg("notifiers", Kind::Any),
 ];
 
 const OPTIONS: &[Arg] = &[
@@ -56,7 +56,7 @@ const OPTIONS: &[Arg] = &[
     arg("multiple", Kind::Bool),
     arg("assigned_users", Kind::List),
     arg("response_timeout", Kind::Duration),
-    arg("notifiers", Kind::Any).idle(),
+    arg("notifiers", Kind::Any),
 ];
 
 const OPTIONS_BRANCH: &[Arg] = &[
@@ -68,7 +68,7 @@ const OPTIONS_BRANCH: &[Arg] = &[
     arg("multiple", Kind::Bool),
     arg("assigned_users", Kind::List),
     arg("response_timeout", Kind::Duration),
-    arg("notifiers", Kind::Any).idle(),
+    arg("notifiers", Kind::Any),
 ];
 
 const ENTRY: &[Arg] = &[
@@ -79,7 +79,7 @@ const ENTRY: &[Arg] = &[
     arg("multiple", Kind::Bool),
     arg("assigned_users", Kind::List),
     arg("response_timeout", Kind::Duration),
-    arg("notifiers", Kind::Any).idle(),
+    arg("notifiers", Kind::Any),
 ];
 
 const EXTERNAL_TASK: &[Arg] = &[

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_core::{
     dag::Output,
+    mask::Mask,
     operator::{self, AutoRemove, BashArgs, Command, DockerArgs, ExitCodes, KubernetesPodArgs, OperatorKind},
     spec::{Failure, FailureClass, TaskSpec},
 };
@@ -14,7 +15,6 @@ use updraft_core::{
 use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, words::words};
 use crate::{
     config::Config,
-    mask::Mask,
     render::Rendered,
     runner::{BUNDLE_VARIABLE, Job, failure},
 };

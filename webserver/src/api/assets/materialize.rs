@@ -91,10 +91,6 @@ pub(crate) async fn materialize_asset(
         return Err(ApiError::Conflict(format!("More than one DAG materializes asset with ID: {asset_id}")));
     }
     let row = dags::get(&mut transaction, dag_id).await?.filter(|row| !row.is_stale).ok_or_else(no_producer)?;
-    if row.has_import_errors {
-        let text = format!("DAG with dag_id: '{dag_id}' has import errors and cannot be triggered");
-        return Err(ApiError::BadRequest(text));
-    }
     if body.partition_key.is_some() {
         let text = format!("DAG with dag_id: '{dag_id}' has no partitioned timetable: partition_key must not be given");
         return Err(ApiError::BadRequest(text));
@@ -123,6 +119,7 @@ pub(crate) async fn materialize_asset(
     let kind = DagRunType::AssetMaterialization;
     let key = runs::trigger_as(&mut transaction, &app.dags, &trigger, kind).await.map_err(|error| match error {
         TriggerError::DagNotFound(_) => no_producer(),
+        TriggerError::Refused(refusal) => ApiError::BadRequest(refusal.to_string()),
         TriggerError::Store(error) => error.into(),
     })?;
     let run = dag_runs::get_by_key(&mut transaction, key).await?;
