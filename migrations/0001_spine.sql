@@ -233,7 +233,8 @@ create table task_instance_history (
 -- The row exists ⇔ the attempt is current. The fence is one DELETE.
 create table attempt (
     attempt_id       uuid        not null constraint attempt_pkey primary key,
-    kind             text        not null default 'task' constraint attempt_kind_check check (kind in ('task')),
+    -- A callback is a notice's (outbox), no task instance's; its task, map index and try are where its log belongs.
+    kind             text        not null default 'task' constraint attempt_kind_check check (kind in ('task', 'callback')),
     dag_run_id       bigint      not null,
     task_id          text        not null,
     map_index        integer     not null,
@@ -362,6 +363,8 @@ create table attempt_log (
     map_index   integer     not null,
     try_number  integer     not null,
     executor_id bigint      not null,
+    -- As attempt's: a callback's log follows that of the try.
+    kind        text        not null default 'task',
     constraint attempt_log_pkey primary key (dag_run_id, attempt_id)
 );
 create index attempt_log_attempt_idx on attempt_log (attempt_id);

@@ -25,6 +25,7 @@ create table outbox (
     -- What was true at the change.
     facts        jsonb       not null,
     state        text        not null default 'pending' constraint outbox_state_check
+                             -- running: a Python callback whose attempt is on its way to a node, on it, or lost.
                              check (state in ('pending', 'running', 'delivered', 'failed')),
     tries        integer     not null default 0,
     -- When it is tried next; while somebody tries it, when others may.
@@ -38,11 +39,12 @@ create table outbox (
     retried_at   timestamptz,
     ended_at     timestamptz,
     constraint outbox_event_key unique (dag_run_id, task_id, map_index, try_number, event, rule),
+    constraint outbox_running_check check (state <> 'running' or attempt_id is not null and claimed_by is null),
     constraint outbox_ended_check check ((ended_at is not null) = (state in ('delivered', 'failed')))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 create index outbox_due_idx on outbox (kind, destination, due_at) where state = 'pending';
 create index outbox_ended_idx on outbox (ended_at) where ended_at is not null;
-create index outbox_attempt_idx on outbox (attempt_id) where attempt_id is not null;
+create index outbox_attempt_idx on outbox (attempt_id) where state = 'running';
 
 -- By when a run must have ended well; made with the run, deleted when it does so in time.
 create table deadline (

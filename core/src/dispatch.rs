@@ -49,6 +49,7 @@ pub const TRIGGERER: &str = "triggerer";
 pub struct Class {
     pub id: i64,
     pub pool: String,
+    /// 0: callbacks, which are in no pool.
     pub pool_slots: u32,
     pub queue: String,
     pub selector: IndexMap<String, Vec<String>>,
@@ -140,6 +141,13 @@ pub enum Blocked {
     },
 }
 
+impl Class {
+    /// Callbacks are no tasks of their run: they take no slots of a pool and count for no `max_active_tasks`.
+    pub const fn is_of_callbacks(&self) -> bool {
+        self.pool_slots == 0
+    }
+}
+
 impl Capacity {
     /// How many attempts its `max_active_tis_per_dag` leaves a class; `None`: it has none.
     fn cap_left(&self, class: &Class) -> Option<u32> {
@@ -168,18 +176,8 @@ impl Capacity {
         if class.runner == TRIGGERER {
             return self.full_cap(class);
         }
-        let needs = class.pool_slots;
-        let Some(pool) = self.pools.get(&class.pool) else {
-            return Some(Blocked::PoolMissing { pool: class.pool.clone() });
-        };
-        if pool.slots >= 0 {
-            if i64::from(needs) > pool.slots {
-                return Some(Blocked::PoolTooSmall { pool: class.pool.clone(), slots: pool.slots, needs });
-            }
-            if pool.used + i64::from(needs) > pool.slots {
-                let (used, slots) = (pool.used, pool.slots);
-                return Some(Blocked::PoolFull { pool: class.pool.clone(), used, slots, needs });
-            }
+        if let Some(blocked) = self.pool_blocked(class) {
+            return Some(blocked);
         }
         if let Some(full) = self.full_cap(class) {
             return Some(full);
@@ -199,10 +197,29 @@ impl Capacity {
         None
     }
 
+    /// Why the pool has no room for the class.
+    fn pool_blocked(&self, class: &Class) -> Option<Blocked> {
+        if class.is_of_callbacks() {
+            return None;
+        }
+        let needs = class.pool_slots;
+        let Some(pool) = self.pools.get(&class.pool) else {
+            return Some(Blocked::PoolMissing { pool: class.pool.clone() });
+        };
+        if pool.slots < 0 {
+            return None;
+        }
+        if i64::from(needs) > pool.slots {
+            return Some(Blocked::PoolTooSmall { pool: class.pool.clone(), slots: pool.slots, needs });
+        }
+        let (used, slots) = (pool.used, pool.slots);
+        (used + i64::from(needs) > slots).then(|| Blocked::PoolFull { pool: class.pool.clone(), used, slots, needs })
+    }
+
     /// Why this attempt cannot be placed now.
     pub fn blocked(&self, candidate: &Candidate, class: &Class) -> Option<Blocked> {
-        // What holds no slot does not count in its run's limit either.
-        if class.runner == TRIGGERER {
+        // What holds no slot does not count in its run's limit either, nor does what is no task of it.
+        if class.runner == TRIGGERER || class.is_of_callbacks() {
             return self.class_blocked(class);
         }
         self.class_blocked(class).or_else(|| {
@@ -221,14 +238,14 @@ impl Capacity {
         if class.runner == TRIGGERER {
             return cap;
         }
-        let pool = self.pools.get(&class.pool).map_or(0, |pool| {
-            if pool.slots < 0 {
-                u32::MAX
-            } else {
+        let pool = match self.pools.get(&class.pool) {
+            Some(pool) if pool.slots >= 0 => {
                 let free = (pool.slots - pool.used).max(0);
                 u32::try_from(free).unwrap_or(u32::MAX).checked_div(class.pool_slots).unwrap_or(u32::MAX)
             }
-        });
+            // Without a limit, or no slots are taken from it.
+            Some(_) | None => u32::MAX,
+        };
         let nodes: u32 = self.nodes.iter().filter(|node| self.serves(node, class)).map(Node::free).sum();
         pool.min(nodes).min(cap).min(self.parallelism.saturating_sub(self.placed))
     }
@@ -277,7 +294,9 @@ pub fn place(capacity: &mut Capacity, classes: &HashMap<i64, Class>, candidates:
             dispatch.turns.insert(node.id, turn);
             dispatch.placements.push(Placement { attempt: candidate.attempt, executor_id: node.id });
             capacity.placed += 1;
-            *capacity.runs.entry(candidate.dag_run_id).or_default() += 1;
+            if !class.is_of_callbacks() {
+                *capacity.runs.entry(candidate.dag_run_id).or_default() += 1;
+            }
             if let Some(pool) = capacity.pools.get_mut(&class.pool) {
                 pool.used += i64::from(class.pool_slots);
             }
@@ -408,6 +427,25 @@ mod tests {
         let dispatch = place(&mut capacity, &classes, &wanted);
         assert_eq!(dispatch.placements.len(), 2);
         assert_eq!(dispatch.capped_runs, [7]);
+    }
+
+    #[test]
+    fn a_callback_takes_a_node_slot_and_none_of_a_pool_or_its_run() {
+        let mut capacity = capacity(vec![node(1, 3)]);
+        capacity.pools.insert("p".into(), Pool { slots: 1, used: 1 });
+        let classes: HashMap<i64, Class> =
+            [(1, class(1, "default_pool")), (2, Class { pool_slots: 0, ..class(2, "") })].into();
+        assert_eq!(capacity.room(&classes[&2]), 3);
+        let limited = |task| Candidate { max_active_tasks: 1, ..task };
+        let mut wanted: Vec<_> = candidates(1, 7, 1).into_iter().map(limited).collect();
+        wanted.extend(candidates(2, 7, 2).into_iter().map(limited));
+        wanted.extend(candidates(1, 7, 1).into_iter().map(limited));
+        let dispatch = place(&mut capacity, &classes, &wanted);
+        assert_eq!(dispatch.placements.len(), 3, "one task of the run, and two callbacks after it");
+        assert_eq!(dispatch.placements[1].attempt, wanted[1].attempt);
+        assert_eq!((capacity.runs[&7], capacity.placed), (1, 3));
+        capacity.parallelism = 3;
+        assert_eq!(capacity.class_blocked(&classes[&2]), Some(Blocked::Parallelism { limit: 3 }));
     }
 
     #[test]

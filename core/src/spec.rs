@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::{
     dag::{AssetRef, CallbackAction, Dag, Mapping, Output, RetryPolicy, Task, TriggerRule, seconds},
@@ -176,6 +177,9 @@ pub struct TaskSpec {
     pub do_xcom_push: bool,
     pub multiple_outputs: bool,
     pub owner: String,
+    /// The user of the node's machine that its process is; `None`: the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as_user: Option<String>,
     /// The hash of the code bundle the task's files come from, and the DAG file's path in it.
     pub bundle_hash: Option<String>,
     pub relative_fileloc: String,
@@ -211,7 +215,25 @@ pub struct TaskSpec {
     /// Set for a callback: what it tells of, for templates and functions that name the state, the reason, the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Box<Facts>>,
+    /// Set for a callback that runs on a node: what is called with the context, in the place of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
     pub run: Arc<RunContext>,
+}
+
+/// A function of the DAG's code that is called with the context ([`CallbackAction::Python`](crate::dag::CallbackAction)).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The notice's: the same when it is called again.
+    #[serde(default)]
+    pub key: Uuid,
+    /// An import path; with a file, a name in it.
+    pub callable: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Given beside the context, as they are in the file: no templates.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub kwargs: Map<String, Value>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -262,6 +284,7 @@ impl TaskSpec {
             do_xcom_push: task.do_xcom_push,
             multiple_outputs: task.multiple_outputs,
             owner: task.owner.clone(),
+            run_as_user: task.run_as_user.clone(),
             bundle_hash: code.bundle_hash,
             relative_fileloc: code.relative_fileloc,
             mapping: mapping.cloned(),
@@ -276,7 +299,31 @@ impl TaskSpec {
             reschedule_count: 0,
             attributes: TaskAttributes::of(dag, task),
             callback: None,
+            call: None,
             run,
+        }
+    }
+
+    /// The context of a callback as work for a node: `call` under an attempt id of its own. Nothing of the task is rendered,
+    /// limited or pushed: what made the task fail must not keep its callback from saying so.
+    #[must_use]
+    pub fn calling(self, attempt_id: AttemptId, call: Call) -> Self {
+        Self {
+            attempt_id,
+            operator: OperatorKind::Python,
+            args: Map::new(),
+            env: IndexMap::new(),
+            execution_timeout: None,
+            do_xcom_push: false,
+            multiple_outputs: false,
+            mapping: None,
+            mapped_by_group: false,
+            map_index_template: None,
+            max_map_length: None,
+            output: Output::default(),
+            secrets: IndexMap::new(),
+            call: Some(call),
+            ..self
         }
     }
 
@@ -432,6 +479,33 @@ impl FailureClass {
         Self::ResponseTimeout,
         Self::Rejected,
     ];
+
+    /// Whether the node, not the work, is to blame: elsewhere or later the same may go well.
+    pub const fn is_of_the_node(self) -> bool {
+        match self {
+            Self::ImageMissing
+            | Self::DockerUnavailable
+            | Self::BundleUnavailable
+            | Self::NodeLost
+            | Self::LaunchTimeout
+            | Self::NodeError => true,
+            Self::ExitCode
+            | Self::Signal
+            | Self::CommandNotFound
+            | Self::ExecutionTimeout
+            | Self::OomKilled
+            | Self::ContainerError
+            | Self::TemplateError
+            | Self::InvalidArguments
+            | Self::InvalidResult
+            | Self::UnsupportedOperator
+            | Self::SensorTimeout
+            | Self::DependencyFailed
+            | Self::TriggerFailed
+            | Self::ResponseTimeout
+            | Self::Rejected => false,
+        }
+    }
 
     /// The stored spelling.
     pub const fn as_str(self) -> &'static str {

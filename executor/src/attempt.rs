@@ -142,6 +142,11 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> End {
 
 async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
     let image = |named: Option<String>| named.or_else(|| job.node.config.default_image.clone());
+    if let Some(call) = &job.spec.call {
+        let event = job.spec.callback.as_ref().map_or("", |facts| facts.cause.as_str());
+        job.log.say("info", &format!("Calling {} on {event}.", call.callable));
+        return python_job(job, python::callback(call), image(None), rendered).await;
+    }
     match job.spec.operator {
         OperatorKind::Noop | OperatorKind::Empty => Ok(End::Finished(Finished::success(None))),
         OperatorKind::Bash => {
@@ -169,12 +174,8 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
         | OperatorKind::ShortCircuitPython
         | OperatorKind::PythonSensor => {
             let mut args: PythonArgs = arguments(&rendered.args)?;
-            let bundle = bundle(job).await?;
-            let folder = make_folder(job)?;
-            match image(args.image.take()) {
-                Some(image) => python::run_in_container(job, args, image, rendered, folder, bundle.as_deref()).await,
-                None => python::run(job, args, rendered, folder, bundle.as_deref()).await,
-            }
+            let image = image(args.image.take());
+            python_job(job, args, image, rendered).await
         }
         OperatorKind::Docker => docker::run(job, Plan::docker(job, arguments(&rendered.args)?, rendered)?).await,
         OperatorKind::KubernetesPod => {
@@ -186,6 +187,16 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
                 format!("`{}` cannot run here: Updraft has no runner for this operator.", job.spec.operator_class);
             Err(failure(FailureClass::UnsupportedOperator, reason))
         }
+    }
+}
+
+/// A callable, in a container when there is an image to use.
+async fn python_job(job: &Job, args: PythonArgs, image: Option<String>, rendered: &Rendered) -> Result<End, Failure> {
+    let bundle = bundle(job).await?;
+    let folder = make_folder(job)?;
+    match image {
+        Some(image) => python::run_in_container(job, args, image, rendered, folder, bundle.as_deref()).await,
+        None => python::run(job, args, rendered, folder, bundle.as_deref()).await,
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod sweep;
+pub(crate) mod user;
 
 use std::{
     ffi::OsString,

@@ -601,6 +601,46 @@ async fn a_cleared_run_counts_its_deadline_from_then_and_tells_of_it_again() {
 }
 
 #[tokio::test]
+async fn a_function_waits_for_a_node_and_a_lost_one_is_called_again_until_it_is_too_old() {
+    let mut world = World::new().await;
+    let python = CallbackAction::Python { callable: "mod.told".to_owned(), file: None, kwargs: serde_json::Map::new() };
+    let mut dag = Dag::new("etl");
+    let mut task = failing(vec![python.clone()]);
+    task.queue = "gpu".to_owned();
+    dag.tasks = vec![task];
+    dag.callbacks = vec![Callback { on: CallbackEvent::Failure, action: python }];
+    world.dag(&dag).await;
+    world.scheduler(outbox::Config { give_up_after: Duration::from_secs(3600), ..outbox::Config::default() }).await;
+    world.trigger("etl").await;
+    world.until("select count(*) = 2 and bool_and(state = 'running') from outbox").await;
+    let attempts: Vec<(String, String, i32, String, String)> = sqlx::query_as(
+        "select a.kind, a.task_id, a.pool_slots, c.queue, c.runner from attempt a join dispatch_class c on c.id = a.class_id
+         join outbox o on o.attempt_id = a.attempt_id",
+    )
+    .fetch_all(world.store.pool())
+    .await
+    .unwrap();
+    let expected = ("callback".to_owned(), "load".to_owned(), 0, "gpu".to_owned(), "process".to_owned());
+    assert_eq!(attempts, [expected.clone(), expected], "the run's goes where its last instance would");
+
+    // Whatever gives up an attempt writes this.
+    let lose = "with lost as (update attempt set given_up = true where kind = 'callback')
+                update outbox set created_at = created_at - $1::float8 * interval '1 second'";
+    sqlx::query(lose).bind(0.0).execute(world.store.pool()).await.unwrap();
+    world.store.wake().ring(Signal::Outbox);
+    world.until("select bool_and(state = 'pending' and due_at > now() and last_error like '%lost%') from outbox").await;
+    world.until("select count(*) = 0 from attempt").await;
+    world.hurry().await;
+    world
+        .until("select bool_and(state = 'running' and tries = 2) and (select count(*) = 2 from attempt) from outbox")
+        .await;
+    sqlx::query(lose).bind(4000.0).execute(world.store.pool()).await.unwrap();
+    world.store.wake().ring(Signal::Outbox);
+    world.until("select bool_and(state = 'failed') and not exists (select from attempt) from outbox").await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_run_that_had_ended_well_and_is_cleared_has_its_deadline_again() {
     let mut world = World::new().await;
     let mut dag = waiting(

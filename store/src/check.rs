@@ -48,9 +48,15 @@ const INVARIANTS: &[(&str, &str)] = &[
         "a task instance is scheduled, queued, running, deferred or awaiting_input exactly while it has an attempt",
         "select format('run %s task %s is %s, attempt %s', t.dag_run_id, t.task_id, t.state, coalesce(a.attempt_id::text, 'none'))
          from task_instance t
-         full join attempt a on a.dag_run_id = t.dag_run_id and a.task_id = t.task_id and a.map_index = t.map_index
+         full join (select * from attempt where kind = 'task') a
+           on a.dag_run_id = t.dag_run_id and a.task_id = t.task_id and a.map_index = t.map_index
          where (t.state in ('scheduled', 'queued', 'running', 'deferred', 'awaiting_input')) is distinct from (a.attempt_id is not null)
             or (a.attempt_id is not null and a.attempt_id <> t.attempt_id)",
+    ),
+    (
+        "an attempt of a callback is that of a running notice",
+        "select format('attempt %s of run %s', a.attempt_id, a.dag_run_id) from attempt a
+         where a.kind = 'callback' and not exists (select from outbox o where o.attempt_id = a.attempt_id and o.state = 'running')",
     ),
     (
         "an attempt is of the current try, and tries are counted from 1",
@@ -58,7 +64,7 @@ const INVARIANTS: &[(&str, &str)] = &[
                        a.try_number, t.try_number)
          from attempt a
          join task_instance t on t.dag_run_id = a.dag_run_id and t.task_id = a.task_id and t.map_index = a.map_index
-         where a.try_number < 1 or a.try_number <> t.try_number",
+         where a.kind = 'task' and (a.try_number < 1 or a.try_number <> t.try_number)",
     ),
     // A deadlock leaves instances that wait in a failed run, a clear that leaves the run alone undecided ones in any.
     (
@@ -188,7 +194,7 @@ const INVARIANTS: &[(&str, &str)] = &[
         "no run has more attempts placed than its DAG's max_active_tasks",
         "select format('run %s: %s placed attempts of %s', r.id, count(*), d.max_active_tasks)
          from attempt a join dag_run r on r.id = a.dag_run_id join dag d on d.id = r.dag_fk
-         where a.executor_id is not null group by r.id, d.id
+         where a.executor_id is not null and a.kind = 'task' group by r.id, d.id
          having count(*) > d.max_active_tasks and max(a.placed_at) > d.lowered_at + interval '10 seconds'",
     ),
     (

@@ -58,7 +58,7 @@ pub async fn why(
         select a.attempt_id, a.class_id, a.priority_weight, a.placed_at, a.handed_at, a.started_at, a.trigger_at is not null as "is_triggerers!",
                a.trigger_state -> 'waiting_for' as waiting_for, e.name as "executor?"
         from attempt a left join executor e on e.id = a.executor_id
-        where a.dag_run_id = $1 and a.task_id = $2 and a.map_index = $3
+        where a.dag_run_id = $1 and a.task_id = $2 and a.map_index = $3 and a.kind = 'task'
         "#,
         run.id,
         task_id,

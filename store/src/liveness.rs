@@ -73,7 +73,8 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
         }
     }
     let connection = transaction.acquire().await?;
-    let mut runs: BTreeSet<i64> = BTreeSet::new();
+    // Of a callback there is none: its notice waits for a scheduler.
+    let mut runs: BTreeSet<Option<i64>> = BTreeSet::new();
     // Also what was placed on a node between its last poll and its loss. An event that waits already is not repeated.
     runs.extend(
         sqlx::query_scalar!(
@@ -84,14 +85,15 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
                  order by a.attempt_id for no key update of a
              ), lost as (
                  update attempt a set given_up = true from pick where a.attempt_id = pick.attempt_id
-                 returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id, a.handed_at, pick.name, pick.last_poll_at
+                 returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id, a.kind, a.handed_at, pick.name, pick.last_poll_at
+             ), told as (
+                 insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+                 select dag_run_id, task_id, map_index, attempt_id, $1,
+                        jsonb_build_object('handed', handed_at is not null, 'reason',
+                            'node ' || name || ' has not been heard of since ' || to_char(last_poll_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
+                 from lost where kind = 'task'
              )
-             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
-             select dag_run_id, task_id, map_index, attempt_id, $1,
-                    jsonb_build_object('handed', handed_at is not null, 'reason',
-                        'node ' || name || ' has not been heard of since ' || to_char(last_poll_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
-             from lost
-             returning dag_run_id",
+             select case kind when 'task' then dag_run_id end as run from lost",
             inbox::LOST
         )
         .fetch_all(&mut *connection)
@@ -103,10 +105,12 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
             "with late as (
                  update attempt set launch_deadline = null, given_up = true
                  where launch_deadline < now() and started_at is null and not given_up
-                 returning dag_run_id, task_id, map_index, attempt_id
+                 returning dag_run_id, task_id, map_index, attempt_id, kind
+             ), told as (
+                 insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+                 select dag_run_id, task_id, map_index, attempt_id, $1, '{}' from late where kind = 'task'
              )
-             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
-             select dag_run_id, task_id, map_index, attempt_id, $1, '{}' from late returning dag_run_id",
+             select case kind when 'task' then dag_run_id end as run from late",
             inbox::LAUNCH_TIMEOUT
         )
         .fetch_all(&mut *connection)
@@ -119,7 +123,7 @@ pub async fn round(store: &Store, lease: Duration) -> Result<Round, StoreError> 
     transaction.commit().await?;
     failpoint!("janitor.after_commit");
     for run in runs {
-        store.wake().ring(Signal::Run(run));
+        store.wake().ring(run.map_or(Signal::Outbox, Signal::Run));
     }
     Ok(round)
 }

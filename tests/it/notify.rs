@@ -183,3 +183,75 @@ async fn a_scheduler_killed_between_sending_and_saying_so_sends_again_with_the_s
     .expect("the second try is noted");
     drop(second);
 }
+
+const TOLD: &str = r#"
+import json, os
+
+def told(context, where, **more):
+    ti = context.get("ti")
+    facts = [context["event"], ti.task_id, ti.try_number, ti.state, str(context.get("exception")), context["dag_run"].state,
+             context["run_id"], more]
+    print("telling", where)
+    with open(where, "a") as file:
+        file.write(json.dumps(facts) + "\n")
+
+def broken(context):
+    raise LookupError("nobody is on duty")
+"#;
+
+#[tokio::test]
+async fn functions_of_the_dags_code_are_called_on_a_node_with_the_context() {
+    let folder = open_folder();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (task, run) = (place("task.txt"), place("run.txt"));
+    write(&folder.path().join("dags"), "told.py", TOLD);
+    let dag = format!(
+        "on_success_callback: {{callback: told.told, where: {run}, team: ops}}\ndefault_args:\n  retries: 0\ntasks:\n  good:\n    bash: \
+         echo 42\n  bad:\n    bash: exit 3\n    on_failure_callback:\n      - {{callback: told.told, where: {task}}}\n      - \
+         told.broken\n  after:\n    bash: echo on\n    depends_on: [good, bad]\n    trigger_rule: all_done\n"
+    );
+    write(&folder.path().join("dags"), "alarm.yaml", &dag);
+    let mut standalone = Standalone::start(folder, Some(TestDb::new().await)).await;
+    standalone.process.line_with("the DAG has a new version").await;
+    let outcome = standalone.cli(&["dags", "trigger", "alarm", "--run-id", "r1", "--wait"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+    let lines = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    until("both were told", || lines(&task).ends_with('\n') && lines(&run).ends_with('\n')).await;
+
+    let read = |path: &str| serde_json::from_str::<serde_json::Value>(&lines(path)).unwrap();
+    let reason = "The command ended with exit code 3.";
+    assert_eq!(read(&task), serde_json::json!(["failure", "bad", 1, "failed", reason, "running", "r1", {}]));
+    assert_eq!(
+        read(&run),
+        serde_json::json!(["success", "after", 1, "success", "None", "success", "r1", {"team": "ops"}])
+    );
+
+    let mut listed = Vec::new();
+    for _ in 0..200 {
+        let outcome = standalone.cli(&["notifications", "list", "alarm", "-o", "json"]).await;
+        assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+        listed = serde_json::from_str::<Vec<serde_json::Value>>(&outcome.stdout).unwrap();
+        if listed.iter().all(|notice| notice["state"] == "delivered" || notice["state"] == "failed") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let states: Vec<&str> = listed.iter().filter_map(|notice| notice["state"].as_str()).collect();
+    assert_eq!(states.iter().filter(|state| **state == "delivered").count(), 2, "{listed:#?}");
+    let failed = listed.iter().find(|notice| notice["state"] == "failed").expect("the one that raises");
+    assert_eq!(failed["kind"], "python", "{failed:#?}");
+    assert!(failed.to_string().contains("LookupError: nobody is on duty"), "{failed:#?}");
+    // The callbacks' logs follow once the try's own is over, some seconds after its end.
+    let mut log = standalone.cli(&["runs", "logs", "alarm", "r1", "bad"]).await;
+    for _ in 0..100 {
+        if log.stdout.contains("telling") && log.stdout.contains("LookupError") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        log = standalone.cli(&["runs", "logs", "alarm", "r1", "bad"]).await;
+    }
+    let place = |text: &str| log.stdout.find(text).unwrap_or_else(|| panic!("no `{text}` in {log:#?}"));
+    assert!(place("Command exited with return code 3") < place("telling").min(place("LookupError: nobody is on duty")));
+    let checked = standalone.cli(&["db", "check"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+}

@@ -1,6 +1,6 @@
 //! A local process: its own process group, its output line by line, and an end in bounded time.
 //!
-//! `std` starts it with `posix_spawn` as long as nothing needs code between fork and exec; so nothing here does.
+//! `std` starts it with `posix_spawn` as long as nothing needs code between fork and exec; so nothing here does but `run_as_user`.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use tokio::{
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::StartedReport;
 
-use super::{Job, failure, sweep};
+use super::{Job, failure, sweep, user::RunAs};
 use crate::{
     clock::Moment,
     journal::ProcessGroup,
@@ -67,10 +67,19 @@ enum Ending {
 }
 
 /// Runs a process to its end.
-pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Ended, Failure> {
+pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure> {
     let program = job.node.programs.find(&launch.program).ok_or_else(|| not_found(&launch.program))?;
     let (begun, at) = (std::time::Instant::now(), Moment::now());
-    let mut child = Command::new(&program)
+    let mut command = Command::new(&program);
+    let run_as = RunAs::of(job)?;
+    if let Some(user) = &run_as {
+        user.give(job)?;
+        user.rename(&mut launch.env, &job.node.base_env);
+        job.log.say("info", &format!("Running as the user {}.", user.name));
+        // Of root, std drops the other groups as well.
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    let mut child = command
         .args(&launch.args)
         .env_clear()
         .envs(launch.env)
@@ -80,7 +89,7 @@ pub(crate) async fn run(job: &Job, launch: Launch) -> Result<Ended, Failure> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| spawn_failure(&launch.program, &launch.cwd, &error))?;
+        .map_err(|error| spawn_failure(&launch.program, &launch.cwd, run_as.as_ref(), &error))?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child not yet waited for has a pid");
     job.progress.launched_at(begun, at, StartedReport { pid: Some(pid), ..job.started() });
     if let Some(start_ticks) = sweep::start_ticks(pid)
@@ -223,17 +232,21 @@ impl Programs {
     }
 }
 
-fn spawn_failure(program: &OsString, cwd: &Path, error: &io::Error) -> Failure {
+fn spawn_failure(program: &OsString, cwd: &Path, run_as: Option<&RunAs>, error: &io::Error) -> Failure {
     let name = program.to_string_lossy();
+    let whose = run_as.map_or_else(String::new, |user| {
+        format!(" by the user `{}`, who must be able to reach `{}` as well", user.name, cwd.display())
+    });
     match error.kind() {
         io::ErrorKind::NotFound if !cwd.is_dir() => failure(
             FailureClass::InvalidArguments,
             format!("The working folder `{}` (cwd) does not exist on this node.", cwd.display()),
         ),
         io::ErrorKind::NotFound => not_found(program),
-        io::ErrorKind::PermissionDenied => {
-            failure(FailureClass::CommandNotFound, format!("`{name}` may not be executed on this node: {error}."))
-        }
+        io::ErrorKind::PermissionDenied => failure(
+            FailureClass::CommandNotFound,
+            format!("`{name}` may not be executed{whose} on this node: {error}."),
+        ),
         io::ErrorKind::ArgumentListTooLong => failure(
             FailureClass::InvalidArguments,
             "The command and its environment are larger than the system allows for one process; put the data in a file.",

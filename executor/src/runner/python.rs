@@ -13,10 +13,12 @@ use serde_json::{Map, Value};
 use updraft_core::{
     dag::RetryPolicy,
     ids::{MapIndex, TaskId},
+    notify::Facts,
     operator::{ExitCodes, OperatorKind, PythonArgs},
-    spec::{Decision, Failure, FailureClass, RunContext},
+    spec::{Call, Decision, Failure, FailureClass, RunContext},
     template,
 };
+use uuid::Uuid;
 
 use super::{
     End, Finished, Job, bash,
@@ -39,7 +41,7 @@ const REASON: usize = 1000;
 /// What the shim reads.
 #[derive(Serialize)]
 struct ShimJob<'a> {
-    /// `sensor`: the result says whether to wait on.
+    /// `sensor`: the result says whether to wait on. `callback`: it is called with the context.
     kind: &'static str,
     /// Where the node answers, as the task sees it.
     socket: &'a str,
@@ -60,6 +62,35 @@ struct ShimJob<'a> {
     retry_policy: Option<&'a RetryPolicy>,
     map_index: MapIndex,
     run: &'a RunContext,
+    /// What a callback tells of.
+    callback: Option<Told<'a>>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    facts: &'a Facts,
+    reason: Option<String>,
+    /// Same as before when it is called again.
+    key: Option<Uuid>,
+}
+
+/// A callback's function, in the words of a Python task.
+pub(crate) fn callback(call: &Call) -> PythonArgs {
+    let (path, name) = match call.file {
+        Some(_) => (None, Some(call.callable.clone())),
+        None => (Some(call.callable.clone()), None),
+    };
+    PythonArgs {
+        python_callable: path,
+        python_callable_file: call.file.clone(),
+        python_callable_name: name,
+        op_args: Vec::new(),
+        op_kwargs: call.kwargs.clone(),
+        templates_dict: None,
+        interpreter: None,
+        image: None,
+    }
 }
 
 /// What the shim writes.
@@ -193,13 +224,23 @@ pub(crate) fn conclude(job: &Job, code: i64, oom: bool) -> Finished {
         // It died before it could say anything.
         let failure = match code {
             _ if oom => docker::oom(),
-            0 => failure(FailureClass::NodeError, "The task ended without a result; did it call os._exit?"),
+            0 => failure(FailureClass::InvalidResult, "The task ended without a result; did it call os._exit?"),
             code => bash::exit_failure(code, job.log.last_stderr()),
         };
         job.log.say("error", &failure.reason);
         return Finished::failed(failure);
     };
     let reason: String = job.log.masked(&result.reason).chars().take(REASON).collect();
+    if job.spec.call.is_some() {
+        // Nothing of the task changes: no result, no XComs, no events of assets.
+        return match result.state.as_str() {
+            "success" => {
+                job.log.say("info", "Done.");
+                Finished::success(None)
+            }
+            _ => Finished::failed(failure(FailureClass::ExitCode, reason)),
+        };
+    }
     relabel(job, &result.added);
     let xcoms: Vec<(String, Value)> = result.xcoms.into_iter().collect();
     let finished = match result.state.as_str() {
@@ -279,7 +320,11 @@ fn write_job(
         return Err(failure(FailureClass::InvalidArguments, reason));
     }
     let shim = ShimJob {
-        kind: if spec.operator == OperatorKind::PythonSensor { "sensor" } else { "task" },
+        kind: match spec.operator {
+            _ if spec.call.is_some() => "callback",
+            OperatorKind::PythonSensor => "sensor",
+            _ => "task",
+        },
         socket,
         names: &rendered.names,
         python_callable: args.python_callable.as_deref().unwrap_or_default(),
@@ -297,6 +342,11 @@ fn write_job(
         retry_policy: spec.retry_policy.as_ref(),
         map_index: spec.map_index,
         run: &spec.run,
+        callback: spec.callback.as_deref().map(|facts| Told {
+            facts,
+            reason: facts.reason(),
+            key: spec.call.as_ref().map(|call| call.key),
+        }),
     };
     serde_json::to_vec(&shim)
         .map_err(io::Error::from)

@@ -161,6 +161,8 @@ class _Names(types.SimpleNamespace):
 
 class _TaskInstance(_Names):
     def xcom_push(self, key, value):
+        if _job["callback"]:
+            raise RuntimeError("a callback cannot push XComs: what it tells of is over")
         _pushed[key] = json.loads(_dumps(value, f"the XCom {key!r}"))
 
     def xcom_pull(self, task_ids=None, dag_id=None, key="return_value", include_prior_dates=False, session=None, *,
@@ -314,6 +316,8 @@ def _make_context(job):
         conn=_Lookup(Connection.get), macros=macros, outlet_events=_OutletEvents(),
         triggering_asset_events=run.get("triggering_asset_events") or {}, **job["names"],
     )
+    if job["callback"]:
+        _tell(context, job["callback"])
     moment = run["logical_date"]
     if moment is not None:  # Airflow 3: absent, not None, without a logical date
         context.update(
@@ -322,6 +326,28 @@ def _make_context(job):
             ts_nodash=moment.strftime("%Y%m%dT%H%M%S"), ts_nodash_with_tz=moment.strftime("%Y%m%dT%H%M%S%z"),
         )
     return context
+
+
+def _tell(context, told):
+    """What a callback tells of, as it was at the change. A run in which no instance ended has none in its context."""
+    dag_run, instance = vars(context["dag_run"]), told.get("ti")
+    dag_run.update(state=told["run"]["state"])
+    dag_run.update({name: _time(told["run"][name]) for name in ("start_date", "end_date")})
+    if instance is None:
+        for name in ("ti", "task_instance", "task"):
+            del context[name]
+    else:
+        start, end = _time(instance["start_date"]), _time(instance["end_date"])
+        vars(context["ti"]).update(
+            id=instance["attempt_id"], state=instance["state"], start_date=start, end_date=end,
+            duration=(end - start).total_seconds() if start and end else None, hostname=instance["hostname"],
+            exit_code=instance["exit_code"], log_url=told.get("log_url"),
+        )
+    context.update(event=told["cause"], reason=told["reason"], notification_key=told["key"])
+    if told["reason"] is not None:
+        context["exception"] = AirflowException(told["reason"])
+    if told.get("deadline"):
+        context["deadline"] = _time(told["deadline"])
 
 
 # --- Names of Airflow, where Airflow is not installed ---------------------------------------------------------------------------
@@ -368,6 +394,10 @@ def _offer_airflow():
 # --- The call -------------------------------------------------------------------------------------------------------------------
 
 
+def _what():
+    return "callback" if _job["kind"] == "callback" else "python_callable"
+
+
 def _by_path(path):
     """The longest importable prefix is the module; the rest are attributes."""
     parts = path.replace(":", ".").split(".")
@@ -381,12 +411,12 @@ def _by_path(path):
             continue
         for part in parts[end:]:
             if not hasattr(found, part):
-                raise ImportError(f"python_callable {path!r}: {name!r} has no {part!r}")
+                raise ImportError(f"{_what()} {path!r}: {name!r} has no {part!r}")
             found = getattr(found, part)
         return found
     if len(parts) == 1:
-        raise ImportError(f"python_callable {path!r} is not an import path such as package.module.function")
-    raise ImportError(f"python_callable {path!r}: no module {parts[0]!r} (looked in {', '.join(p for p in sys.path if p)})")
+        raise ImportError(f"{_what()} {path!r} is not an import path such as package.module.function")
+    raise ImportError(f"{_what()} {path!r}: no module {parts[0]!r} (looked in {', '.join(p for p in sys.path if p)})")
 
 
 def _by_file(path, name, folders):
@@ -398,9 +428,9 @@ def _by_file(path, name, folders):
             sys.modules[spec.name] = module
             spec.loader.exec_module(module)
             if not hasattr(module, name):
-                raise ImportError(f"python_callable_file {place!r} has no {name!r}")
+                raise ImportError(f"{_what()}_file {place!r} has no {name!r}")
             return getattr(module, name)
-    raise FileNotFoundError(f"python_callable_file {path!r} does not exist (looked at {', '.join(places)})")
+    raise FileNotFoundError(f"{_what()}_file {path!r} does not exist (looked at {', '.join(places)})")
 
 
 def _call(function, args, kwargs, context):
@@ -422,6 +452,17 @@ def _call(function, args, kwargs, context):
 
         value = asyncio.run(value)
     return value
+
+
+def _call_back(function, kwargs, context):
+    """As Airflow and dag-factory do: a function gets the context and its arguments, a notifier is made of them first."""
+    if isinstance(function, type):
+        function, kwargs = function(**kwargs), {}
+    value = function(context, **kwargs)
+    if inspect.iscoroutine(value):
+        import asyncio
+
+        asyncio.run(value)
 
 
 def _code(text, kwargs, context):
@@ -448,6 +489,8 @@ def _run():
         return _code(_job["python_callable"], kwargs, _context)
     else:
         function = _by_path(_job["python_callable"])
+    if _job["kind"] == "callback":
+        return _call_back(function, kwargs, _context)
     return _call(function, args, kwargs, _context)
 
 
@@ -462,6 +505,9 @@ def _success(value):
 def _failure(error):
     names = {kind.__name__ for kind in type(error).__mro__}
     reason = "".join(traceback.format_exception_only(type(error), error)).strip()
+    if _job["kind"] == "callback":
+        print(_describe(error), end="", file=sys.stderr)
+        return {"state": "failed", "reason": reason.splitlines()[-1]}
     if "AirflowSkipException" in names:
         print(f"Skipped: {error}", flush=True)
         return {"state": "skipped", "reason": reason}

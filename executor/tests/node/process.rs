@@ -185,3 +185,98 @@ fn assert_gone(pids: &std::path::Path) {
         assert!(matches!(state, None | Some(b'Z' | b'X')), "process {pid} still runs");
     }
 }
+
+/// Tests that need root have nothing to say elsewhere.
+fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root starts processes of other users");
+    }
+    root
+}
+
+/// A data folder that other users may pass through, or may not.
+fn folder(mode: u32) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn run_as_user_is_who_the_process_is_in_a_folder_of_its_own() {
+    if !is_root() {
+        return;
+    }
+    let fake = Fake::start().await;
+    let dir = folder(0o755);
+    let hash = fake.bundle(&[(
+        "who.py",
+        "import os, pwd\ndef am_i():\n    open('mine', 'w').close()\n    from airflow.models import Variable\n    \
+         return [pwd.getpwuid(os.getuid()).pw_name, os.getgroups(), Variable.get('x', default_var='none')]\n",
+    )]);
+    let node = TestNode::start(&fake, dir.path());
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let command = "touch mine && echo $(id -un) $(id -G) $HOME";
+    let id = fake.hand_out(json!({"run_as_user": "nobody", "args": {"bash_command": command}}));
+    let report = fake.finished(id).await;
+    let home = if std::env::var_os("HOME").is_some() { nobody.dir.display().to_string() } else { String::new() };
+    let expected = format!("nobody {} {home}", nobody.gid);
+    assert_eq!(report.return_value, Some(json!(expected.trim_end())), "{report:?}");
+    let python = json!({
+        "run_as_user": "nobody", "operator": "python", "operator_class": "x", "bundle_hash": hash,
+        "args": {"python_callable": "who.am_i", "interpreter": "/usr/bin/python3"},
+    });
+    let report = fake.finished(fake.hand_out(python)).await;
+    assert_eq!(report.outcome, "success", "{report:?}");
+    assert_eq!(report.return_value.unwrap()[0], "nobody");
+    // The node's own user needs no change.
+    let id = fake.hand_out(json!({"run_as_user": "root", "args": {"bash_command": "id -un"}}));
+    assert_eq!(fake.finished(id).await.return_value, Some(json!("root")));
+    node.stop().await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path().join("work")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_user_that_does_not_exist_or_cannot_reach_what_it_needs_is_a_readable_failure() {
+    if !is_root() {
+        return;
+    }
+    let fake = Fake::start().await;
+    let dir = folder(0o700);
+    let node = TestNode::start(&fake, dir.path());
+    let cases = [
+        ("no-such-user", "`run_as_user: no-such-user`: this node has no such user."),
+        ("nobody", "may not be executed by the user `nobody`, who must be able to reach `"),
+    ];
+    for (user, reason) in cases {
+        let id = fake.hand_out(json!({"run_as_user": user, "args": {"bash_command": "id -un"}}));
+        let report = fake.finished(id).await;
+        assert_eq!(report.outcome, "failed", "{report:?}");
+        assert!(report.failure_reason.as_deref().unwrap().contains(reason), "{report:?}");
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_tree_of_another_user_too() {
+    if !is_root() {
+        return;
+    }
+    let fake = Fake::start().await;
+    let dir = folder(0o755);
+    let node = TestNode::start(&fake, dir.path());
+    let pids = dir.path().join("pids");
+    std::fs::write(&pids, "").unwrap();
+    nix::unistd::chown(&pids, nix::unistd::User::from_name("nobody").unwrap().map(|user| user.uid), None).unwrap();
+    let command = format!(
+        "trap '' TERM; setsid sleep 600 & echo $! >> {0}; sleep 600 & echo $! >> {0}; echo $$ >> {0}; echo ready; wait",
+        pids.display()
+    );
+    let id = fake.hand_out(json!({"run_as_user": "nobody", "args": {"bash_command": command}}));
+    fake.log_line(id, "ready").await;
+    fake.cancel(id, Duration::from_millis(200));
+    fake.wait("stopped", |seen| kinds(seen, id).contains(&"stopped").then_some(())).await;
+    assert_gone(&pids);
+    node.stop().await.unwrap();
+}

@@ -191,6 +191,106 @@ async fn a_missing_bundle_or_interpreter_is_a_readable_failure() {
     node.stop().await.unwrap();
 }
 
+const TOLD: &str = r#"
+import inspect, json, sys
+
+def told(context, greeting="-"):
+    ti, run = context["ti"], context["dag_run"]
+    print(json.dumps([greeting, context["event"], ti.task_id, ti.try_number, ti.state, ti.duration, run.state,
+                      str(context.get("exception")), context["ds"], context["notification_key"][:4], context["ti"].log_url]))
+
+class Notifier:
+    def __init__(self, room):
+        self.room = room
+
+    def __call__(self, context):
+        print("to", self.room, "of", context["run_id"], "ti" in context)
+
+def broken(context):
+    raise KeyError("no such channel")
+
+def skipping(context):
+    from airflow.exceptions import AirflowSkipException
+    raise AirflowSkipException("not today")
+
+def pushing(context):
+    context["ti"].xcom_push("k", 1)
+"#;
+
+/// A callback on the failure of task `load`, whose own arguments would not render.
+fn callback(call: &Value, hash: &str) -> Value {
+    let mut call = call.clone();
+    call["key"] = json!("77770000-0000-0000-0000-000000000000");
+    json!({
+        "task_id": "load", "operator": "python", "operator_class": "x", "args": {}, "do_xcom_push": false, "try_number": 2,
+        "bundle_hash": hash, "relative_fileloc": "jobs/d.yaml", "call": call,
+        "callback": {
+            "cause": "failure", "log_url": "https://up/logs/2",
+            "run": {"state": "failed", "start_date": "2026-01-02T03:04:05Z", "end_date": null},
+            "ti": {
+                "task_id": "load", "map_index": -1, "attempt_id": "6f1f0000-0000-0000-0000-000000000000", "try_number": 2,
+                "max_tries": 1, "state": "failed", "start_date": "2026-01-02T03:04:05Z", "end_date": "2026-01-02T03:04:07.5Z",
+                "hostname": "n1", "exit_code": 3, "failure": {"class": "exit_code", "reason": "exit code 3"},
+            },
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_callback_is_called_with_the_context_of_what_it_tells_of() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let hash = fake.bundle(&[("told.py", TOLD), ("jobs/near.py", TOLD)]);
+    let node = TestNode::start(&fake, dir.path());
+    let facts = |greeting: &str| {
+        format!(
+            "[\"{greeting}\", \"failure\", \"load\", 2, \"failed\", 2.5, \"failed\", \"exit code 3\", \"2026-01-02\", \"7777\", \"https://up/logs/2\"]"
+        )
+    };
+    let cases = [
+        (json!({"callable": "told.told"}), facts("-")),
+        (json!({"callable": "told.told", "kwargs": {"greeting": "{{ as it is }}"}}), facts("{{ as it is }}")),
+        (json!({"callable": "told", "file": "near.py"}), facts("-")),
+        (json!({"callable": "told.Notifier", "kwargs": {"room": "#etl"}}), "to #etl of manual__1 True".to_owned()),
+    ];
+    for (call, said) in cases {
+        let id = fake.hand_out(callback(&call, &hash));
+        let report = fake.finished(id).await;
+        assert_eq!((report.outcome.as_str(), &report.return_value), ("success", &None), "{call} {report:?}");
+        fake.log_line(id, "Done.").await;
+        assert!(fake.output(id).contains(&said), "{call} {:?}", fake.output(id));
+    }
+    let mut of_run = callback(&json!({"callable": "told.Notifier", "kwargs": {"room": "#etl"}}), &hash);
+    of_run["callback"].as_object_mut().unwrap().remove("ti");
+    let id = fake.hand_out(of_run);
+    assert_eq!(fake.finished(id).await.outcome, "success");
+    fake.log_line(id, "to #etl of manual__1 False").await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_callback_that_raises_fails_with_the_tracebacks_last_line_whatever_it_raises() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let hash = fake.bundle(&[("told.py", TOLD)]);
+    let node = TestNode::start(&fake, dir.path());
+    let cases = [
+        ("told.broken", "KeyError: 'no such channel'"),
+        ("told.skipping", "AirflowSkipException: not today"),
+        ("told.pushing", "RuntimeError: a callback cannot push XComs: what it tells of is over"),
+        ("told.absent", "ImportError: callback 'told.absent': 'told' has no 'absent'"),
+    ];
+    for (callable, reason) in cases {
+        let id = fake.hand_out(callback(&json!({"callable": callable}), &hash));
+        let report = fake.finished(id).await;
+        assert_eq!(report.outcome, "failed", "{report:?}");
+        assert_eq!(report.failure_class.as_deref(), Some("exit_code"), "{report:?}");
+        let said = report.failure_reason.unwrap();
+        assert!(said.ends_with(reason), "{said}");
+    }
+    node.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_retry_policy_ends_the_tries_or_sets_the_delay() {
     let fake = Fake::start().await;

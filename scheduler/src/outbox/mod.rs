@@ -1,4 +1,4 @@
-//! Sends what the outbox holds: emails, HTTP calls, Slack messages.
+//! Sends what the outbox holds: emails, HTTP calls, Slack messages; functions of the DAG's code become work for nodes.
 //!
 //! One loop per kind of delivery, so that a mail server that hangs holds up no webhook, and within it so many at once to one
 //! destination, so that a host that hangs holds up no other; none of them ever holds a run's lock or runs inside a task. Any number of schedulers do it at once, each notice is one's at a time. At least once: a scheduler that
@@ -18,20 +18,23 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use updraft_core::failpoint;
+use updraft_core::{dag::CallbackAction, failpoint};
 use updraft_store::{
     Store, StoreError,
     outbox::{self, Ended, Ready, Room},
     versions::DagCache,
     wake::Signal,
 };
+use uuid::Uuid;
 
 pub use self::config::{Config, Smtp, SmtpTls};
 use self::send::{Sender, kind};
 use crate::SchedulerError;
 
-/// Every kind has a loop; what this version cannot do ends there as failed, with the reason.
-const KINDS: [&str; 4] = ["email", "http", "slack", "python"];
+/// Every kind has a loop.
+const KINDS: [&str; 4] = ["email", "http", "slack", PYTHON];
+/// Not sent from here: nodes call them.
+const PYTHON: &str = "python";
 /// Deliveries at once, per kind and scheduler.
 const AT_ONCE: usize = 64;
 /// Of them to one host, connection or mail server.
@@ -159,6 +162,9 @@ impl Sending {
 
 /// Claims what is due and there is room for, and says when to look again.
 async fn take(sender: &Sender, kind: &str, room: &Room) -> Result<(Vec<Ready>, Duration), StoreError> {
+    if kind == PYTHON {
+        take_lost(sender).await?;
+    }
     if room.total == 0 {
         return Ok((Vec::new(), SWEEP));
     }
@@ -180,7 +186,13 @@ async fn take(sender: &Sender, kind: &str, room: &Room) -> Result<(Vec<Ready>, D
 async fn deliver_one(sender: Sender, ready: Ready) {
     let notice = &ready.notice;
     let (key, kind) = (notice.claim.key, kind(&notice.action));
-    let ended = sender.send(&ready).await;
+    let ended = match (&notice.action, &ready.context) {
+        (CallbackAction::Python { .. }, Ok(context)) => match sender.launch(notice, context).await {
+            Some(ended) => ended,
+            None => return,
+        },
+        _ => sender.send(&ready).await,
+    };
     failpoint!("outbox.sent");
     match outbox::mark(sender.store.pool(), notice.claim, &ended).await {
         Ok(true) => {}
@@ -188,17 +200,33 @@ async fn deliver_one(sender: Sender, ready: Ready) {
         // Its claim runs out and it is sent again, with the same key.
         Err(error) => tracing::warn!(%error, %key, kind, "what became of a notice could not be noted"),
     }
-    let outcome = match &ended {
+    tell(key, kind, notice.tries, &ended);
+}
+
+/// Callbacks whose node failed them are tried again, later.
+async fn take_lost(sender: &Sender) -> Result<(), StoreError> {
+    for lost in outbox::lost(&sender.store).await? {
+        let ended = sender.again(lost.tries, lost.age, lost.error.clone(), None);
+        if outbox::mark_lost(&sender.store, &lost, &ended).await? {
+            tell(lost.key, PYTHON, lost.tries, &ended);
+        }
+    }
+    Ok(())
+}
+
+/// Says what became of a try.
+fn tell(key: Uuid, kind: &'static str, tries: u32, ended: &Ended) {
+    let outcome = match ended {
         Ended::Delivered => {
-            tracing::debug!(%key, kind, tries = notice.tries, "notice delivered");
+            tracing::debug!(%key, kind, tries, "notice delivered");
             "delivered"
         }
         Ended::Again { after, error } => {
-            tracing::warn!(%key, kind, tries = notice.tries, error, after_s = after.as_secs(), "a notice could not be sent, trying again");
+            tracing::warn!(%key, kind, tries, error, after_s = after.as_secs(), "a notice could not be sent, trying again");
             "again"
         }
         Ended::Failed { error } => {
-            tracing::error!(%key, kind, tries = notice.tries, error, "a notice could not be sent and is not tried again");
+            tracing::error!(%key, kind, tries, error, "a notice could not be sent and is not tried again");
             "failed"
         }
     };

@@ -12,7 +12,8 @@ use updraft_core::{
 };
 use updraft_store::{
     Store, StoreError,
-    outbox::{Claimed, Ended, Ready},
+    dispatch::Classes,
+    outbox::{self, Claimed, Context, Ended, Ready},
     resolve::resolve_for_server,
     versions::DagCache,
 };
@@ -51,6 +52,8 @@ pub(super) struct Sender {
     pub(super) store: Store,
     pub(super) dags: DagCache,
     pub(super) config: std::sync::Arc<Config>,
+    /// The dispatch classes of callbacks.
+    classes: Classes,
     http: reqwest::Client,
 }
 
@@ -59,13 +62,13 @@ impl Sender {
     /// When the HTTP client cannot be made: the system's certificates cannot be read.
     pub(super) fn new(store: Store, dags: DagCache, config: Config) -> Result<Self, reqwest::Error> {
         let http = http::client(config.timeout)?;
-        Ok(Self { store, dags, config: config.into(), http })
+        Ok(Self { store, dags, config: config.into(), classes: Classes::default(), http })
     }
 
     /// One try; what becomes of the notice.
     pub(super) async fn send(&self, ready: &Ready) -> Ended {
-        let spec = match &ready.spec {
-            Ok(spec) => spec,
+        let spec = match &ready.context {
+            Ok(context) => &context.spec,
             Err(error) => return Ended::Failed { error: error.clone() },
         };
         let sent = match tokio::time::timeout(self.config.timeout, self.try_send(&ready.notice, spec)).await {
@@ -77,17 +80,30 @@ impl Sender {
         match sent {
             Ok(()) => Ended::Delivered,
             Err(SendError::Permanent(error)) => Ended::Failed { error },
-            Err(SendError::Temporary { error, after }) => self.again(&ready.notice, error, after),
+            Err(SendError::Temporary { error, after }) => {
+                self.again(ready.notice.tries, ready.notice.age, error, after)
+            }
         }
     }
 
     /// When a notice that could not be sent is tried again, if at all.
-    pub(super) fn again(&self, notice: &Claimed, error: String, after: Option<Duration>) -> Ended {
-        match next_try(notice.tries, notice.age, self.config.give_up_after) {
+    pub(super) fn again(&self, tries: u32, age: Duration, error: String, after: Option<Duration>) -> Ended {
+        match next_try(tries, age, self.config.give_up_after) {
             Some(wait) => {
                 Ended::Again { after: after.map_or(wait, |after| after.clamp(wait, ASKED_LIMIT.max(wait))), error }
             }
             None => Ended::Failed { error },
+        }
+    }
+
+    /// Makes a callback work for a node, whose word ends it. `Some`: it could not be done, and what becomes of the notice.
+    pub(super) async fn launch(&self, notice: &Claimed, context: &Context) -> Option<Ended> {
+        match outbox::launch(&self.store, &self.classes, notice, context).await {
+            // Not launched: another scheduler took it meanwhile, its claim counts.
+            Ok(_launched) => None,
+            Err(error) => {
+                Some(self.again(notice.tries, notice.age, format!("it could not be handed on: {error}"), None))
+            }
         }
     }
 
@@ -110,10 +126,7 @@ impl Sender {
         for _ in 0..ROUNDS {
             match render(&notice.action, facts, spec, &resolved) {
                 Ok(Some(message)) => return Ok((message, resolved.mask())),
-                Ok(None) => {
-                    let error = "Python callbacks are not run by this version: use `on_failure`, `on_success` or `on_retry` with email, http or slack";
-                    return Err(SendError::Permanent(error.to_owned()));
-                }
+                Ok(None) => return Err(SendError::Permanent("a function is called by a node, not sent".to_owned())),
                 Err(RenderError::Failed(wrong)) => return Err(SendError::Permanent(wrong.to_string())),
                 Err(RenderError::Missing(missing)) => {
                     known.extend(missing);

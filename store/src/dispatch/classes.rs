@@ -52,38 +52,61 @@ impl Classes {
             }
         }
         for key in missing {
-            let selector: serde_json::Value = serde_json::from_str(&key.selector)?;
-            // Two statements: ON CONFLICT DO NOTHING returns no row for a class that another process made.
-            sqlx::query!(
-                "insert into dispatch_class (pool, pool_slots, queue, selector, runner, cap_key, cap)
-                 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
-                key.pool,
-                key.pool_slots,
-                key.queue,
-                selector,
-                key.runner,
-                key.capped,
-                key.cap
-            )
-            .execute(&mut *connection)
-            .await?;
-            let id = sqlx::query_scalar!(
-                "select id from dispatch_class
-                 where pool = $1 and pool_slots = $2 and queue = $3 and selector = $4 and runner = $5
-                   and cap_key is not distinct from $6 and cap is not distinct from $7",
-                key.pool,
-                key.pool_slots,
-                key.queue,
-                selector,
-                key.runner,
-                key.capped,
-                key.cap
-            )
-            .fetch_one(&mut *connection)
-            .await?;
-            self.lock().insert(key, id);
+            self.make(connection, key).await?;
         }
         Ok(())
+    }
+
+    /// The class of a task's callbacks: they run where a process of the task would, in no pool.
+    pub(crate) async fn of_callbacks(&self, connection: &mut PgConnection, task: &Task) -> Result<i64, StoreError> {
+        let key = Key {
+            pool: String::new(),
+            pool_slots: 0,
+            queue: task.queue.clone(),
+            selector: canonical(task),
+            runner: PROCESS,
+            capped: None,
+            cap: None,
+        };
+        let known = self.lock().get(&key).copied();
+        match known {
+            Some(id) => Ok(id),
+            None => self.make(connection, key).await,
+        }
+    }
+
+    async fn make(&self, connection: &mut PgConnection, key: Key) -> Result<i64, StoreError> {
+        let selector: serde_json::Value = serde_json::from_str(&key.selector)?;
+        // Two statements: ON CONFLICT DO NOTHING returns no row for a class that another process made.
+        sqlx::query!(
+            "insert into dispatch_class (pool, pool_slots, queue, selector, runner, cap_key, cap)
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+            key.pool,
+            key.pool_slots,
+            key.queue,
+            selector,
+            key.runner,
+            key.capped,
+            key.cap
+        )
+        .execute(&mut *connection)
+        .await?;
+        let id = sqlx::query_scalar!(
+            "select id from dispatch_class
+             where pool = $1 and pool_slots = $2 and queue = $3 and selector = $4 and runner = $5
+               and cap_key is not distinct from $6 and cap is not distinct from $7",
+            key.pool,
+            key.pool_slots,
+            key.queue,
+            selector,
+            key.runner,
+            key.capped,
+            key.cap
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        self.lock().insert(key, id);
+        Ok(id)
     }
 
     /// The id of a task's class.
@@ -108,22 +131,30 @@ impl Classes {
 }
 
 fn key(dag: &Dag, task: &Task) -> Key {
+    Key {
+        pool: task.pool.clone(),
+        pool_slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
+        queue: task.queue.clone(),
+        selector: canonical(task),
+        runner: runner(task),
+        capped: task.max_active_tis_per_dag.map(|_| format!("{}/{}", dag.dag_id, task.task_id)),
+        cap: task.max_active_tis_per_dag.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
+    }
+}
+
+/// The labels of the nodes a task may go to.
+fn canonical(task: &Task) -> String {
     let mut selector: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (label, values) in &task.worker_selector {
         let mut values: Vec<&str> = values.iter().map(String::as_str).collect();
         values.sort_unstable();
         selector.insert(label, values);
     }
-    Key {
-        pool: task.pool.clone(),
-        pool_slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
-        queue: task.queue.clone(),
-        selector: serde_json::to_string(&selector).expect("text keys"),
-        runner: runner(task),
-        capped: task.max_active_tis_per_dag.map(|_| format!("{}/{}", dag.dag_id, task.task_id)),
-        cap: task.max_active_tis_per_dag.map(|cap| i32::try_from(cap).unwrap_or(i32::MAX)),
-    }
+    serde_json::to_string(&selector).expect("text keys")
 }
+
+/// The runner of what is a process of its node.
+const PROCESS: &str = "process";
 
 /// The runner a task needs on its node.
 fn runner(task: &Task) -> &'static str {
@@ -145,7 +176,7 @@ fn runner(task: &Task) -> &'static str {
         | OperatorKind::BranchPython
         | OperatorKind::ShortCircuitPython
         | OperatorKind::BashSensor
-        | OperatorKind::PythonSensor => "process",
+        | OperatorKind::PythonSensor => PROCESS,
         _ => "native",
     }
 }

@@ -135,6 +135,8 @@ struct UsedJson {
     class_id: i64,
     dag_run_id: i64,
     count: u32,
+    /// Those among them that are tasks.
+    tasks: u32,
 }
 
 /// Everything that limits, in two statements: nodes, pools and counts; then the classes that somebody waits in or uses.
@@ -154,7 +156,7 @@ pub async fn capacity(
                     from executor where state = 'active'), '[]') as "nodes!",
           coalesce((select json_object_agg(pool, slots) from slot_pool), '{}') as "pools!",
           coalesce((select json_agg(used) from (
-              select executor_id, class_id, dag_run_id, count(*) as count
+              select executor_id, class_id, dag_run_id, count(*) as count, count(*) filter (where kind = 'task') as tasks
               from attempt where executor_id is not null group by executor_id, class_id, dag_run_id) used), '[]') as "used!",
           coalesce((select json_object_agg(pool, slots) from (
               select a.pool, sum(a.pool_slots) as slots from slot_pool p join attempt a on a.pool = p.pool and a.waits = 'deferred'
@@ -207,7 +209,7 @@ pub async fn capacity(
             capacity.nodes[index].used += used.count;
         }
         capacity.placed += used.count;
-        *capacity.runs.entry(used.dag_run_id).or_default() += used.count;
+        *capacity.runs.entry(used.dag_run_id).or_default() += used.tasks;
         if let Some(class) = classes.get(&used.class_id) {
             if let Some(pool) = capacity.pools.get_mut(&class.pool) {
                 pool.used += i64::from(class.pool_slots) * i64::from(used.count);
@@ -221,7 +223,7 @@ pub async fn capacity(
 }
 
 /// Waiting attempts, per class at most what it has room for, and of a run at most what its `max_active_tasks` leaves: priority
-/// first, then the run's date, then the map index (semantics §7.2).
+/// first, then the run's date, then the map index (semantics §7.2). Neither that limit nor a pause holds a callback.
 ///
 /// The walk goes from run to run and not from attempt to attempt, one look into `attempt_waiting_idx` for each, so that the
 /// backlog of a run at its limit, or of a paused DAG, costs one step.
@@ -232,19 +234,19 @@ async fn candidates(
 ) -> Result<Vec<Candidate>, StoreError> {
     let with_room =
         classes.values().map(|class| (class, i64::from(capacity.room(class)))).filter(|(_, room)| *room > 0);
-    let (ids, (rooms, slotless)): (Vec<i64>, (Vec<i64>, Vec<bool>)) =
-        with_room.map(|(class, room)| (class.id, (room, class.runner == TRIGGERER))).unzip();
+    let (ids, (rooms, (slotless, of_callbacks))): (Vec<i64>, (Vec<i64>, (Vec<bool>, Vec<bool>))) =
+        with_room.map(|(class, room)| (class.id, (room, (class.runner == TRIGGERER, class.is_of_callbacks())))).unzip();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let rows = sqlx::query!(
         r#"
         with recursive walk as (
-            select c.class_id, c.room, c.slotless, -9223372036854775808 as weight, '-infinity'::timestamptz as run_order,
+            select c.class_id, c.room, c.slotless, c.of_callbacks, -9223372036854775808 as weight, '-infinity'::timestamptz as run_order,
                    0::bigint as dag_run_id, 0 as max_active_tasks, '{}'::uuid[] as found, 0::bigint as taken
-            from unnest($1::bigint[], $2::bigint[], $3::boolean[]) as c(class_id, room, slotless)
+            from unnest($1::bigint[], $2::bigint[], $3::boolean[], $5::boolean[]) as c(class_id, room, slotless, of_callbacks)
             union all
-            select w.class_id, w.room, w.slotless, n.weight, n.run_order, n.dag_run_id, n.max_active_tasks, n.found,
+            select w.class_id, w.room, w.slotless, w.of_callbacks, n.weight, n.run_order, n.dag_run_id, n.max_active_tasks, n.found,
                    w.taken + cardinality(n.found)
             from walk w
             cross join lateral (
@@ -254,7 +256,8 @@ async fn candidates(
                                and -a.priority_weight::bigint = next.weight and a.run_order = next.run_order
                                and a.dag_run_id = next.dag_run_id
                              order by a.map_index, a.created_at
-                             limit case when d.is_paused or d.is_stale then 0
+                             limit case when w.of_callbacks then w.room - w.taken
+                                        when d.is_paused or d.is_stale then 0
                                         when w.slotless then w.room - w.taken
                                         else greatest(0, least(w.room - w.taken, d.max_active_tasks
                                                  - coalesce(($4::jsonb ->> next.dag_run_id::text)::bigint, 0))) end) as found
@@ -274,7 +277,8 @@ async fn candidates(
         &ids,
         &rooms,
         &slotless,
-        serde_json::to_value(&capacity.runs)?
+        serde_json::to_value(&capacity.runs)?,
+        &of_callbacks
     )
     .fetch_all(connection)
     .await?;

@@ -26,7 +26,7 @@ pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
 pub use register::{NewNode, Registration, register};
 pub use report::{Ended, Event, EventBody, NodeReport, Process, Verdict, report};
 pub use spec::{Loaded, ResolvedRef, Start, starts};
-pub(crate) use spec::{previous_runs, run_facts, specs};
+pub(crate) use spec::{Run, previous_runs, run_facts, specs};
 pub use stamp::stamp;
 pub use tokens::{TokenId, TokenRow, authenticate_token, create_token, list_tokens, revoke_token};
 pub use values::{Put, bundle_size, bundle_slice, put_xcom, resolve};

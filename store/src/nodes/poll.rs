@@ -28,6 +28,8 @@ pub struct Handed {
     pub map_index: i32,
     pub try_number: i32,
     pub max_tries: i32,
+    /// Not a task's: a notice's.
+    pub is_callback: bool,
     /// How often the try was asked before and will be asked again (`up_for_reschedule`).
     pub reschedules: i32,
 }
@@ -125,15 +127,16 @@ pub async fn hand_out(
                    launch_deadline = greatest(a.launch_deadline,
                        least(now() + $5::interval, coalesce(a.handed_at, now()) + interval '10 minutes'))
                from pick where a.attempt_id = pick.attempt_id and a.executor_id = $1
-               returning a.attempt_id, a.dag_run_id, a.task_id, a.map_index, a.try_number, a.priority_weight, a.run_order, a.created_at
+               returning a.attempt_id, a.kind, a.dag_run_id, a.task_id, a.map_index, a.try_number, a.priority_weight, a.run_order,
+                         a.created_at
            ), logged as (
-               insert into attempt_log (dag_run_id, attempt_id, task_id, map_index, try_number, executor_id)
-               select dag_run_id, attempt_id, task_id, map_index, try_number, $1 from handed
+               insert into attempt_log (dag_run_id, attempt_id, kind, task_id, map_index, try_number, executor_id)
+               select dag_run_id, attempt_id, kind, task_id, map_index, try_number, $1 from handed
                on conflict do nothing
            )
            select node.state as "state!", h.attempt_id as "attempt_id?", h.dag_run_id as "dag_run_id?", h.task_id as "task_id?",
-                  h.map_index as "map_index?", h.try_number as "try_number?", ti.max_tries as "max_tries?",
-                  ti.reschedules as "reschedules?",
+                  h.map_index as "map_index?", h.try_number as "try_number?", h.kind = 'callback' as "is_callback?",
+                  ti.max_tries as "max_tries?", ti.reschedules as "reschedules?",
                   (select jsonb_agg(jsonb_build_object('attempt_id', c.attempt_id, 'grace_ms', c.grace_ms, 'reason', c.reason)
                                     order by c.created_at, c.attempt_id)
                    from attempt_cancel c
@@ -170,6 +173,7 @@ pub async fn hand_out(
                 try_number: row.try_number?,
                 // Its task instance is locked or gone only while a plan deletes the attempt too; the node then hears a stale.
                 max_tries: row.max_tries.unwrap_or_default(),
+                is_callback: row.is_callback?,
                 reschedules: row.reschedules.unwrap_or_default(),
             })
         })
@@ -197,7 +201,7 @@ pub const LOOKS_KEPT: i32 = 100;
 pub async fn old_looks(store: &Store, handed: &Handed) -> Result<Vec<Uuid>, StoreError> {
     let old = sqlx::query_scalar!(
         "select attempt_id from attempt_log
-         where dag_run_id = $1 and task_id = $2 and map_index = $3 and try_number = $4
+         where dag_run_id = $1 and task_id = $2 and map_index = $3 and try_number = $4 and kind = 'task'
          order by seq desc offset $5",
         handed.dag_run_id,
         handed.task_id,

@@ -38,6 +38,8 @@ pub struct Reconciled {
     /// Attempts the node does not know though they were handed to it: a `lost` event was written.
     pub lost: Vec<Uuid>,
     runs: BTreeSet<i64>,
+    /// Callbacks were among them: their notices wait for a scheduler.
+    callbacks: bool,
 }
 
 impl Reconciled {
@@ -45,6 +47,9 @@ impl Reconciled {
     pub(super) fn ring(&self, store: &Store) {
         for run in &self.runs {
             store.wake().ring(Signal::Run(*run));
+        }
+        if self.callbacks {
+            store.wake().ring(Signal::Outbox);
         }
     }
 }
@@ -125,20 +130,21 @@ pub(super) async fn settle(
     if !missing.is_empty() {
         let reason = "the node does not know the attempt: it restarted or lost its data folder after taking it";
         let lost = insert_lost(connection, executor_id, &missing, reason).await?;
-        reconciled.runs = lost.iter().map(|(_, run)| *run).collect();
+        reconciled.runs = lost.iter().filter_map(|(_, run)| *run).collect();
+        reconciled.callbacks = lost.iter().any(|(_, run)| run.is_none());
         reconciled.lost = lost.into_iter().map(|(attempt_id, _)| attempt_id).collect();
     }
     Ok(reconciled)
 }
 
 /// Writes `lost` for attempts that were handed to the node; not for one whose end is in the inbox already. They are given up: no
-/// poll brings them any more.
+/// poll brings them any more. A callback has no inbox; its notice is a scheduler's to try again. Each with its run, if it is a task.
 async fn insert_lost(
     connection: &mut PgConnection,
     executor_id: i64,
     attempts: &[Uuid],
     reason: &str,
-) -> Result<Vec<(Uuid, i64)>, StoreError> {
+) -> Result<Vec<(Uuid, Option<i64>)>, StoreError> {
     let body = serde_json::to_value(inbox::Lost { handed: true, reason: reason.to_owned() })?;
     let rows = sqlx::query!(
         "with pick as (
@@ -149,11 +155,12 @@ async fn insert_lost(
              order by a.attempt_id for no key update of a
          ), lost as (
              update attempt a set given_up = true from pick where a.attempt_id = pick.attempt_id
-             returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id
+             returning a.dag_run_id, a.task_id, a.map_index, a.attempt_id, a.kind
+         ), told as (
+             insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
+             select dag_run_id, task_id, map_index, attempt_id, $3, $4 from lost where kind = 'task'
          )
-         insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
-         select dag_run_id, task_id, map_index, attempt_id, $3, $4 from lost
-         returning attempt_id, dag_run_id",
+         select attempt_id, case kind when 'task' then dag_run_id end as run from lost",
         executor_id,
         attempts,
         inbox::LOST,
@@ -162,7 +169,7 @@ async fn insert_lost(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.attempt_id, row.dag_run_id)).collect())
+    Ok(rows.into_iter().map(|row| (row.attempt_id, row.run)).collect())
 }
 
 /// A duration as Postgres takes it.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{TokenId, inbox, reconcile::interval};
 use crate::{
-    Store, StoreError,
+    Store, StoreError, outbox,
     versions::DagCache,
     wake::Signal,
     xcom::{self, sanitised},
@@ -97,15 +97,17 @@ struct Live {
     task_id: String,
     map_index: i32,
     dag_version_id: i64,
+    is_callback: bool,
 }
 
 /// Writes the reports of any number of nodes in one transaction; durable when it returns. One answer per report: a verdict per
 /// event, or `None` for an unknown session. `launch`: what a `preparing` adds to the launch deadline.
 ///
 /// Repeating a report is harmless: plan takes the first end of an attempt and its row is gone by the second. A `stopped`, or the
-/// end of an attempt that is being cancelled, confirms the cancel: its row goes and the task instance hears of it.
+/// end of an attempt that is being cancelled, confirms the cancel: its row goes and the task instance hears of it. The end of a
+/// callback is its notice's: its attempt goes with it.
 ///
-/// Called by the webserver's one report writer, as often as a commit takes. Six round trips at most; served by `attempt_pkey`,
+/// Called by the webserver's one report writer, as often as a commit takes. Seven round trips at most; served by `attempt_pkey`,
 /// `attempt_cancel_pkey`, `executor_session_key`. Rings [`Signal::Run`] for each run after the commit.
 pub async fn report(
     store: &Store,
@@ -143,6 +145,10 @@ pub async fn report(
     failpoint!("report.before_commit");
     transaction.commit().await?;
     failpoint!("report.after_commit");
+    if !writes.callbacks.is_empty() {
+        store.wake().ring(Signal::Outbox);
+        store.wake().ring(Signal::Dispatch);
+    }
     for run in writes.runs {
         store.wake().ring(Signal::Run(run));
     }
@@ -172,7 +178,7 @@ async fn lock(
     let rows = sqlx::query!(
         r#"select clock_timestamp() as "now!", a.attempt_id as "attempt_id!", a.executor_id as "executor_id!",
                   a.dag_run_id as "dag_run_id!", a.task_id as "task_id!", a.map_index as "map_index!",
-                  r.dag_version_id as "dag_version_id!"
+                  r.dag_version_id as "dag_version_id!", a.kind = 'callback' as "is_callback!"
            from attempt a join dag_run r on r.id = a.dag_run_id
            where a.attempt_id = any($1) and a.executor_id is not null
            order by a.attempt_id for no key update of a"#,
@@ -191,6 +197,7 @@ async fn lock(
                 task_id: row.task_id,
                 map_index: row.map_index,
                 dag_version_id: row.dag_version_id,
+                is_callback: row.is_callback,
             };
             (row.attempt_id, live)
         })
@@ -206,6 +213,9 @@ async fn outputs(
     body: &EventBody,
 ) -> Result<Vec<(String, Value)>, StoreError> {
     let EventBody::Finished(ended) = body else { return Ok(Vec::new()) };
+    if attempt.is_callback {
+        return Ok(Vec::new());
+    }
     let Some(value) = ended.return_value.clone().map(sanitised) else { return Ok(Vec::new()) };
     if let Some(decision) = &ended.decision
         && skips(connection, dags, attempt, decision).await?
@@ -280,6 +290,8 @@ struct Writes {
     xcoms: BTreeMap<(i64, String, i32, String), Value>,
     /// Attempts that are not current and have ended on the node, with the node that says so.
     confirmed: BTreeMap<Uuid, i64>,
+    /// What callbacks came to; their runs hear nothing of it.
+    callbacks: BTreeMap<Uuid, outbox::Word>,
     runs: BTreeSet<i64>,
 }
 
@@ -293,6 +305,21 @@ impl Writes {
     ) -> Result<(), StoreError> {
         let at = before(now, event.age);
         let touch = self.attempts.entry(event.attempt_id).or_default();
+        if attempt.is_callback {
+            match &event.body {
+                EventBody::Preparing => touch.is_preparing = true,
+                EventBody::Started(_) => touch.started_at = touch.started_at.or(Some(at)),
+                EventBody::Finished(ended) => {
+                    let word = outbox::Word::of(ended.outcome, ended.failure_class, ended.failure_reason.as_deref());
+                    self.callbacks.entry(event.attempt_id).or_insert(word);
+                }
+                EventBody::Stopped => {
+                    let word = outbox::Word::Again("the node stopped the callback".to_owned());
+                    self.callbacks.entry(event.attempt_id).or_insert(word);
+                }
+            }
+            return Ok(());
+        }
         let (kind, body) = match &event.body {
             EventBody::Preparing => {
                 touch.is_preparing = true;
@@ -350,7 +377,10 @@ impl Writes {
             self.write_live(&mut *connection, launch).await?;
         }
         if !self.confirmed.is_empty() {
-            self.confirm_cancels(connection).await?;
+            self.confirm_cancels(&mut *connection).await?;
+        }
+        if !self.callbacks.is_empty() {
+            outbox::settle(connection, &self.callbacks).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! From attempts handed out to what the node needs to run them.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{Handed, inbox};
 use crate::{
-    Store, StoreError, assets,
+    Store, StoreError, assets, outbox,
     resolve::{self, Answer},
     versions::DagCache,
     wake::Signal,
@@ -96,7 +96,7 @@ pub(crate) async fn specs(
 /// not fit is fetched by the node.
 ///
 /// An attempt whose task the run's DAG version does not have cannot be started by anybody: it is left out and ended as failed
-/// through the inbox, with the reason.
+/// through the inbox, with the reason; so is a callback that cannot be read, in its notice.
 pub async fn starts(
     store: &Store,
     dags: &DagCache,
@@ -112,11 +112,32 @@ pub async fn starts(
     let mut starts = Vec::with_capacity(handed.len());
     let mut wanted = Vec::new();
     let mut impossible = Vec::new();
+    let callbacks: Vec<Uuid> =
+        handed.iter().filter(|attempt| attempt.is_callback).map(|attempt| attempt.attempt_id).collect();
+    let mut notices = match &callbacks[..] {
+        [] => BTreeMap::new(),
+        callbacks => outbox::notices(&mut connection, callbacks).await?,
+    };
+    let mut uncallable = BTreeMap::new();
     for attempt in handed {
         let Some(run) = runs.get(&attempt.dag_run_id) else {
             // The run was deleted since; its attempts are gone with it and the node hears of it as `stop`.
             continue;
         };
+        if attempt.is_callback {
+            // Without a notice it was settled since.
+            match notices.remove(&attempt.attempt_id).map(|notice| outbox::spec(attempt.attempt_id, run, notice)) {
+                Some(Ok(spec)) => {
+                    wanted.push((attempt.dag_run_id, Vec::new()));
+                    starts.push(Start { spec, refs: Vec::new() });
+                }
+                Some(Err(reason)) => {
+                    uncallable.insert(attempt.attempt_id, outbox::Word::Failed(reason));
+                }
+                None => {}
+            }
+            continue;
+        }
         let (dag, task) = match run.task(attempt) {
             Ok(found) => found,
             Err(reason) => {
@@ -134,6 +155,10 @@ pub async fn starts(
         for run in ended {
             store.wake().ring(Signal::Run(run));
         }
+    }
+    if !uncallable.is_empty() {
+        outbox::settle(&mut connection, &uncallable).await?;
+        store.wake().ring(Signal::Dispatch);
     }
     let mut specs: Vec<(i64, &mut TaskSpec)> =
         wanted.iter().zip(&mut starts).map(|((run, _), start)| (*run, &mut start.spec)).collect();

@@ -12,7 +12,7 @@ use crate::{Store, StoreError, nodes::interval};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     pub key: Uuid,
-    claimed_by: Uuid,
+    pub(super) claimed_by: Uuid,
 }
 
 /// A notice to send.
@@ -45,6 +45,17 @@ pub enum Ended {
     },
 }
 
+impl Ended {
+    /// The row's state, the wait before the next try, the error.
+    pub(super) fn stored(&self) -> (&'static str, Option<Duration>, Option<String>) {
+        match self {
+            Self::Delivered => ("delivered", None, None),
+            Self::Again { after, error } => ("pending", Some(*after), Some(short(error))),
+            Self::Failed { error } => ("failed", None, Some(short(error))),
+        }
+    }
+}
+
 /// What one who sends has room for.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
@@ -71,6 +82,11 @@ impl Room {
 
 /// Longer errors are cut: they are for people.
 const ERROR_LIMIT: usize = 2000;
+
+/// An error as the row keeps it.
+pub(super) fn short(error: &str) -> String {
+    error.replace('\0', "\u{fffd}").chars().take(ERROR_LIMIT).collect()
+}
 
 /// Takes notices of one kind that are due and there is room for, the longest due first, for `lease`. Several schedulers take
 /// different ones.
@@ -144,12 +160,7 @@ pub async fn claim(store: &Store, kind: &str, room: &Room, lease: Duration) -> R
 
 /// Says what became of a claimed notice. `false`: the claim's time had passed and somebody else took it; their word counts.
 pub async fn mark(executor: impl PgExecutor<'_>, claim: Claim, ended: &Ended) -> Result<bool, StoreError> {
-    let (state, after, error) = match ended {
-        Ended::Delivered => ("delivered", None, None),
-        Ended::Again { after, error } => ("pending", Some(*after), Some(error)),
-        Ended::Failed { error } => ("failed", None, Some(error)),
-    };
-    let error = error.map(|error| error.replace('\0', "\u{fffd}").chars().take(ERROR_LIMIT).collect::<String>());
+    let (state, after, error) = ended.stored();
     let marked = sqlx::query!(
         "update outbox
          set state = $3, claimed_by = null, last_error = coalesce($5, last_error),

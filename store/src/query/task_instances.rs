@@ -337,9 +337,11 @@ pub async fn set_note(
 #[derive(Clone, Debug)]
 pub struct TryLog {
     /// The attempts that sent something under this try's number, in the order in which nodes got them: re-dispatched and fenced
-    /// ones, the looks of a sensor. The last is the try's own, which may not have been handed out.
+    /// ones, the looks of a sensor, and the try's own, which may not have been handed out; once that is over, those of its
+    /// callbacks.
     pub attempts: Vec<LoggedAttempt>,
-    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs), or no node ever had it.
+    /// Nothing is added any more: the try ended some seconds ago (reports travel before logs), or no node ever had it; and no
+    /// callback is to be called.
     pub ended: bool,
     /// It is the latest try, not one of the history.
     pub is_latest: bool,
@@ -376,7 +378,7 @@ pub async fn try_log(
         ), this as (
             select * from tries order by undecided, end_date desc nulls first limit 1
         ), logged as (
-            select l.attempt_id, l.seq from attempt_log l join this on l.dag_run_id = this.dag_run_id
+            select l.attempt_id, l.seq, l.kind from attempt_log l join this on l.dag_run_id = this.dag_run_id
             where l.task_id = $3 and l.map_index = $4 and l.try_number = $5
         )
         select this.attempt_id as "attempt_id!", this.state as "state!", this.end_date, this.failure_reason,
@@ -384,8 +386,13 @@ pub async fn try_log(
                this.end_date is not null
                    and this.state not in ('scheduled', 'queued', 'running', 'restarting') as "is_over!",
                coalesce(this.end_date < clock_timestamp() - interval '3 seconds', false) as "is_old!",
-               array(select l.attempt_id from logged l order by l.seq) as "logged!",
-               array(select l.seq from logged l order by l.seq) as "seqs!"
+               array(select l.attempt_id from logged l where l.kind = 'task' order by l.seq) as "logged!",
+               array(select l.seq from logged l where l.kind = 'task' order by l.seq) as "seqs!",
+               array(select l.attempt_id from logged l where l.kind = 'callback' order by l.seq) as "callbacks!",
+               array(select l.seq from logged l where l.kind = 'callback' order by l.seq) as "callback_seqs!",
+               exists (select from attempt a
+                       where a.dag_run_id = this.dag_run_id and a.kind = 'callback' and a.task_id = $3 and a.map_index = $4
+                         and a.try_number = $5) as "is_calling!"
         from this
         "#,
         path.dag_id,
@@ -397,16 +404,22 @@ pub async fn try_log(
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| {
-        let logged = row.logged.into_iter().zip(row.seqs);
-        let mut attempts: Vec<_> = logged.map(|(attempt_id, seq)| LoggedAttempt { attempt_id, seq }).collect();
+        let zipped = |attempts: Vec<Uuid>, seqs: Vec<i64>| {
+            attempts.into_iter().zip(seqs).map(|(attempt_id, seq)| LoggedAttempt { attempt_id, seq })
+        };
+        let mut attempts: Vec<_> = zipped(row.logged, row.seqs).collect();
         let was_handed_out = !attempts.is_empty();
         if attempts.iter().all(|logged| logged.attempt_id != row.attempt_id) {
             let seq = attempts.last().map_or(0, |last| last.seq);
             attempts.push(LoggedAttempt { attempt_id: row.attempt_id, seq });
         }
+        let is_over = row.is_over && (row.is_old || !was_handed_out);
+        if is_over {
+            attempts.extend(zipped(row.callbacks, row.callback_seqs));
+        }
         TryLog {
             attempts,
-            ended: row.is_over && (row.is_old || !was_handed_out),
+            ended: is_over && !row.is_calling,
             is_latest: row.is_latest,
             state: row.state,
             end_date: row.end_date,

@@ -29,7 +29,7 @@ pub async fn adopt(
     sqlx::query!(
         "with gone as (
              delete from attempt
-             where dag_run_id = $1 and (task_id <> all($2) or (map_index >= 0 and task_id = any($6)))
+             where dag_run_id = $1 and kind = 'task' and (task_id <> all($2) or (map_index >= 0 and task_id = any($6)))
              returning attempt_id, dag_run_id, task_id, map_index, executor_id, handed_at
          ), cancels as (
              insert into attempt_cancel (attempt_id, dag_run_id, task_id, map_index, executor_id, reason, grace_ms, deadline)

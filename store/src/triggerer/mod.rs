@@ -63,6 +63,7 @@ pub async fn claim(connection: &mut PgConnection, limit: i64) -> Result<Vec<Clai
                 map_index: row.map_index,
                 try_number: row.try_number,
                 max_tries: row.max_tries,
+                is_callback: false,
                 reschedules: 0,
             };
             let memory = row.trigger_state.map(serde_json::from_value).transpose()?;
@@ -92,6 +93,7 @@ pub async fn claim_one(connection: &mut PgConnection, attempt_id: Uuid) -> Resul
             map_index: row.map_index,
             try_number: row.try_number,
             max_tries: row.max_tries,
+            is_callback: false,
             reschedules: 0,
         };
         let memory = row.trigger_state.map(serde_json::from_value).transpose()?;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs does not work")]
 
 mod backlog;
+mod callback;
 mod hand_out;
 mod limits;
 mod reconcile;

@@ -229,7 +229,7 @@ struct Part {
     is_empty: bool,
 }
 
-/// The log of one try: those of its attempts, one behind the other.
+/// The log of one try: those of its attempts, one behind the other, before those of its callbacks.
 struct Reader<'a> {
     app: &'a App,
     path: &'a LogPath,

@@ -34,6 +34,14 @@ pub(crate) struct Leftover {
 pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
     let Plan { image, pull, body, watch } = plan;
     job.log.say("info", &format!("Starting container from image {image}"));
+    if let Some(user) = &job.spec.run_as_user {
+        job.log.say(
+            "warning",
+            &format!(
+                "`run_as_user: {user}` has no effect in a container: its user is the image's, or the operator's `user`."
+            ),
+        );
+    }
     let docker = tokio::select! {
         docker = job.node.docker.client() => docker?,
         stop = job.stopped() => return Ok(before_start(stop)),
