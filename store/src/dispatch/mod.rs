@@ -232,13 +232,14 @@ async fn candidates(
     capacity: &Capacity,
     classes: &HashMap<i64, Class>,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let with_room =
-        classes.values().map(|class| (class, i64::from(capacity.room(class)))).filter(|(_, room)| *room > 0);
-    let (ids, (rooms, (slotless, of_callbacks))): (Vec<i64>, (Vec<i64>, (Vec<bool>, Vec<bool>))) =
-        with_room.map(|(class, room)| (class.id, (room, (class.runner == TRIGGERER, class.is_of_callbacks())))).unzip();
-    if ids.is_empty() {
+    let with_room: Vec<(&Class, i64)> =
+        classes.values().map(|class| (class, i64::from(capacity.room(class)))).filter(|(_, room)| *room > 0).collect();
+    if with_room.is_empty() {
         return Ok(Vec::new());
     }
+    let (ids, rooms): (Vec<i64>, Vec<i64>) = with_room.iter().map(|(class, room)| (class.id, *room)).unzip();
+    let (slotless, of_callbacks): (Vec<bool>, Vec<bool>) =
+        with_room.iter().map(|(class, _)| (class.runner == TRIGGERER, class.is_of_callbacks())).unzip();
     let rows = sqlx::query!(
         r#"
         with recursive walk as (
