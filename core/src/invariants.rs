@@ -162,9 +162,14 @@ fn not_chosen(before: &RunState, plan: &Plan, after: &RunState) -> Vec<String> {
             let id = &after.dag.tasks[task].task_id;
             // Of a mapping the branch may have been what was waited for: it is expanded no more.
             for (map_index, ti) in after.instances(task).iter().filter(|_| decision.skips(id)) {
-                let may_stay = matches!(ti.state, TaskInstanceState::Running | Success | Failed | Skipped | Removed);
+                let key = Key { task, map_index };
+                let may_stay = match ti.state {
+                    TaskInstanceState::Running | Success | Failed | Skipped | Removed => true,
+                    // It ran when the branch ended, and went on to wait: what waited then is skipped.
+                    TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput => plan.tis.contains_key(&key),
+                    _ => false,
+                };
                 if !may_stay {
-                    let key = Key { task, map_index };
                     broken.push(format!("{} was not chosen and is {}", name(&after.dag, key), ti.state));
                 }
             }
@@ -275,7 +280,7 @@ fn hold(state: &RunState, past: Option<&Past>, key: Key, moment: Moment) -> Opti
     let task = &dag.tasks[key.task];
     let unexpanded = key.map_index == UNMAPPED && dag.mapping(key.task).is_some();
     let of_group = unexpanded && task.mapping.is_none();
-    let verdict = if of_group { Verdict::Run } else { verdict(state, key) };
+    let verdict = if of_group { with_group(state, key) } else { verdict(state, key) };
     match (skipped_by(state, key), moment) {
         (Some(up), Moment::Begun) => return Some(format!("{} decided to skip it", dag.tasks[up].task_id)),
         (Some(_), Moment::Waiting) => return None,
@@ -317,6 +322,25 @@ fn hold(state: &RunState, past: Option<&Past>, key: Key, moment: Moment) -> Opti
     let others = active(state, key.task)
         - usize::from(moment == Moment::Begun && state.ti(key).is_some_and(|ti| ti.state.has_attempt()));
     (others >= limit).then(|| format!("{others} instances are active and {limit} may be"))
+}
+
+/// Whether a member of a mapped group that is not expanded may be: at once, but for a template, which is rendered when its group's
+/// first members may begin.
+fn with_group(state: &RunState, key: Key) -> Verdict {
+    let dag = &state.dag;
+    let mut inputs = dag.mapping(key.task).into_iter().flat_map(|mapping| mapping.inputs.values());
+    if !inputs.any(|input| matches!(input, MapInput::Template(_))) {
+        return Verdict::Run;
+    }
+    let before = dag.upstream(key.task).filter(|&up| dag.scopes().share_mapped_group(key.task, up));
+    let before: Vec<Option<&Ti>> = before.map(|up| state.ti(Key::unmapped(up))).collect();
+    if before.iter().flatten().any(|ti| !ti.state.is_finished()) {
+        Verdict::Wait
+    } else if before.contains(&None) {
+        Verdict::Run
+    } else {
+        verdict(state, key)
+    }
 }
 
 /// Setups and trigger rule (semantics §3).

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::dag::{Dag, Mapping, TaskIndex};
+use crate::dag::{Dag, MapInput, Mapping, TaskIndex};
 
 /// Derived from a DAG once; indexed like its tasks.
 #[derive(Debug)]
@@ -11,7 +11,11 @@ pub struct Scopes {
     indirect_setups: Vec<Vec<TaskIndex>>,
     /// For a teardown: the tasks between its setups and itself.
     teardown_scope: Vec<Vec<TaskIndex>>,
-    /// Who looks at a task by one of the two above.
+    /// The tasks whose results a task is mapped over; of a member of a mapped group they need not be upstream.
+    mapped_over: Vec<Vec<TaskIndex>>,
+    /// Whether a template says how many instances there are.
+    is_mapped_by_template: Vec<bool>,
+    /// Who looks at a task by one of the lists above.
     watchers: Vec<Vec<TaskIndex>>,
     /// The nearest mapped group a task is in.
     mapped_group: Vec<Option<usize>>,
@@ -36,17 +40,28 @@ impl Scopes {
                 }
             }
         }
+        let mapped_group: Vec<Option<usize>> = (0..count).map(|task| mapped_group(dag, task)).collect();
+        let mapped_over: Vec<Vec<TaskIndex>> =
+            (0..count).map(|task| sources(dag, mapping(dag, task, mapped_group[task]))).collect();
+        let is_mapped_by_template = (0..count)
+            .map(|task| {
+                let inputs = mapping(dag, task, mapped_group[task]).map(|mapping| &mapping.inputs);
+                inputs.is_some_and(|inputs| inputs.values().any(|input| matches!(input, MapInput::Template(_))))
+            })
+            .collect();
         let mut watchers = vec![Vec::new(); count];
         for task in 0..count {
-            for &watched in indirect_setups[task].iter().chain(&teardown_scope[task]) {
+            for &watched in indirect_setups[task].iter().chain(&teardown_scope[task]).chain(&mapped_over[task]) {
                 watchers[watched].push(task);
             }
         }
         Self {
             indirect_setups,
             teardown_scope,
+            mapped_over,
+            is_mapped_by_template,
             watchers,
-            mapped_group: (0..count).map(|task| mapped_group(dag, task)).collect(),
+            mapped_group,
             leaves: effective_leaves(dag),
             depends_on_past: dag.tasks.iter().any(|task| task.depends_on_past),
         }
@@ -58,6 +73,14 @@ impl Scopes {
 
     pub fn teardown_scope(&self, task: TaskIndex) -> &[TaskIndex] {
         &self.teardown_scope[task]
+    }
+
+    pub fn mapped_over(&self, task: TaskIndex) -> &[TaskIndex] {
+        &self.mapped_over[task]
+    }
+
+    pub fn is_mapped_by_template(&self, task: TaskIndex) -> bool {
+        self.is_mapped_by_template[task]
     }
 
     pub fn watchers(&self, task: TaskIndex) -> &[TaskIndex] {
@@ -88,8 +111,7 @@ impl Scopes {
 impl Dag {
     /// What makes the instances of a task: its own mapping, or that of the mapped group it is in.
     pub fn mapping(&self, task: TaskIndex) -> Option<&Mapping> {
-        let own = self.tasks[task].mapping.as_ref();
-        own.or_else(|| self.task_groups[self.scopes().mapped_group(task)?].mapping.as_ref())
+        mapping(self, task, self.scopes().mapped_group(task))
     }
 
     /// The setups and teardowns that belong to a task: cleared with it (semantics §11.1).
@@ -145,6 +167,23 @@ fn between_setups_and(dag: &Dag, teardown: TaskIndex) -> Vec<TaskIndex> {
     let scope: BTreeSet<TaskIndex> =
         setups.flat_map(|setup| dag.all_downstream(setup)).filter(|task| upstream.contains(task)).collect();
     scope.into_iter().collect()
+}
+
+fn mapping(dag: &Dag, task: TaskIndex, group: Option<usize>) -> Option<&Mapping> {
+    let own = dag.tasks[task].mapping.as_ref();
+    own.or_else(|| dag.task_groups[group?].mapping.as_ref())
+}
+
+/// The tasks whose results a mapping goes through, each once.
+fn sources(dag: &Dag, mapping: Option<&Mapping>) -> Vec<TaskIndex> {
+    let inputs = mapping.into_iter().flat_map(|mapping| mapping.inputs.values());
+    let sources: BTreeSet<TaskIndex> = inputs
+        .filter_map(|input| match input {
+            MapInput::XCom { task_id, .. } => dag.index_of(task_id.as_str()),
+            MapInput::Literal(_) | MapInput::Template(_) => None,
+        })
+        .collect();
+    sources.into_iter().collect()
 }
 
 fn mapped_group(dag: &Dag, task: TaskIndex) -> Option<usize> {

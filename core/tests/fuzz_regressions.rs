@@ -1,5 +1,5 @@
 //! What the fuzz targets of `tests/fuzz` once found, read again by every test run: nothing panics, and nothing takes long.
-#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
+#![expect(clippy::expect_used, reason = "tests")]
 
 use std::{
     fs,

@@ -64,8 +64,7 @@ fn described(root: &Path, file: &str, bytes: &[u8]) -> BTreeMap<String, Value> {
 fn the_long_form_of_every_valid_file_loads_as_the_same_dags() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![manifest.join("../dags")];
-    let places = [manifest.join("../../shared/corpus/valid"), PathBuf::from("/work/shared/corpus/valid")];
-    match places.iter().find(|place| place.is_dir()) {
+    match Some(manifest.join("../../shared/corpus/valid")).filter(|place| place.is_dir()) {
         Some(corpus) => folders.extend(["native", "dagfactory", "legacy"].map(|folder| corpus.join(folder))),
         None => eprintln!("the corpus is not beside this checkout; only the examples were checked"),
     }

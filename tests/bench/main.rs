@@ -23,6 +23,9 @@ use self::{
     workload::{Kind, Measured, Shape, Workload},
 };
 
+/// Measures something, and says for each thing what came out.
+type Measure<'a> = &'a dyn Fn() -> Vec<(String, String)>;
+
 #[tokio::main]
 async fn main() {
     // `cargo bench` appends `--bench`.
@@ -32,8 +35,7 @@ async fn main() {
     rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
 
     // These need no instance.
-    let pure: [(&str, &dyn Fn() -> Vec<(String, String)>); 2] =
-        [("plan", &plan::measure), ("loader", &|| loader::measure(quick))];
+    let pure: [(&str, Measure<'_>); 2] = [("plan", &plan::measure), ("loader", &|| loader::measure(quick))];
     for (name, measure) in pure {
         if only.is_empty() || only.iter().any(|word| *word == name) {
             eprintln!("running {name}");

@@ -165,8 +165,8 @@ tasks:
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     let last = |task: &str| {
         let prefix = format!("{task}: ");
-        let lines = outcome.stderr.lines().filter_map(|line| line.strip_prefix(&prefix));
-        lines.last().unwrap_or_else(|| panic!("no word of {task}: {outcome:#?}")).to_owned()
+        let mut lines = outcome.stderr.lines().rev().filter_map(|line| line.strip_prefix(&prefix));
+        lines.next().unwrap_or_else(|| panic!("no word of {task}: {outcome:#?}")).to_owned()
     };
     let succeed = [
         "pick",

@@ -77,7 +77,7 @@ async fn commits_become_versions_and_runs_stay_with_theirs() {
         &[("pipelines/load.yaml", DAG), ("pipelines/code.py", &code("first")), ("README.md", "not a DAG")],
     );
     let mut server = Server::start(repository).await;
-    server.process.line_with("the DAG has a new version").await;
+    server.process.lines_with("the DAG has a new version", 1).await;
     let said = server.cli(&["dags", "trigger", "load", "--run-id", "r1", "--wait"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(server.log("r1").await.contains("first"));
@@ -118,7 +118,7 @@ async fn a_repository_that_is_away_says_so_and_its_dags_go_on() {
     git(&repository, &["init", "--quiet"]);
     commit(&repository, &[("pipelines/load.yaml", "tasks:\n  t: {bash: echo here}\n")]);
     let mut server = Server::start(&repository).await;
-    server.process.line_with("the DAG has a new version").await;
+    server.process.lines_with("the DAG has a new version", 1).await;
     fs::rename(&repository, folder.path().join("away")).unwrap();
     server.process.line_with("the DAG repository cannot be read").await;
     let said = server.cli(&["dags", "trigger", "load", "--run-id", "r1", "--wait"]).await;

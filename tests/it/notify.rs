@@ -48,7 +48,7 @@ async fn a_file_says_who_is_told_of_a_failure_and_they_are() {
     );
     write(&folder.path().join("dags"), "alarm.yaml", &dag);
     let mut standalone = Standalone::start(folder, Some(TestDb::new().await)).await;
-    standalone.process.line_with("the DAG has a new version").await;
+    standalone.process.lines_with("the DAG has a new version", 1).await;
     let outcome = standalone.cli(&["dags", "trigger", "alarm", "--run-id", "r1", "--wait"]).await;
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     until("an email and two calls", || mail.letters().len() == 1 && web.calls().len() == 2).await;
@@ -90,7 +90,7 @@ async fn connections_and_logins_of_mail_servers_are_used_and_a_wrong_password_lo
     write(&folder.path().join("dags"), "alarm.yaml", &dag);
     let mut standalone =
         Standalone::start_with(folder, Some(TestDb::new().await), &[("SSL_CERT_FILE", secure::AUTHORITY)]).await;
-    standalone.process.line_with("the DAG has a new version").await;
+    standalone.process.lines_with("the DAG has a new version", 1).await;
     let starttls_port = starttls.port;
     let plain = |password: &str| {
         serde_json::json!({"smtp_default": {

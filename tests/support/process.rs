@@ -85,6 +85,13 @@ impl Watched {
         }
     }
 
+    /// Waits until so many lines, those that were read already among them, hold `text`.
+    pub(crate) async fn lines_with(&mut self, text: &str, count: usize) {
+        while self.said.lines().filter(|line| line.contains(text)).count() < count {
+            self.line_with(text).await;
+        }
+    }
+
     /// Everything said until now.
     pub(crate) fn so_far(&mut self) -> &str {
         while let Ok(line) = self.lines.try_recv() {

@@ -44,9 +44,7 @@ impl Standalone {
             super::write(&folder.path().join("dags"), name, text);
         }
         let mut standalone = Self::start(folder, Some(database)).await;
-        for _ in files {
-            standalone.process.line_with("the DAG has a new version").await;
-        }
+        standalone.process.lines_with("the DAG has a new version", files.len()).await;
         standalone
     }
 

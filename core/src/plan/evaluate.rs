@@ -256,11 +256,24 @@ impl Work<'_> {
         });
     }
 
-    /// The trigger rule of a task, for a mapped one that is not expanded: whether it may be.
+    /// The trigger rule of a task, for a mapped one that is not expanded: whether it may be. A member of a mapped group expands with its
+    /// group, whatever its upstreams in the group do.
     pub(super) fn may_expand(&self, key: Key) -> Verdict {
-        let task = &self.state.dag.tasks[key.task];
-        // A member of a mapped group expands with its group, whatever its upstreams in the group do.
-        if task.mapping.is_none() { Verdict::Run } else { self.verdict(key, &self.upstreams(key)) }
+        let dag = &self.state.dag;
+        if dag.tasks[key.task].mapping.is_none() {
+            if !dag.scopes().is_mapped_by_template(key.task) {
+                return Verdict::Run;
+            }
+            // What a template reads is there when the first members may begin; the others follow those.
+            let of_group = || dag.upstream(key.task).filter(|&up| dag.scopes().share_mapped_group(key.task, up));
+            if of_group().filter_map(|up| self.ti(Key::unmapped(up))).any(|ti| !ti.state.is_finished()) {
+                return Verdict::Wait;
+            }
+            if of_group().any(|up| self.ti(Key::unmapped(up)).is_none()) {
+                return Verdict::Run;
+            }
+        }
+        self.verdict(key, &self.upstreams(key))
     }
 
     /// Whether a task may wait for what is not its run's (semantics §2.2): then nothing is a deadlock.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Key, Need, RunState, Ti, UNMAPPED, Work, trigger_rule::Verdict};
+use super::{Key, Need, Ti, UNMAPPED, Work, trigger_rule::Verdict};
 use crate::{
-    dag::{MapInput, TaskIndex},
+    dag::MapInput,
     ids::MapIndex,
     mapping::{self, MAX_LITERAL_LENGTH},
     spec::{CodeRef, FailureClass, Launch, TaskSpec},
@@ -63,7 +63,7 @@ impl Work<'_> {
     /// The tasks whose results are mapped over: all finished, and none badly (semantics §13.4).
     fn mapped_upstreams(&self, key: Key) -> Verdict {
         let mut verdict = Verdict::Run;
-        for source in sources(self.state, key) {
+        for &source in self.state.dag.scopes().mapped_over(key.task) {
             let mut unfinished = false;
             self.each(source, |map_index, ti| match ti.state {
                 state if !state.is_finished() => unfinished = true,
@@ -183,13 +183,13 @@ impl Work<'_> {
                     }
                 },
                 MapInput::Template(text) => match self.render(key, name, text, template::render_map_input) {
-                    Some(Ok(value)) => match mapping::length(&value) {
-                        Some(length) => drop(lengths.insert(name, length)),
-                        None => {
+                    Some(Ok(value)) => {
+                        let Some(length) = mapping::length(&value) else {
                             let reason = format!("`{name}` must render to a list or a mapping; it gave {value}");
                             return Length::Failed(self.facts.values.mask().apply(&reason).into_owned());
-                        }
-                    },
+                        };
+                        lengths.insert(name, length);
+                    }
                     Some(Err(reason)) => return Length::Failed(reason),
                     None => asked = true,
                 },
@@ -231,15 +231,4 @@ impl Work<'_> {
             Err(RenderError::Failed(failure)) => Some(Err(failure.to_string())),
         }
     }
-}
-
-/// The tasks whose results the mapping of a task goes through.
-fn sources(state: &RunState, key: Key) -> Vec<TaskIndex> {
-    let inputs = state.dag.mapping(key.task).into_iter().flat_map(|mapping| mapping.inputs.values());
-    inputs
-        .filter_map(|input| match input {
-            MapInput::XCom { task_id, .. } => state.dag.index_of(task_id.as_str()),
-            MapInput::Literal(_) | MapInput::Template(_) => None,
-        })
-        .collect()
 }

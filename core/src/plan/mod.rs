@@ -163,10 +163,11 @@ pub fn plan(
     let mut work = Work::new(state, facts, now, ids);
     work.take(changes);
     work.timers();
+    // It happened when the task failed, before anybody looked at the clock.
+    work.fail_fast();
     if work.time_out() {
         return work.finish();
     }
-    work.fail_fast();
     if work.goes_on() {
         // Nothing was decided yet: the run may have waited for its logical date.
         let untouched = state.moving() == 0 && state.unfinished() == state.len();

@@ -165,13 +165,12 @@ pub(super) fn formatting(arguments: &[Value], mark: char) -> Result<(), Error> {
     let longest = values.iter().map(|value| python::text(value).len()).max().unwrap_or(0);
     let mut length = format.len();
     for part in format.split(mark).skip(1) {
-        let spec = match mark {
-            '{' => part.split('}').next().unwrap_or_default(),
+        let spec = if mark == '{' {
+            part.split('}').next().unwrap_or_default()
+        } else {
             // The type ends it: a letter, behind the name in parentheses.
-            _ => {
-                let named = part.strip_prefix('(').and_then(|named| named.split_once(')'));
-                named.map_or(part, |(_, spec)| spec).split(char::is_alphabetic).next().unwrap_or_default()
-            }
+            let named = part.strip_prefix('(').and_then(|named| named.split_once(')'));
+            named.map_or(part, |(_, spec)| spec).split(char::is_alphabetic).next().unwrap_or_default()
         };
         let numbers = spec.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
         let widest = numbers.map(|number| number.parse().unwrap_or(usize::MAX)).max().unwrap_or(0);

@@ -105,7 +105,9 @@ pub(crate) fn dag(random: &mut Random) -> Dag {
         let mut upstream = Vec::new();
         let mapping = mapping(random, &dag, members.start, &mut upstream);
         // As the loader has it: every first member depends on what the group maps over.
-        for member in members {
+        let ids: Vec<_> = members.clone().map(|member| dag.tasks[member].task_id.clone()).collect();
+        let roots = members.filter(|&member| !dag.tasks[member].upstream.iter().any(|up| ids.contains(up)));
+        for member in roots.collect::<Vec<_>>() {
             for source in &upstream {
                 if !dag.tasks[member].upstream.contains(source) {
                     dag.tasks[member].upstream.push(source.clone());

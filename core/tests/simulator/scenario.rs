@@ -158,11 +158,11 @@ impl World {
 
     /// The result of a task that ended; `None` when it pushed none.
     pub(crate) fn value(&self, run: usize, reference: &Ref) -> Option<Value> {
-        let Ref::XCom { task_id, .. } = reference else { return None };
+        let Ref::XCom { task_id, part, .. } = reference else { return None };
         let key = Key::unmapped(self.dag.index_of(task_id)?);
         self.jobs[run].results.get(&key)?;
         match self.scripted(run, key) {
-            End::Result(value) => Some(value),
+            End::Result(value) => part.map_or(Some(value.clone()), |part| part.of(&value)),
             _ => None,
         }
     }

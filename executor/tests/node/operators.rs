@@ -209,6 +209,17 @@ async fn a_function_asks_for_xcoms_variables_and_connections_while_it_runs() {
             xcom("up", "return_value", None, json!([1, 2])),
             xcom("other", "return_value", None, json!("x")),
             xcom("up", "k", Some(3), json!("third")),
+            ResolvedRef {
+                reference: Ref::XComOf {
+                    dag_id: Some("elsewhere".to_owned()),
+                    run_id: None,
+                    include_prior_dates: true,
+                    task_id: "up".to_owned(),
+                    key: "return_value".to_owned(),
+                    map_index: None,
+                },
+                value: Some(json!(["of another DAG"])),
+            },
             ResolvedRef { reference: Ref::Variable { key: "cfg".to_owned() }, value: Some(json!("{\"n\": 7}")) },
             ResolvedRef { reference: Ref::Connection { conn_id: "db".to_owned() }, value: Some(connection) },
         ];
@@ -226,21 +237,20 @@ result = [
     ti.xcom_pull(task_ids="gone"), ti.xcom_pull(task_ids="gone", default=0), ti.xcom_pull(key="own"),
     Variable.get("cfg"), Old.get("cfg", deserialize_json=True), Variable.get("no", default="d"), var.json.cfg["n"],
     db.get_uri(), conn.db.extra_dejson, var.value.get("no", "z"),
+    ti.xcom_pull(task_ids="up", dag_id="elsewhere", include_prior_dates=True),
 ]
 "#;
     let id = python(&fake, "python", code, json!({}));
     let report = fake.finished(id).await;
     let expected = json!([
         [1, 2], [[1, 2], "x"], "third", null, 0, 5, "{\"n\": 7}", {"n": 7}, "d", 7,
-        "postgres://u:open-sesame@h:5432/s?__extra__=%7B%22a%22%3A+1%7D", {"a": 1}, "z"
+        "postgres://u:open-sesame@h:5432/s?__extra__=%7B%22a%22%3A+1%7D", {"a": 1}, "z", "of another DAG"
     ]);
     assert_eq!(report.return_value, Some(expected), "{:?}", report.failure_reason);
     fake.log_line(id, "the password is ***").await;
     for (code, words) in [
         ("from airflow.models import Variable\nVariable.get('no')", "Variable no does not exist"),
         ("from airflow.hooks.base import BaseHook\nBaseHook.get_connection('no')", "The conn_id `no` isn't defined"),
-        ("ti.xcom_pull(task_ids='a', include_prior_dates=True)", "include_prior_dates=True) is not supported"),
-        ("ti.xcom_pull(task_ids='a', dag_id='other')", "the same run only"),
         ("from airflow.models import Variable\nVariable.set('a', 1)", "cannot write variables"),
     ] {
         let report = fake.finished(python(&fake, "python", code, json!({}))).await;

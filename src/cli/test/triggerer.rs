@@ -113,18 +113,17 @@ impl Triggerer {
         memory.looks = memory.looks.saturating_add(1);
         let rendered = render(&mut spec, value);
         let look = Look { dag, task, spec: &spec, memory: &memory, now };
-        let next = match rendered {
-            Err(failure) => Next::End(End::failed(failure.class, failure.reason)),
-            Ok(()) => {
-                let decided = match task.operator {
-                    OperatorKind::Hitl => attempt.ask(&look, self.unattended),
-                    OperatorKind::TriggerDagRun | OperatorKind::ExternalTaskSensor => Ok(Next::End(foreign(&look))),
-                    _ => decide(&look).unwrap_or_else(|| {
-                        Err(BadArguments(format!("operator {:?} is none of the triggerer's", task.operator)))
-                    }),
-                };
-                decided.unwrap_or_else(|bad| Next::End(bad.into()))
-            }
+        let next = if let Err(failure) = rendered {
+            Next::End(End::failed(failure.class, failure.reason))
+        } else {
+            let decided = match task.operator {
+                OperatorKind::Hitl => attempt.ask(&look, self.unattended),
+                OperatorKind::TriggerDagRun | OperatorKind::ExternalTaskSensor => Ok(Next::End(foreign(&look))),
+                _ => decide(&look).unwrap_or_else(|| {
+                    Err(BadArguments(format!("operator {:?} is none of the triggerer's", task.operator)))
+                }),
+            };
+            decided.unwrap_or_else(|bad| Next::End(bad.into()))
         };
         let (event, waiting_for, due) = match next {
             Next::End(end) => {

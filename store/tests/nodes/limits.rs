@@ -57,10 +57,13 @@ async fn max_active_tasks_counts_per_run_and_not_what_is_deferred() {
     assert_eq!(placed(&seed, "true").await, 4, "2 runs × 2");
 }
 
+/// The reason, what is special of the class, and the SQL that makes it so.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// A task that cannot be placed, why, and that another of a lower priority is placed in the same cycle all the same.
 #[tokio::test]
 async fn what_is_passed_over_says_why_and_lets_others_pass() {
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("pool_missing", &[], "delete from slot_pool where pool = 'p'"),
         (
             "pool_full",

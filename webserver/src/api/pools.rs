@@ -92,6 +92,7 @@ pub(crate) struct PoolPatchBody {
     slots: Option<i32>,
     /// `None`: the body does not have it.
     #[schema(value_type = Option<String>)]
+    #[expect(clippy::option_option, reason = "in JSON, absent and null are two things")]
     description: Option<Option<String>>,
     include_deferred: Option<bool>,
 }

@@ -54,6 +54,7 @@ pub(crate) struct VariableBody {
     value: String,
     /// `None`: the body does not have it.
     #[schema(value_type = Option<String>)]
+    #[expect(clippy::option_option, reason = "in JSON, absent and null are two things")]
     description: Option<Option<String>>,
 }
 

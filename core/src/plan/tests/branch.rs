@@ -9,7 +9,7 @@ use crate::{
     state::{DagRunState, TaskInstanceState as S},
 };
 
-fn decide(sim: &mut Sim, id: &str, decision: Decision) {
+pub(super) fn decide(sim: &mut Sim, id: &str, decision: Decision) {
     let mut change = sim.change(id, finished(Outcome::Success, start()));
     if let Event::Finished(finished) = &mut change.event {
         finished.decision = Some(decision);
@@ -17,7 +17,7 @@ fn decide(sim: &mut Sim, id: &str, decision: Decision) {
     sim.step(Scope::Changed, &[change]);
 }
 
-fn follow(ids: &[&str]) -> Decision {
+pub(super) fn follow(ids: &[&str]) -> Decision {
     Decision::Follow(ids.iter().map(|&id| id.to_owned()).collect())
 }
 

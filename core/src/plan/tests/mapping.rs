@@ -3,7 +3,12 @@
 use indexmap::IndexMap;
 use serde_json::json;
 
-use super::{super::*, Sim, task};
+use super::{
+    super::*,
+    Sim,
+    branch::{decide, follow},
+    task,
+};
 use crate::{
     dag::{Dag, MapInput, Mapping, MappingKind, Task, TaskGroup, TriggerRule},
     spec::Outcome,
@@ -165,6 +170,23 @@ fn members_of_a_mapped_group_depend_on_their_own_index() {
     assert_eq!(sim.states("g.b"), [(0, S::UpstreamFailed), (1, S::Scheduled)]);
     sim.end_mapped("g.b", 1, Outcome::Success);
     assert_eq!(sim.state_of("end"), S::UpstreamFailed, "outside the group, on all");
+}
+
+/// Of the members only the first ones are downstream of the source.
+#[test]
+fn a_source_that_ends_expands_the_members_behind_one_that_was_skipped_before() {
+    let member = |id: &str, upstream: &[&str]| Task { task_group: Some("g".into()), ..task(id, upstream) };
+    let mut sim = Sim::with(|dag: &mut Dag| {
+        dag.task_groups.insert("g".to_owned(), group("g", Some(over("source"))));
+        let b = Task { trigger_rule: TriggerRule::AllDone, ..member("g.b", &["g.a"]) };
+        dag.tasks = vec![task("source", &[]), task("branch", &[]), member("g.a", &["source", "branch"]), b];
+    });
+    sim.begin();
+    length(&mut sim, "source", Some(2));
+    decide(&mut sim, "branch", follow(&[]));
+    assert_eq!((sim.states("g.a"), sim.states("g.b")), (vec![(-1, S::Skipped)], vec![(-1, S::None)]));
+    sim.succeed("source");
+    assert_eq!(sim.states("g.b"), [(0, S::Scheduled), (1, S::Scheduled)]);
 }
 
 #[test]

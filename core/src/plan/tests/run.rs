@@ -196,6 +196,23 @@ fn the_run_of_a_paused_dag_does_not_time_out() {
     assert_eq!((sim.state_of("a"), sim.run_state()), (S::Skipped, R::Failed));
 }
 
+/// Found by the simulator: the task failed before anybody looked at the clock.
+#[test]
+fn a_failure_that_is_heard_after_the_run_timed_out_is_fail_fast_all_the_same() {
+    let mut sim = Sim::with(|dag| {
+        dag.fail_fast = true;
+        dag.dagrun_timeout = Some(std::time::Duration::from_secs(30));
+        dag.tasks = vec![task("bad", &[]), task("running", &[]), task("waiting", &["running"])];
+    });
+    sim.begin();
+    let started = sim.change("running", Event::Started(Started::default()));
+    sim.step(Scope::Changed, &[started]);
+    sim.now += chrono::TimeDelta::seconds(60);
+    sim.fail("bad");
+    assert_eq!((sim.state_of("running"), sim.state_of("waiting")), (S::Failed, S::Skipped));
+    assert_eq!(sim.run_state(), R::Failed);
+}
+
 #[test]
 fn a_capped_task_is_no_deadlock() {
     let capped = Task { max_active_tis_per_dag: Some(1), trigger_rule: TriggerRule::AllSkipped, ..task("b", &["a"]) };

@@ -64,9 +64,8 @@ fn every_example_and_every_valid_file_of_the_corpus_fits() {
     let mut files = Vec::new();
     files_below(&manifest.join("../dags"), &mut files);
     assert!(files.len() > 4, "the examples were read");
-    let places = [manifest.join("../../shared/corpus/valid"), PathBuf::from("/work/shared/corpus/valid")];
-    match places.iter().find(|place| place.is_dir()) {
-        Some(corpus) => files_below(corpus, &mut files),
+    match Some(manifest.join("../../shared/corpus/valid")).filter(|place| place.is_dir()) {
+        Some(corpus) => files_below(&corpus, &mut files),
         None => eprintln!("the corpus is not beside this checkout; only the examples were checked"),
     }
     let mut wrong = BTreeMap::new();

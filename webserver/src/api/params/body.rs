@@ -293,19 +293,16 @@ impl Body {
                 }),
                 _ => Element::Other(item),
             };
-            match read(element) {
-                (Some(one), body) => {
-                    found.push(one);
-                    if let Some(mut body) = body {
-                        body.refuse_rest();
-                        self.errors.append(&mut body.errors);
-                        self.refusal = self.refusal.take().or(body.refusal);
-                    }
-                }
-                (None, _) => {
-                    let msg = "Input should be a valid dictionary or object to extract fields from";
-                    self.errors.push(place.error("model_attributes_type", msg));
-                }
+            let (Some(one), body) = read(element) else {
+                let msg = "Input should be a valid dictionary or object to extract fields from";
+                self.errors.push(place.error("model_attributes_type", msg));
+                continue;
+            };
+            found.push(one);
+            if let Some(mut body) = body {
+                body.refuse_rest();
+                self.errors.append(&mut body.errors);
+                self.refusal = self.refusal.take().or(body.refusal);
             }
         }
         found
