@@ -232,14 +232,14 @@ async fn candidates(
     capacity: &Capacity,
     classes: &HashMap<i64, Class>,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let with_room: Vec<(&Class, i64)> =
-        classes.values().map(|class| (class, i64::from(capacity.room(class)))).filter(|(_, room)| *room > 0).collect();
-    if with_room.is_empty() {
+    let with_room = classes.values().map(|class| (class, i64::from(capacity.room(class))));
+    let (open, rooms): (Vec<&Class>, Vec<i64>) = with_room.filter(|(_, room)| *room > 0).unzip();
+    let ids: Vec<i64> = open.iter().map(|class| class.id).collect();
+    let slotless: Vec<bool> = open.iter().map(|class| class.runner == TRIGGERER).collect();
+    let of_callbacks: Vec<bool> = open.iter().map(|class| class.is_of_callbacks()).collect();
+    if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let (ids, rooms): (Vec<i64>, Vec<i64>) = with_room.iter().map(|(class, room)| (class.id, *room)).unzip();
-    let (slotless, of_callbacks): (Vec<bool>, Vec<bool>) =
-        with_room.iter().map(|(class, _)| (class.runner == TRIGGERER, class.is_of_callbacks())).unzip();
     let rows = sqlx::query!(
         r#"
         with recursive walk as (

@@ -25,25 +25,16 @@ use crate::{Store, StoreError, dispatch::Classes, nodes::Run, nodes::interval, w
 /// Makes a claimed notice work for a node; the notice is `running` from then on. `false`: the claim's time had passed and somebody
 /// else took it. Rings [`Signal::Dispatch`] after the commit.
 pub async fn launch(store: &Store, classes: &Classes, notice: &Claimed, context: &Context) -> Result<bool, StoreError> {
-    let launched = try_launch(store, classes, notice, context).await;
-    match launched {
-        Ok(true) => store.wake().ring(Signal::Dispatch),
-        // A class that was made with it does not exist.
-        Ok(false) | Err(_) => classes.forget(),
-    }
-    launched
-}
-
-async fn try_launch(store: &Store, classes: &Classes, notice: &Claimed, context: &Context) -> Result<bool, StoreError> {
     let facts = context.spec.callback.as_deref().unwrap_or(&notice.facts);
     let ti = facts.ti.as_ref();
     // A run without an instance goes where its first task would.
     let own = ti.and_then(|ti| context.dag.task(ti.task_id.as_str())).or_else(|| context.dag.tasks.first());
     let nowhere = || Task::new("", OperatorKind::Empty, "");
-    let mut transaction = store.begin().await?;
+    let mut connection = store.pool().acquire().await?;
+    // Two commits: a class may be another launch's at once, so it has to outlive a failure of this one.
     let class_id = match own {
-        Some(task) => classes.of_callbacks(&mut transaction, task).await?,
-        None => classes.of_callbacks(&mut transaction, &nowhere()).await?,
+        Some(task) => classes.of_callbacks(&mut connection, task).await?,
+        None => classes.of_callbacks(&mut connection, &nowhere()).await?,
     };
     // Ahead of waiting tasks: what it tells of has happened.
     let launched = sqlx::query!(
@@ -65,12 +56,12 @@ async fn try_launch(store: &Store, classes: &Classes, notice: &Claimed, context:
         class_id,
         i32::MAX
     )
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
     if launched.rows_affected() == 0 {
         return Ok(false);
     }
-    transaction.commit().await?;
+    store.wake().ring(Signal::Dispatch);
     Ok(true)
 }
 
