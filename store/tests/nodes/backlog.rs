@@ -72,15 +72,17 @@ pub(crate) async fn placed(seed: &Seed, which: &str) -> i64 {
 /// Dispatches, and says how many rows of `attempt` that read.
 pub(crate) async fn cycle(seed: &Seed) -> i64 {
     let mut transaction = seed.store.begin().await.unwrap();
+    let before = read(&mut transaction).await;
     try_dispatch(&mut transaction, 10_000).await.unwrap().expect("nobody else has the lock");
-    let read: i64 = sqlx::query_scalar(
-        "select (seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_xact_user_tables where relname = 'attempt'",
-    )
-    .fetch_one(&mut *transaction)
-    .await
-    .unwrap();
+    let after = read(&mut transaction).await;
     transaction.commit().await.unwrap();
-    read
+    after - before
+}
+
+/// Rows of `attempt` that this connection read and has not yet reported: of earlier transactions, too.
+async fn read(connection: &mut sqlx::PgConnection) -> i64 {
+    let sql = "select (seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_xact_user_tables where relname = 'attempt'";
+    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
 /// A node `n` with this many slots.
