@@ -207,8 +207,7 @@ export const strings = {
       return `Waits, without a slot, for ${what} at ${time(logical_date)}.`;
     },
     waiting_for_person: ({ subject, deadline }) =>
-      `Waits for an answer: ${text(subject)}` +
-      (deadline === undefined ? "" : ` (until ${time(deadline)})`),
+      `Waits for an answer: ${text(subject)}` + (deadline === undefined ? "" : ` (until ${time(deadline)})`),
     waiting_for_node: ({ executor }) => `Waits for node ${text(executor)} to fetch it.`,
     handed_out: ({ executor }) => `Node ${text(executor)} is preparing it.`,
     pool_missing: ({ pool }) => `The pool ${text(pool)} does not exist; it runs once somebody creates it.`,
