@@ -148,7 +148,7 @@ async fn schedules(instance: &Instance, dags: usize) -> String {
     let first = sql(instance, "updraft", "select date_trunc('minute', now()) + interval '2 minutes'");
     let mut late: Vec<f64> = Vec::new();
     for minute in 0..MINUTES {
-        let due = format!("timestamptz '{first}' + interval '{minute} minutes'");
+        let due = format!("(timestamptz '{first}' + interval '{minute} minutes')");
         let count = format!(
             "select count(*) from dag_run r join dag d on d.id = r.dag_fk where d.dag_id like 'minute%' and r.run_after = {due}"
         );
