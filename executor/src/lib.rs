@@ -29,3 +29,4 @@ mod stats;
 
 pub use agent::run;
 pub use config::{Config, DockerMode, ExecutorError};
+pub use render::template_ref;

@@ -163,7 +163,7 @@ fn shorten(fields: &mut Value) {
 
 /// What was fetched, for `core`.
 pub(crate) fn resolved(values: &[ResolvedRef]) -> Resolved {
-    values.iter().map(|known| (to_core(&known.reference), known.value.clone())).collect()
+    values.iter().map(|known| (template_ref(&known.reference), known.value.clone())).collect()
 }
 
 pub(crate) async fn fetch(node: &Node, start: &StartAttempt, refs: Vec<Ref>) -> Result<Vec<ResolvedRef>, Failure> {
@@ -222,7 +222,8 @@ fn scalar_text(value: &mut Value) {
     *value = Value::String(text);
 }
 
-fn to_core(reference: &Ref) -> template::Ref {
+/// A reference of the protocol as templates have it.
+pub fn template_ref(reference: &Ref) -> template::Ref {
     match reference.clone() {
         Ref::XCom { task_id, key, map_index, part } => {
             let part = part.map(|part| match part {

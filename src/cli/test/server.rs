@@ -22,12 +22,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use updraft_core::{
-    template,
-    triggerer::hitl::{self, Answer, Question, User},
-};
+use updraft_core::triggerer::hitl::{self, Answer, Question, User};
+use updraft_executor::template_ref;
 use updraft_protocol::{
-    LogLine, LogsResponse, Part, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, Ref, RegisterRequest,
+    LogLine, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterRequest,
     RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse, ResolvedRef, StartAttempt,
     VERSION,
 };
@@ -209,28 +207,10 @@ async fn report(State(shared): State<Arc<Shared>>, Json(request): Json<ReportReq
 async fn resolve(State(shared): State<Arc<Shared>>, Json(request): Json<ResolveRequest>) -> Json<ResolveResponse> {
     let engine = shared.engine();
     let refs = request.refs.into_iter().map(|reference| {
-        let value = engine.value(&to_core(reference.clone()));
+        let value = engine.value(&template_ref(&reference));
         ResolvedRef { reference, value }
     });
     Json(ResolveResponse { refs: refs.collect() })
-}
-
-fn to_core(reference: Ref) -> template::Ref {
-    match reference {
-        Ref::XCom { task_id, key, map_index, part } => {
-            let part = part.map(|part| match part {
-                Part::Length => template::Part::Length,
-                Part::Item(position) => template::Part::Item(position),
-                Part::All => template::Part::All,
-            });
-            template::Ref::XCom { task_id, key, map_index, part }
-        }
-        Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index } => {
-            template::Ref::XComOf { dag_id, run_id, include_prior_dates, task_id, key, map_index }
-        }
-        Ref::Variable { key } => template::Ref::Variable { key },
-        Ref::Connection { conn_id } => template::Ref::Connection { conn_id },
-    }
 }
 
 async fn put_xcom(
