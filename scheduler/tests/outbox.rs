@@ -126,6 +126,21 @@ impl World {
         self.schedulers.push((stop, task));
     }
 
+    /// Clears every task of a run.
+    async fn clear(&self, run: i64) {
+        let mut transaction = self.store.begin().await.unwrap();
+        let request = ClearRequest {
+            dag_run_id: run,
+            selection: updraft_core::plan::Selection::default(),
+            reset_dag_run: true,
+            dry_run: false,
+            run_on_latest_version: None,
+            by: "a test",
+        };
+        runs::clear(&mut transaction, &Classes::default(), &DagCache::default(), &request).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
     async fn trigger(&self, dag_id: &str) -> i64 {
         self.trigger_at(dag_id, None).await
     }
@@ -583,17 +598,7 @@ async fn a_cleared_run_counts_its_deadline_from_then_and_tells_of_it_again() {
     let run = world.trigger("again").await;
     world.until("select count(*) = 1 from outbox where state = 'delivered'").await;
     world.until("select count(*) = 1 from dag_run where state = 'failed'").await;
-    let mut transaction = world.store.begin().await.unwrap();
-    let request = ClearRequest {
-        dag_run_id: run,
-        selection: updraft_core::plan::Selection::default(),
-        reset_dag_run: true,
-        dry_run: false,
-        run_on_latest_version: None,
-        by: "a test",
-    };
-    runs::clear(&mut transaction, &Classes::default(), &DagCache::default(), &request).await.unwrap();
-    transaction.commit().await.unwrap();
+    world.clear(run).await;
     world.store.wake().ring(Signal::Everything);
     world.until("select count(*) = 2 from outbox where state = 'delivered' and event = 'deadline'").await;
     assert_eq!(web.calls().len(), 2);
@@ -658,17 +663,7 @@ async fn a_run_that_had_ended_well_and_is_cleared_has_its_deadline_again() {
     world.until("select count(*) = 0 from deadline").await;
     // So that it does not end again at once.
     sqlx::query("update dag set is_paused = true").execute(world.store.pool()).await.unwrap();
-    let mut transaction = world.store.begin().await.unwrap();
-    let request = ClearRequest {
-        dag_run_id: run,
-        selection: updraft_core::plan::Selection::default(),
-        reset_dag_run: true,
-        dry_run: false,
-        run_on_latest_version: None,
-        by: "a test",
-    };
-    runs::clear(&mut transaction, &Classes::default(), &DagCache::default(), &request).await.unwrap();
-    transaction.commit().await.unwrap();
+    world.clear(run).await;
     let left: Vec<(i32, f64)> = sqlx::query_as(
         "select d.rule, extract(epoch from d.deadline_time - r.queued_at)::float8
          from deadline d join dag_run r on r.id = d.dag_run_id",

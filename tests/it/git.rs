@@ -5,11 +5,7 @@ use std::{fs, path::Path, process::Command};
 use serde_json::Value;
 use updraft_store::testing::TestDb;
 
-use crate::support::{
-    open_folder,
-    process::{Outcome, Watched, finish, updraft},
-    write,
-};
+use crate::support::{open_folder, standalone::Standalone, write};
 
 fn git(folder: &Path, arguments: &[&str]) {
     let who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"];
@@ -25,43 +21,22 @@ fn commit(repository: &Path, files: &[(&str, &str)]) {
     git(repository, &["commit", "--quiet", "--message", "a commit"]);
 }
 
-/// A standalone on a repository.
-struct Server {
-    process: Watched,
-    folder: tempfile::TempDir,
-    _database: TestDb,
+async fn standalone(repository: &Path) -> Standalone {
+    let env = [
+        ("UPDRAFT__GIT__URL", repository.to_str().unwrap()),
+        ("UPDRAFT__GIT__SUBFOLDER", "pipelines"),
+        ("UPDRAFT__GIT__INTERVAL", "0.2"),
+    ];
+    Standalone::start_with(open_folder(), Some(TestDb::new().await), &env).await
 }
 
-impl Server {
-    async fn start(repository: &Path) -> Self {
-        let (folder, database) = (open_folder(), TestDb::new().await);
-        let mut command = updraft(folder.path());
-        command
-            .env("UPDRAFT__CORE__DAGS_ARE_PAUSED_AT_CREATION", "false")
-            .env("UPDRAFT__GIT__URL", repository)
-            .env("UPDRAFT__GIT__SUBFOLDER", "pipelines")
-            .env("UPDRAFT__GIT__INTERVAL", "0.2")
-            .args(["standalone", "--port", "0", "--database-url", &database.url, "--data-dir"])
-            .arg(folder.path().join("data"));
-        let mut process = Watched::spawn(&mut command);
-        process.line_with("Updraft is up: ").await;
-        Self { process, folder, _database: database }
-    }
+async fn show(server: &Standalone, run_id: &str) -> Value {
+    let said = server.cli(&["runs", "show", "load", run_id, "--output", "json"]).await;
+    serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"))
+}
 
-    async fn cli(&self, arguments: &[&str]) -> Outcome {
-        let mut command = updraft(self.folder.path());
-        command.env("UPDRAFT__CORE__DATA_DIR", self.folder.path().join("data"));
-        finish(command.args(arguments)).await
-    }
-
-    async fn run(&self, run_id: &str) -> Value {
-        let said = self.cli(&["runs", "show", "load", run_id, "--output", "json"]).await;
-        serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"))
-    }
-
-    async fn log(&self, run_id: &str) -> String {
-        self.cli(&["runs", "logs", "load", run_id, "t"]).await.stdout
-    }
+async fn log(server: &Standalone, run_id: &str) -> String {
+    server.cli(&["runs", "logs", "load", run_id, "t"]).await.stdout
 }
 
 const DAG: &str = "tasks:\n  t: {python: code.say}\n";
@@ -76,12 +51,12 @@ async fn commits_become_versions_and_runs_stay_with_theirs() {
         repository,
         &[("pipelines/load.yaml", DAG), ("pipelines/code.py", &code("first")), ("README.md", "not a DAG")],
     );
-    let mut server = Server::start(repository).await;
+    let mut server = standalone(repository).await;
     server.process.lines_with("the DAG has a new version", 1).await;
     let said = server.cli(&["dags", "trigger", "load", "--run-id", "r1", "--wait"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(server.log("r1").await.contains("first"));
-    let pinned = server.run("r1").await["bundle_version"].as_str().unwrap().to_owned();
+    assert!(log(&server, "r1").await.contains("first"));
+    let pinned = show(&server, "r1").await["bundle_version"].as_str().unwrap().to_owned();
     assert_eq!(pinned.len(), 40, "a run knows its commit: {pinned}");
 
     // Only the code beside the DAG changes: no version, another commit.
@@ -97,16 +72,16 @@ async fn commits_become_versions_and_runs_stay_with_theirs() {
     };
     let said = server.cli(&["dags", "trigger", "load", "--run-id", "r2", "--wait"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    let run = server.run("r2").await;
+    let run = show(&server, "r2").await;
     assert_eq!((&run["bundle_version"], &run["dag_versions"][0]["version_number"]), (&second.into(), &1.into()));
-    assert!(server.log("r2").await.contains("second"));
+    assert!(log(&server, "r2").await.contains("second"));
 
     // A run that is cleared runs what it ran before.
     let said = server.cli(&["runs", "retry", "load", "r1", "--all", "--wait"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    let run = server.run("r1").await;
+    let run = show(&server, "r1").await;
     assert_eq!((&run["bundle_version"], &run["task_instances"][0]["try_number"]), (&pinned.into(), &2.into()));
-    let log = server.log("r1").await;
+    let log = log(&server, "r1").await;
     assert!(log.contains("first") && !log.contains("second"), "{log}");
 }
 
@@ -117,7 +92,7 @@ async fn a_repository_that_is_away_says_so_and_its_dags_go_on() {
     fs::create_dir(&repository).unwrap();
     git(&repository, &["init", "--quiet"]);
     commit(&repository, &[("pipelines/load.yaml", "tasks:\n  t: {bash: echo here}\n")]);
-    let mut server = Server::start(&repository).await;
+    let mut server = standalone(&repository).await;
     server.process.lines_with("the DAG has a new version", 1).await;
     fs::rename(&repository, folder.path().join("away")).unwrap();
     server.process.line_with("the DAG repository cannot be read").await;

@@ -1,7 +1,7 @@
 //! The scenario files of `tests/scenarios` on Postgres, with real tasks on two nodes, while two schedulers and the webserver die at
 //! their failpoints and are started anew: the runs end as in the simulator, which has read the same files.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -33,7 +33,8 @@ fn write_play(fleet: &Fleet, scenarios: &[Scenario]) {
     for scenario in scenarios {
         let folder = fleet.path("ends").join(&scenario.name);
         fs::create_dir_all(&folder).unwrap();
-        for task in scenario.tasks_with_ends() {
+        let tasks: BTreeSet<&str> = scenario.ends.keys().filter_map(|id| id.split('[').next()).collect();
+        for task in tasks {
             for (map_index, try_number) in (-1..INDEXES).flat_map(|index| (1..=TRIES).map(move |n| (index, n))) {
                 let words = match scenario.end(task, map_index, try_number) {
                     End::Failed => "exit 1".to_owned(),

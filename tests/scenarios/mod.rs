@@ -20,10 +20,7 @@
 //!     tasks: list=success/2 each[0]=success/2 each[1]=success/3
 //! ```
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,7 +42,7 @@ pub(crate) enum End {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-enum Ends {
+pub(crate) enum Ends {
     Each(Vec<End>),
     All(End),
 }
@@ -108,18 +105,13 @@ pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) dag: String,
     pub(crate) runs: usize,
-    ends: BTreeMap<String, Ends>,
+    /// By `task` or `task[index]`; [`Self::end`] reads it.
+    pub(crate) ends: BTreeMap<String, Ends>,
     pub(crate) expected: Expected,
     pub(crate) then: Vec<Step>,
 }
 
 impl Scenario {
-    /// The tasks of which the file says how they end.
-    #[allow(dead_code, reason = "each user of this module needs a part of it")]
-    pub(crate) fn tasks_with_ends(&self) -> BTreeSet<&str> {
-        self.ends.keys().map(|id| id.split('[').next().unwrap_or(id)).collect()
-    }
-
     /// How that try of an instance ends (`map_index` −1: not mapped).
     pub(crate) fn end(&self, task: &str, map_index: i32, try_number: i32) -> End {
         let of_instance = self.ends.get(&format!("{task}[{map_index}]"));

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
 
@@ -143,35 +143,38 @@ impl HttpSink {
     }
 }
 
-/// One request per connection.
-async fn serve(stream: TcpStream, calls: Arc<Mutex<Vec<Call>>>, answers: Answers) {
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read);
+/// Reads a request whole; `None` when the connection ends before it does.
+pub(crate) async fn request(lines: &mut (impl AsyncBufRead + Unpin)) -> Option<Call> {
     let mut first = String::new();
     if lines.read_line(&mut first).await.unwrap_or(0) == 0 {
-        return;
+        return None;
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
         if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
-            return;
+            return None;
         }
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.insert(name.to_lowercase(), value.trim().to_owned());
     }
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
-    if lines.read_exact(&mut body).await.is_err() {
-        return;
-    }
-    let status = match answers.lock().unwrap().get_mut(&path) {
+    lines.read_exact(&mut body).await.ok()?;
+    Some(Call { path, headers, json: serde_json::from_slice(&body).unwrap_or_default() })
+}
+
+/// One request per connection.
+async fn serve(stream: TcpStream, calls: Arc<Mutex<Vec<Call>>>, answers: Answers) {
+    let (read, mut write) = stream.into_split();
+    let Some(call) = request(&mut BufReader::new(read)).await else { return };
+    let status = match answers.lock().unwrap().get_mut(&call.path) {
         Some(statuses) if statuses.len() > 1 => statuses.pop_front().unwrap(),
         Some(statuses) => statuses[0],
         None => 200,
     };
-    calls.lock().unwrap().push(Call { path, headers, json: serde_json::from_slice(&body).unwrap_or_default() });
+    calls.lock().unwrap().push(call);
     let text = format!("the sink says {status}");
     let answer = format!(
         "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}",

@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
+
+use super::sinks::{Call, request};
 
 /// An answer.
 #[derive(Clone, Copy, Debug)]
@@ -26,25 +27,11 @@ impl Answer {
     }
 }
 
-/// A request as the server took it.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) path: String,
-    headers: HashMap<String, String>,
-    pub(crate) json: Value,
-}
-
-impl Asked {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
-    }
-}
-
 type Script = Arc<Mutex<HashMap<String, VecDeque<Answer>>>>;
 
 pub(crate) struct Scripted {
     port: u16,
-    calls: Arc<Mutex<Vec<Asked>>>,
+    calls: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Scripted {
@@ -67,40 +54,21 @@ impl Scripted {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(crate) fn calls(&self) -> Vec<Asked> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 }
 
 /// One request per connection.
-async fn serve(stream: TcpStream, calls: Arc<Mutex<Vec<Asked>>>, script: Script) {
+async fn serve(stream: TcpStream, calls: Arc<Mutex<Vec<Call>>>, script: Script) {
     let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read);
-    let mut first = String::new();
-    if lines.read_line(&mut first).await.unwrap_or(0) == 0 {
-        return;
-    }
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
-            return;
-        }
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    if lines.read_exact(&mut body).await.is_err() {
-        return;
-    }
-    let answer = match script.lock().unwrap().get_mut(&path) {
+    let Some(call) = request(&mut BufReader::new(read)).await else { return };
+    let answer = match script.lock().unwrap().get_mut(&call.path) {
         Some(answers) if answers.len() > 1 => answers.pop_front().unwrap(),
         Some(answers) => answers[0],
         None => Answer::text(404, "no such path"),
     };
-    calls.lock().unwrap().push(Asked { path, headers, json: serde_json::from_slice(&body).unwrap_or_default() });
+    calls.lock().unwrap().push(call);
     let Answer { status, headers, body } = answer;
     let text =
         format!("HTTP/1.1 {status} X\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
