@@ -52,8 +52,7 @@ async fn folder(instance: &Instance, files: usize) -> String {
     until(instance, &count).await;
     let cold = begin.elapsed().as_secs_f64();
     let path = dags.join("cold/cold_7.yaml");
-    let text = fs::read_to_string(&path).unwrap() + "\n";
-    let changed = text.replace("tags: [bench", "tags: [touched, bench");
+    let changed = fs::read_to_string(&path).unwrap().replace("tags: [bench", "tags: [touched, bench");
     let begin = Instant::now();
     fs::write(&path, changed).unwrap();
     until(instance, "select 'touched' = any(tags) from dag where relative_fileloc = 'cold/cold_7.yaml'").await;

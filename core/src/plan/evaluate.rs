@@ -140,10 +140,9 @@ impl Work<'_> {
             Verdict::Skip
         } else if up.removed > 0 && key.map_index >= 0 && key.map_index as usize >= up.success {
             Verdict::Remove
-        } else if up.success + if key.map_index >= 0 { up.removed } else { 0 } < up.total {
-            Verdict::Wait
         } else {
-            Verdict::Run
+            let fine = if key.map_index >= 0 { up.success + up.removed } else { up.success };
+            if fine < up.total { Verdict::Wait } else { Verdict::Run }
         }
     }
 

@@ -89,10 +89,11 @@ impl Repository {
         self.git("fetch", &["fetch", "--quiet", "--no-tags", "--depth=1", "--force", "--", url, &wanted]).await?;
         let commit = self.git("rev-parse", &["rev-parse", "--verify", &format!("{FETCHED}^{{commit}}")]).await?;
         let commit = commit.trim().to_owned();
-        if self.commit().as_deref() == Some(&commit) {
+        let previous = self.commit();
+        if previous.as_deref() == Some(&commit) {
             return Ok(());
         }
-        let (home, previous) = (home.clone(), self.commit());
+        let home = home.clone();
         let laid_out = tokio::task::spawn_blocking(move || {
             lay_out(&home, &commit)?;
             prune(&home, &[Some(commit), previous]);
@@ -141,10 +142,7 @@ fn lay_out(home: &Path, commit: &str) -> Result<(), GitError> {
         move |error| GitError::Files { path, error }
     };
     if !tree.exists() {
-        match fs::remove_dir_all(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(files(&partial)(error)),
-            _ => {}
-        }
+        gone(fs::remove_dir_all(&partial)).map_err(files(&partial))?;
         fs::create_dir_all(&partial).map_err(files(&partial))?;
         let mut archive = git(home)
             .args(["archive", "--format=tar", commit])
@@ -163,12 +161,14 @@ fn lay_out(home: &Path, commit: &str) -> Result<(), GitError> {
         fs::rename(&partial, &tree).map_err(files(&tree))?;
     }
     let (link, next) = (home.join("current"), home.join("next"));
-    match fs::remove_file(&next) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(files(&next)(error)),
-        _ => {}
-    }
+    gone(fs::remove_file(&next)).map_err(files(&next))?;
     std::os::unix::fs::symlink(Path::new("trees").join(commit), &next).map_err(files(&next))?;
     fs::rename(&next, &link).map_err(files(&link))
+}
+
+/// What was never there is as well removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Removes the trees of other commits; what cannot be removed is tried again at the next commit.
