@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
 
@@ -27,44 +27,70 @@ impl Letter {
     }
 }
 
+/// Where letters go, and who may bring them.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    /// What `AUTH PLAIN` must say before anything else is heard; `None`: everybody may write.
+    pub(crate) login: Option<&'static str>,
+    pub(crate) letters: Mutex<Vec<Letter>>,
+    /// How many logins were wrong.
+    pub(crate) refused: Mutex<usize>,
+}
+
 pub(crate) struct SmtpSink {
     pub(crate) port: u16,
-    letters: Arc<Mutex<Vec<Letter>>>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl SmtpSink {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let letters: Arc<Mutex<Vec<Letter>>> = Arc::default();
-        let kept = Arc::clone(&letters);
+        let mailbox: Arc<Mailbox> = Arc::default();
+        let kept = Arc::clone(&mailbox);
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, Arc::clone(&kept)));
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mailbox = Arc::clone(&kept);
+                tokio::spawn(async move {
+                    if stream.write_all(GREETING).await.is_ok() {
+                        converse(stream, &mailbox).await;
+                    }
+                });
             }
         });
-        Self { port, letters }
+        Self { port, mailbox }
     }
 
     pub(crate) fn letters(&self) -> Vec<Letter> {
-        self.letters.lock().unwrap().clone()
+        self.mailbox.letters.lock().unwrap().clone()
     }
 }
 
-async fn converse(stream: TcpStream, letters: Arc<Mutex<Vec<Letter>>>) {
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read);
-    let mut letter = Letter::default();
-    let _ = write.write_all(b"220 sink\r\n").await;
+pub(crate) const GREETING: &[u8] = b"220 sink\r\n";
+
+/// What follows the greeting, until the other side has said enough.
+pub(crate) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, mailbox: &Mailbox) {
+    let mut stream = BufReader::new(stream);
+    let (mut letter, mut known) = (Letter::default(), mailbox.login.is_none());
     loop {
         let mut line = String::new();
-        if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
             return;
         }
         let word = line.trim_end();
         let address = || word.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         let answer: &[u8] = match word.get(..4).unwrap_or(word) {
+            "EHLO" if mailbox.login.is_some() => b"250-sink\r\n250 AUTH PLAIN\r\n",
             "EHLO" => b"250-sink\r\n250 8BITMIME\r\n",
+            "AUTH" if mailbox.login.is_some() => {
+                known = word.strip_prefix("AUTH PLAIN ") == mailbox.login;
+                if !known {
+                    *mailbox.refused.lock().unwrap() += 1;
+                }
+                if known { b"235 welcome\r\n" } else { b"535 wrong password\r\n" }
+            }
+            "QUIT" => b"221 bye\r\n",
+            _ if !known => b"530 who are you?\r\n",
             "MAIL" => {
                 letter = Letter { from: address(), ..Letter::default() };
                 b"250 ok\r\n"
@@ -74,22 +100,19 @@ async fn converse(stream: TcpStream, letters: Arc<Mutex<Vec<Letter>>>) {
                 b"250 ok\r\n"
             }
             "DATA" => {
-                let _ = write.write_all(b"354 go on\r\n").await;
+                let _ = stream.write_all(b"354 go on\r\n").await;
+                let _ = stream.flush().await;
                 while !letter.text.ends_with("\r\n.\r\n") {
-                    if lines.read_line(&mut letter.text).await.unwrap_or(0) == 0 {
+                    if stream.read_line(&mut letter.text).await.unwrap_or(0) == 0 {
                         return;
                     }
                 }
-                letters.lock().unwrap().push(letter.clone());
+                mailbox.letters.lock().unwrap().push(letter.clone());
                 b"250 taken\r\n"
-            }
-            "QUIT" => {
-                let _ = write.write_all(b"221 bye\r\n").await;
-                return;
             }
             _ => b"500 what?\r\n",
         };
-        if write.write_all(answer).await.is_err() {
+        if stream.write_all(answer).await.is_err() || stream.flush().await.is_err() || word == "QUIT" {
             return;
         }
     }
