@@ -27,9 +27,37 @@ pub(crate) struct Instance {
     pub(crate) start_seconds: f64,
     child: Child,
     folder: TempDir,
+    api: Api,
+}
+
+/// A webserver's REST API, logged in.
+pub(crate) struct Api {
     http: reqwest::Client,
     url: String,
     token: String,
+}
+
+impl Api {
+    pub(crate) async fn login(url: &str, password: &str) -> Self {
+        let http = reqwest::Client::new();
+        let login = json!({"username": "admin", "password": password});
+        let answer = http.post(format!("{url}/auth/token")).json(&login).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        Self { http, url: url.to_owned(), token }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(body);
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        answer.json().await.unwrap()
+    }
 }
 
 impl Instance {
@@ -65,12 +93,8 @@ impl Instance {
         let start_seconds = begin.elapsed().as_secs_f64();
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let password = fs::read_to_string(folder.path().join("data/admin-password")).unwrap();
-        let http = reqwest::Client::new();
-        let login = json!({"username": "admin", "password": password.trim()});
-        let answer = http.post(format!("{url}/auth/token")).json(&login).send().await.unwrap();
-        let answer: Value = answer.json().await.unwrap();
-        let token = answer["access_token"].as_str().unwrap().to_owned();
-        Self { start_seconds, child, folder, http, url, token }
+        let api = Api::login(&url, password.trim()).await;
+        Self { start_seconds, child, folder, api }
     }
 
     /// Stops it in order and starts it again on the same folder.
@@ -95,15 +119,11 @@ impl Instance {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token).send().await.unwrap();
-        answer.json().await.unwrap()
+        self.api.get(path).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(body);
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-        answer.json().await.unwrap()
+        self.api.post(path, body).await
     }
 
     /// CPU and memory of all its processes while nothing is to do.
@@ -118,14 +138,6 @@ impl Instance {
         let share = used as f64 / period.as_secs_f64();
         let memory: u64 = self.processes().iter().map(|pid| private_kib(*pid)).sum();
         format!("{share:.1} % of a core, {} MiB (its own and Postgres' private memory)", memory / 1024)
-    }
-
-    /// Resident memory of our process alone, in MiB.
-    pub(crate) fn resident_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says how much is resident");
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
     /// Our process, the postmaster and its children.
@@ -156,6 +168,13 @@ fn cpu_ticks(pid: i32) -> u64 {
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     // utime and stime: fields 14 and 15 of stat, 12 and 13 after the name.
     [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum()
+}
+
+/// Resident memory of a process, in MB.
+pub(crate) fn resident_mb(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says how much is resident");
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0 / 1e6
 }
 
 fn private_kib(pid: i32) -> u64 {

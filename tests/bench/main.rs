@@ -10,6 +10,7 @@
 mod floors;
 mod instance;
 mod loader;
+mod memory;
 mod plan;
 mod runs;
 mod workload;

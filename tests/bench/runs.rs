@@ -9,15 +9,14 @@ use std::{
 
 use serde_json::json;
 
-use crate::{floors::sql, instance::Instance, loader};
+use crate::{floors::sql, instance::Instance, loader, memory};
 
 /// Task instances of one run.
 const LARGE: usize = 10_000;
 /// DAGs on minute schedules.
 const DAGS: usize = 5_000;
-/// Runs with all their tasks ready, and how many those are.
+/// Runs with all their tasks ready.
 const LIVE_RUNS: usize = 1_000;
-const TASKS_OF_LIVE: usize = 100;
 /// Minutes of which each run is waited for.
 const MINUTES: i32 = 3;
 /// DAGs of one file.
@@ -30,7 +29,7 @@ pub(crate) async fn measure(instance: &Instance, quick: bool) -> Vec<String> {
         folder(instance, DAGS / share).await,
         large_run(instance, LARGE / share).await,
         schedules(instance, DAGS / share).await,
-        live(instance, LIVE_RUNS / share).await,
+        memory::measure(instance, DAGS / share, LIVE_RUNS / share).await,
     ]
 }
 
@@ -49,13 +48,14 @@ async fn folder(instance: &Instance, files: usize) -> String {
     let begin = Instant::now();
     fs::rename(&made, dags.join("cold")).unwrap();
     let count = format!("select count(*) = {files} from dag where relative_fileloc like 'cold/%'");
-    until(instance, &count).await;
+    until(instance, "updraft", &count).await;
     let cold = begin.elapsed().as_secs_f64();
     let path = dags.join("cold/cold_7.yaml");
     let changed = fs::read_to_string(&path).unwrap().replace("tags: [bench", "tags: [touched, bench");
     let begin = Instant::now();
     fs::write(&path, changed).unwrap();
-    until(instance, "select 'touched' = any(tags) from dag where relative_fileloc = 'cold/cold_7.yaml'").await;
+    until(instance, "updraft", "select 'touched' = any(tags) from dag where relative_fileloc = 'cold/cold_7.yaml'")
+        .await;
     let touched = begin.elapsed().as_secs_f64();
     fs::remove_dir_all(dags.join("cold")).unwrap();
     sql(instance, "updraft", "update dag set is_paused = true where relative_fileloc like 'cold/%'");
@@ -63,31 +63,6 @@ async fn folder(instance: &Instance, files: usize) -> String {
         "{files} files appear: all live in {cold:.2} s ({:.0} files/s; compiling alone: see loader); one touched: live in \
          {touched:.2} s (aim: < 1 s)",
         files as f64 / cold
-    )
-}
-
-/// Runs whose tasks are all ready and wait for a node that does not exist: the memory of the process that holds them, webserver and
-/// node included.
-async fn live(instance: &Instance, runs: usize) -> String {
-    let mut yaml = format!("max_active_runs: {runs}\ntasks:\n");
-    for number in 0..TASKS_OF_LIVE {
-        writeln!(yaml, "  t{number}: {{bash: 'true', queue: nowhere}}").expect("a String takes everything");
-    }
-    fs::write(instance.folder().join("dags/live.yaml"), yaml).unwrap();
-    until(instance, "select count(*) = 1 from dag where dag_id = 'live'").await;
-    let before = instance.resident_mib();
-    let begin = Instant::now();
-    for number in 0..runs {
-        let body = json!({"logical_date": null, "dag_run_id": format!("run_{number}")});
-        instance.post("/api/v2/dags/live/dagRuns", &body).await;
-    }
-    let instances = runs * TASKS_OF_LIVE;
-    until(instance, &format!("select count(*) = {instances} from attempt")).await;
-    let seconds = begin.elapsed().as_secs_f64();
-    let after = instance.resident_mib();
-    format!(
-        "{instances} live instances in {runs} runs: scheduler, webserver and node together are {after:.0} MB resident, {before:.0} MB \
-         before (aim: < 150 MB for the scheduler); made ready in {seconds:.1} s"
     )
 }
 
@@ -99,7 +74,7 @@ async fn large_run(instance: &Instance, tasks: usize) -> String {
         write!(yaml, "  t{number}:\n    empty:{upstream}\n").expect("a String takes everything");
     }
     fs::write(instance.folder().join("dags/large.yaml"), yaml).unwrap();
-    until(instance, "select count(*) = 1 from dag where dag_id = 'large'").await;
+    until(instance, "updraft", "select count(*) = 1 from dag where dag_id = 'large'").await;
     let mut seconds = Vec::new();
     for number in 0..5 {
         let begin = Instant::now();
@@ -151,7 +126,7 @@ async fn schedules(instance: &Instance, dags: usize) -> String {
         let count = format!(
             "select count(*) from dag_run r join dag d on d.id = r.dag_fk where d.dag_id like 'minute%' and r.run_after = {due}"
         );
-        until(instance, &format!("select now() >= {due}")).await;
+        until(instance, "updraft", &format!("select now() >= {due}")).await;
         let deadline = Instant::now() + Duration::from_mins(1);
         while sql(instance, "updraft", &count).parse::<usize>().unwrap() < dags {
             assert!(Instant::now() < deadline, "not all runs of a minute are made within it");
@@ -200,9 +175,9 @@ fn timed(instance: &Instance, statement: &str) -> f64 {
 }
 
 /// Waits until a query says true.
-async fn until(instance: &Instance, query: &str) {
+pub(crate) async fn until(instance: &Instance, database: &str, query: &str) {
     let deadline = Instant::now() + Duration::from_mins(5);
-    while sql(instance, "updraft", query) != "t" {
+    while sql(instance, database, query) != "t" {
         assert!(Instant::now() < deadline, "never true: {query}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
