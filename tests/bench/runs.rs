@@ -115,6 +115,7 @@ async fn schedules(instance: &Instance, dags: usize) -> String {
     }
     until(
         instance,
+        "updraft",
         &format!("select count(*) = {dags} from dag where dag_id like 'minute%' and latest_version_id is not null"),
     )
     .await;
