@@ -6,6 +6,7 @@ mod config;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod logging;
+mod metrics;
 mod roles;
 mod shutdown;
 mod standalone;

@@ -8,6 +8,7 @@ use updraft_store::{Store, StoreConfig};
 
 use crate::{
     cli::App,
+    metrics,
     shutdown::Shutdown,
     standalone::{
         self,
@@ -49,6 +50,7 @@ pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
     let files = wiring::dag_processor(app)?;
     let settings = wiring::scheduler(&app.loaded.config, None);
     let shutdown = Shutdown::on_signals()?;
+    let _metrics = metrics::start(&app.loaded.config, &shutdown.orderly).await?;
     let both = async {
         let processor = updraft_scheduler::dag_processor::run(store.clone(), files, shutdown.orderly.clone());
         let scheduler = async {
@@ -91,8 +93,9 @@ pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
     let store = connect(app, "updraft webserver").await?;
     store.check_schema().await?;
     let secrets = Secrets::prepare(config, &layout)?;
-    let settings = wiring::webserver(config, &layout, &secrets);
     let shutdown = Shutdown::on_signals()?;
+    let metrics = metrics::start(config, &shutdown.orderly).await?;
+    let settings = wiring::webserver(config, &layout, &secrets, &metrics);
     let url = standalone::reachable_url(&config.webserver.host, &listener)?;
     tracing::info!(url, "webserver starting");
     let server = updraft_webserver::serve(listener, store.clone(), settings, shutdown.orderly.clone());
@@ -118,6 +121,7 @@ pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
     let folder = layout.executor(&name)?;
     let node = wiring::executor(config, config.executor.server.clone(), SecretString::from(token.trim()), folder);
     let shutdown = Shutdown::on_signals()?;
+    let _metrics = metrics::start(config, &shutdown.orderly).await?;
     tracing::info!(name, server = node.server, slots = node.slots, "executor starting");
     until_forced(&shutdown, app, updraft_executor::run(node, shutdown.orderly.clone())).await?;
     Ok(ExitCode::SUCCESS)

@@ -16,6 +16,7 @@ use updraft_store::{
 use crate::{
     cli::App,
     config::Config,
+    metrics::Metrics,
     standalone::{
         data_dir::{self, Layout},
         secrets::{Secrets, fernet_keys},
@@ -116,7 +117,12 @@ fn log_folder(config: &Config, layout: &Layout) -> PathBuf {
 }
 
 /// The webserver's configuration. Running tasks prove themselves by tokens of a key derived from the one secret of a deployment.
-pub(crate) fn webserver(config: &Config, layout: &Layout, secrets: &Secrets) -> updraft_webserver::Config {
+pub(crate) fn webserver(
+    config: &Config,
+    layout: &Layout,
+    secrets: &Secrets,
+    metrics: &Metrics,
+) -> updraft_webserver::Config {
     let attempt_secret = SecretString::from(format!("attempt {}", secrets.jwt_secret));
     let logs_dir = log_folder(config, layout);
     let mut settings = updraft_webserver::Config::new(
@@ -129,6 +135,7 @@ pub(crate) fn webserver(config: &Config, layout: &Layout, secrets: &Secrets) -> 
     settings.admin_user.clone_from(&config.auth.admin_user);
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
+    settings.metrics = config.metrics.webserver.then(|| metrics.handle.clone());
     settings
 }
 

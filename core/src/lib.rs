@@ -23,6 +23,7 @@ pub mod ids;
 pub mod invariants;
 pub mod mapping;
 pub mod mask;
+pub mod metrics;
 pub mod notify;
 pub mod operator;
 pub mod plan;

@@ -19,6 +19,7 @@ use crate::{
     identity::Identity,
     journal::Journal,
     logs::Shipper,
+    measure,
     node::{Node, Parts, Stop},
     registration::{Registration, offer_nothing, register},
     report::{Answer, Body},
@@ -227,6 +228,7 @@ fn fatal(error: &CallError) -> Option<Served> {
 async fn poll_loop(node: &Arc<Node>, held: Duration) -> Served {
     let mut backoff = Backoff::new();
     loop {
+        measure::node(node);
         let request = PollRequest {
             session: node.session,
             have: node.journal.unconfirmed(),

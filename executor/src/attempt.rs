@@ -16,6 +16,7 @@ use crate::{
     clock::Moment,
     config::Config,
     journal::{Owed, Recorded},
+    measure,
     node::{Node, Stop, StopSignal},
     outcome,
     render::{self, Rendered},
@@ -275,6 +276,7 @@ async fn conclude(node: &Arc<Node>, id: Uuid, end: End, fields: Option<Value>, j
         }
     }
     let report = Arc::new(report(node, finished, fields, job));
+    measure::finished(&report);
     updraft_core::failpoint!("executor.before_result");
     if let Err(error) = node.journal.finished(id, at, &report) {
         tracing::error!(%error, attempt_id = %id, "a result could not be journaled; a crash before it is acknowledged loses it");

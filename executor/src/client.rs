@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, header::RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use updraft_core::metrics::NODE_CALL_FAILURES;
 use updraft_protocol::{
     ATTEMPT_TOKEN_HEADER, ErrorResponse, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse,
     Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse,
@@ -155,8 +156,15 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
-        let response = request.bearer_auth(self.token.expose_secret()).send().await.map_err(|error| later(&error))?;
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        let answered = match request.bearer_auth(self.token.expose_secret()).send().await {
+            Ok(response) if response.status().is_success() => return Ok(response),
+            Ok(response) => refusal(response).await,
+            Err(error) => later(&error),
+        };
+        if matches!(answered, CallError::Later { .. }) {
+            metrics::counter!(NODE_CALL_FAILURES.name).increment(1);
+        }
+        Err(answered)
     }
 }
 

@@ -269,6 +269,11 @@ impl Journal {
         self.lock().owed.values().cloned().collect()
     }
 
+    /// How many results the server has not acknowledged.
+    pub(crate) fn unreported(&self) -> usize {
+        self.lock().owed.values().filter(|owed| owed.result.is_some()).count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no code panics while it holds the journal")
     }

@@ -19,6 +19,7 @@ mod guardian;
 mod identity;
 mod journal;
 mod logs;
+mod measure;
 mod node;
 mod outcome;
 mod registration;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use updraft_core::metrics::{Metric, SCHEDULER_HEARTBEAT};
 use updraft_store::{Store, jobs};
 use uuid::Uuid;
 
@@ -40,15 +42,23 @@ pub(crate) async fn run(
 
 async fn beat(store: &Store, id: Uuid, hostname: &str) -> Result<Vec<Uuid>, updraft_store::StoreError> {
     jobs::heartbeat(store.pool(), id, jobs::SCHEDULER, hostname).await?;
+    counter!(SCHEDULER_HEARTBEAT.name).increment(1);
     jobs::live_schedulers(store.pool()).await
 }
 
 /// Says that something lives which nobody needs to know the others of: `/monitor/health` and `/jobs` show it. Until `stop`.
-pub(crate) async fn keep(store: Store, job_type: &'static str, hostname: String, stop: CancellationToken) {
+pub(crate) async fn keep(
+    store: Store,
+    job_type: &'static str,
+    metric: Metric,
+    hostname: String,
+    stop: CancellationToken,
+) {
     let id = Uuid::new_v4();
     loop {
-        if let Err(error) = jobs::heartbeat(store.pool(), id, job_type, &hostname).await {
-            tracing::warn!(%error, job_type, "the heartbeat could not be written");
+        match jobs::heartbeat(store.pool(), id, job_type, &hostname).await {
+            Ok(()) => counter!(metric.name).increment(1),
+            Err(error) => tracing::warn!(%error, job_type, "the heartbeat could not be written"),
         }
         tokio::select! {
             () = stop.cancelled() => break,

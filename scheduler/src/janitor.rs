@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use metrics::counter;
 use tokio_util::sync::CancellationToken;
+use updraft_core::metrics::{LAUNCH_TIMEOUTS, NODES_LOST};
 use updraft_store::{Store, liveness};
 
 use crate::SchedulerError;
@@ -13,6 +15,8 @@ pub(crate) async fn run(store: Store, lease: Duration, stop: CancellationToken) 
     loop {
         match liveness::round(&store, lease).await {
             Ok(round) => {
+                counter!(NODES_LOST.name).increment(round.lost.len() as u64);
+                counter!(LAUNCH_TIMEOUTS.name).increment(round.launch_timeouts as u64);
                 for node in &round.lost {
                     tracing::warn!(node, "the node is lost; its tasks are retried elsewhere as far as they have tries");
                 }

@@ -4,7 +4,7 @@
 //! between any two steps loses nothing. It never talks to executors; it writes rows and rings the bell.
 //!
 //! Where to start reading: [`run`]; [`reactor`] (wake → plan → dispatch), [`timetables`] (runs that are due),
-//! [`triggerer`] (tasks that need only the database), [`janitor`] (lost nodes),
+//! [`triggerer`] (tasks that need only the database), [`janitor`] (lost nodes), [`measure`] (metrics),
 //! [`outbox`] (what is told to people and programs), [`dag_processor`] (DAG files).
 
 mod assets;
@@ -12,6 +12,7 @@ pub mod dag_processor;
 mod deadlines;
 mod heartbeat;
 mod janitor;
+mod measure;
 pub mod outbox;
 mod prefer;
 mod reactor;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use updraft_core::metrics::TRIGGERER_HEARTBEAT;
 use updraft_store::{Store, StoreError, jobs, versions::DagCache};
 use uuid::Uuid;
 
@@ -66,7 +68,9 @@ pub async fn run(store: Store, config: Config, shutdown: CancellationToken) -> R
     tasks.spawn(deadlines::run(store.clone(), stop.clone()));
     tasks.spawn(outbox::run(store.clone(), dags.clone(), config.outbox.clone(), stop.clone()));
     tasks.spawn(janitor::run(store.clone(), config.lease, stop.clone()));
-    let heart = heartbeat::keep(store.clone(), jobs::TRIGGERER, config.hostname.clone(), stop.clone());
+    tasks.spawn(measure::run(store.clone(), stop.clone()));
+    let heart =
+        heartbeat::keep(store.clone(), jobs::TRIGGERER, TRIGGERER_HEARTBEAT, config.hostname.clone(), stop.clone());
     tasks.spawn(async {
         heart.await;
         Ok(())

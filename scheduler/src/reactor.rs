@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use metrics::{counter, histogram};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::Instant,
@@ -17,6 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
     failpoint,
+    metrics::{RUNS_QUARANTINED, SCHEDULER_LOOP_DURATION, SCHEDULER_PASS_FAILURES},
     plan::{Change, Facts, Needs, Plan, RunState, Scope, plan},
 };
 use updraft_store::{
@@ -29,7 +31,7 @@ use updraft_store::{
 };
 
 use crate::{
-    Config, SchedulerError,
+    Config, SchedulerError, measure,
     prefer::{PATIENCE_MS, Preference},
     run_cache::RunCache,
 };
@@ -91,7 +93,11 @@ impl Reactor {
                 () = stop.cancelled() => return Ok(()),
                 open = self.wait(&mut bell) => if !open { return Ok(()) },
             }
-            if let Err(error) = self.work().await {
+            let began = Instant::now();
+            let outcome = self.work().await;
+            histogram!(SCHEDULER_LOOP_DURATION.name).record(began.elapsed());
+            if let Err(error) = outcome {
+                counter!(SCHEDULER_PASS_FAILURES.name).increment(1);
                 tracing::warn!(%error, "a scheduling pass failed, trying again");
                 // What was committed is not known: nothing cached counts, and the sweep finds what is left to do.
                 self.cache.clear();
@@ -190,6 +196,9 @@ impl Reactor {
             let mut transaction = self.store.begin().await?;
             let quarantined = store_plan::note_failure(&mut transaction, *run, &error.to_string()).await?;
             transaction.commit().await?;
+            if quarantined {
+                counter!(RUNS_QUARANTINED.name).increment(1);
+            }
             tracing::error!(dag_run_id = run, %error, quarantined, "a run could not be planned");
             return Ok(());
         }
@@ -351,6 +360,9 @@ impl Reactor {
     fn remember(&mut self, decided: Vec<Decided>, now: DateTime<Utc>) {
         let mut ended = false;
         for mut one in decided {
+            if one.write {
+                measure::planned(&one.state, &one.plan);
+            }
             one.state.apply(&one.plan);
             ended |= one.plan.run.as_ref().is_some_and(|run| run.state.is_finished());
             if let Some(wait) = one.plan.wake_at.and_then(|at| (at - now).to_std().ok()) {

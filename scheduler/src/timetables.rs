@@ -13,7 +13,7 @@ use updraft_store::{
     wake::Signal,
 };
 
-use crate::SchedulerError;
+use crate::{SchedulerError, measure};
 
 /// Looks at the latest after this long, should a wake-up be lost.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -84,7 +84,12 @@ impl Timetables {
     }
 
     async fn start(&self) -> Result<(), StoreError> {
-        while !runs::start_queued(&self.store).await?.is_empty() {}
-        Ok(())
+        loop {
+            let started = runs::start_queued(&self.store).await?;
+            if started.is_empty() {
+                return Ok(());
+            }
+            measure::runs_started(started);
+        }
     }
 }

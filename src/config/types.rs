@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) smtp: Smtp,
     pub(crate) client: Client,
     pub(crate) logging: Logging,
+    pub(crate) metrics: Metrics,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -167,6 +168,14 @@ pub(crate) struct Client {
     pub(crate) password: Option<SecretString>,
     #[serde(deserialize_with = "optional")]
     pub(crate) token: Option<SecretString>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Metrics {
+    /// `host:port`
+    #[serde(deserialize_with = "optional")]
+    pub(crate) listen: Option<String>,
+    pub(crate) webserver: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     cli::{App, args::StandaloneFlags, output::say},
     config::Config,
-    roles as role_processes,
+    metrics, roles as role_processes,
     shutdown::Shutdown,
     wiring,
 };
@@ -86,7 +86,9 @@ async fn serve(
     let url = reachable_url(&config.webserver.host, &listener)?;
     fs::write(layout.url(), format!("{url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
 
-    let mut roles = start(app, flags, layout, &store, listener, &url, &secrets).await?;
+    let metrics = metrics::start(config, &shutdown.orderly).await?;
+    let settings = wiring::webserver(config, layout, &secrets, &metrics);
+    let mut roles = start(app, flags, layout, &store, listener, &url, settings).await?;
     if let Err(error) = greet(app, layout, &url, &secrets) {
         tracing::warn!(%error, "cannot print the greeting");
     }
@@ -181,7 +183,7 @@ async fn start(
     store: &Store,
     listener: TcpListener,
     url: &str,
-    secrets: &Secrets,
+    webserver: updraft_webserver::Config,
 ) -> Result<Roles> {
     let config = &app.loaded.config;
     let mut roles = Roles::new();
@@ -194,9 +196,9 @@ async fn start(
         updraft_scheduler::dag_processor::run(processor_store, files, shutdown).await;
         Ok(())
     });
-    let (webserver_store, settings) = (store.clone(), wiring::webserver(config, layout, secrets));
+    let webserver_store = store.clone();
     roles.spawn("webserver", |shutdown| async {
-        Ok(updraft_webserver::serve(listener, webserver_store, settings, shutdown).await?)
+        Ok(updraft_webserver::serve(listener, webserver_store, webserver, shutdown).await?)
     });
     let token = executor_token(layout, store).await?;
     if !flags.no_executor {

@@ -20,6 +20,7 @@ pub mod deadlines;
 pub mod dispatch;
 mod error;
 pub mod explain;
+pub mod gauges;
 pub mod hitl;
 pub mod jobs;
 pub mod liveness;

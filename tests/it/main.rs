@@ -11,6 +11,7 @@ mod cli;
 mod fleet;
 mod git;
 mod kill;
+mod metrics;
 mod notify;
 mod scenarios;
 mod scheduling;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 
 use crate::{executor_api::ExecutorSettings, logs};
@@ -31,6 +32,8 @@ pub struct Config {
     pub maximum_page_limit: i64,
     /// Task instances that may run at once in the deployment, as its schedulers have it; for the reasons why a task waits.
     pub parallelism: u32,
+    /// Answers `GET /metrics`; without it there is no such route.
+    pub metrics: Option<PrometheusHandle>,
     /// A request other than a long poll or a followed log ends after this long.
     pub request_timeout: Duration,
 }
@@ -56,6 +59,7 @@ impl Config {
             page_limit: 50,
             maximum_page_limit: 100,
             parallelism: 512,
+            metrics: None,
             request_timeout: Duration::from_secs(30),
         }
     }

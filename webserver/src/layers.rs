@@ -7,6 +7,7 @@ use axum::{
     body::Body,
     extract::DefaultBodyLimit,
     http::{HeaderName, Request, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -23,7 +24,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use crate::{Config, error};
+use crate::{Config, error, measure};
 
 /// Bytes of a request body at most; logs and XComs of executors have their own limit.
 const BODY_LIMIT: usize = 4 << 20;
@@ -50,6 +51,7 @@ pub(crate) fn wrap(router: Router) -> Router {
             .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
             .layer(TraceLayer::new_for_http().make_span_with(span))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(middleware::from_fn(measure::answered))
             .layer(compressed)
             .layer(CatchPanicLayer::custom(panicked)),
     )

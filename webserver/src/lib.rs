@@ -11,6 +11,7 @@ mod error;
 pub mod executor_api;
 mod layers;
 pub mod logs;
+mod measure;
 mod permission;
 mod router;
 mod sealed;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
 
 pub use config::Config;
+pub use measure::router as metrics_router;
 pub use router::{open_api, router};
 pub use state::App;
 

@@ -22,7 +22,7 @@ use crate::{
         tries, trigger, variables, version, xcoms,
     },
     auth::login,
-    executor_api, layers,
+    executor_api, layers, measure,
     permission::{
         Action, Kind,
         Permission::{self, Public},
@@ -55,7 +55,8 @@ pub fn router(app: &App) -> Router {
         .nest("/executor/v1", executor_api::router(app.executors.clone()))
         .nest("/api/v2", Router::new().fallback(no_such_route))
         .fallback_service(ui_assets::router());
-    layers::wrap(router)
+    let metrics = app.config.metrics.clone().map(measure::router);
+    layers::wrap(router.merge(metrics.unwrap_or_default()))
 }
 
 /// The OpenAPI document of [`router`].

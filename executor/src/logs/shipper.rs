@@ -11,6 +11,7 @@ use std::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
+use updraft_core::metrics::LOG_BYTES_SHIPPED;
 use uuid::Uuid;
 
 use super::spool::{AttemptLog, Spool};
@@ -105,6 +106,11 @@ impl Shipper {
         }
     }
 
+    /// Bytes of all logs that the server does not have.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.spools().values().map(|log| log.spool.unsent()).sum()
+    }
+
     /// Ships until `stop`; then once more for at most `linger`.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken, linger: Duration) {
         let mut waiting: VecDeque<Arc<Spool>> = VecDeque::new();
@@ -191,6 +197,7 @@ impl Shipper {
         let full = bytes.len() == CHUNK;
         match self.client.put_logs(spool.id, offset, bytes).await {
             Ok(size) => {
+                metrics::counter!(LOG_BYTES_SHIPPED.name).increment(size.saturating_sub(offset));
                 spool.sent(size);
                 if size <= offset {
                     // A gap: the server has less than it said. Go back to where it is, not in a tight loop.

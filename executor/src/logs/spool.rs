@@ -306,6 +306,12 @@ impl Spool {
         self.lock().sent.is_none()
     }
 
+    /// How many bytes the server does not have, as far as it is known what it has.
+    pub(super) fn unsent(&self) -> u64 {
+        let inner = self.lock();
+        inner.len.saturating_sub(inner.sent.unwrap_or(0))
+    }
+
     /// The server has `size` bytes.
     pub(super) fn sent(&self, size: u64) {
         let mut inner = self.lock();

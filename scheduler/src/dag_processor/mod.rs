@@ -27,6 +27,7 @@ use std::{
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use updraft_core::metrics::{DAG_PROCESSING_FILES, DAG_PROCESSING_TOTAL_PARSE_TIME, DAG_PROCESSOR_HEARTBEAT};
 use updraft_store::{Store, jobs};
 
 pub use pass::{Processor, Report};
@@ -102,7 +103,13 @@ impl Config {
 
 /// Processes the folder until `shutdown`, as long as nobody else does; survives every outage of the database.
 pub async fn run(store: Store, config: Config, shutdown: CancellationToken) {
-    let heart = heartbeat::keep(store.clone(), jobs::DAG_PROCESSOR, config.hostname.clone(), shutdown.clone());
+    let heart = heartbeat::keep(
+        store.clone(),
+        jobs::DAG_PROCESSOR,
+        DAG_PROCESSOR_HEARTBEAT,
+        config.hostname.clone(),
+        shutdown.clone(),
+    );
     tokio::join!(heart, process(store, config, shutdown));
 }
 
@@ -153,6 +160,8 @@ async fn serve(
         }
         let started = Instant::now();
         let report = processor.scan_once().await?;
+        metrics::gauge!(DAG_PROCESSING_TOTAL_PARSE_TIME.name).set(started.elapsed());
+        metrics::counter!(DAG_PROCESSING_FILES.name).increment(report.compiled.len() as u64);
         if std::mem::replace(failing, false) {
             tracing::info!("DAG files are processed again");
         }

@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use updraft_core::{dag::CallbackAction, failpoint};
+use updraft_core::{dag::CallbackAction, failpoint, metrics::NOTIFICATIONS};
 use updraft_store::{
     Store, StoreError,
     outbox::{self, Ended, Ready, Room},
@@ -230,7 +230,7 @@ fn tell(key: Uuid, kind: &'static str, tries: u32, ended: &Ended) {
             "failed"
         }
     };
-    metrics::counter!("updraft_notifications", "kind" => kind, "outcome" => outcome).increment(1);
+    metrics::counter!(NOTIFICATIONS.name, "kind" => kind, "outcome" => outcome).increment(1);
 }
 
 /// Where the dashboard shows the log of the try (`ui/src/paths.ts`).

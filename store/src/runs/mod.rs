@@ -22,7 +22,7 @@ pub use self::{
     held::{Mutated, Outcome},
     instances::Blueprints,
     mutate::{ClearRequest, MarkRequest, add_new_tasks, clear, delete, mark, mark_instances},
-    start::{next_start, start_queued},
+    start::{StartedRun, next_start, start_queued},
     streak::pause_failing,
 };
 pub(crate) use self::{

@@ -7,13 +7,22 @@ use crate::{Store, StoreError, wake::Signal};
 /// DAGs in one transaction, at most.
 const BATCH: i64 = 500;
 
-/// Starts queued runs whose time has come, as many as each bucket allows; returns their keys and rings for them. A bucket is a
+/// A run that began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartedRun {
+    pub id: i64,
+    pub dag_id: String,
+    /// Of a run of the DAG's schedule that begins for the first time: how long after the moment it was due. Seconds.
+    pub delay_seconds: Option<f64>,
+}
+
+/// Starts queued runs whose time has come, as many as each bucket allows; returns them and rings for them. A bucket is a
 /// backfill with its own `max_active_runs` and in its own order, or everything else of the DAG, oldest first.
 ///
 /// A run with a logical date in the future waits here, where it takes no place from others (Airflow starts it and then leaves
 /// it alone). Called when runs were created, cleared or ended, or a DAG was unpaused. Under the `dag` rows;
 /// `dag_run_queued_idx` and `dag_run_active_idx` serve it.
-pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
+pub async fn start_queued(store: &Store) -> Result<Vec<StartedRun>, StoreError> {
     let mut transaction = store.begin().await?;
     let locked = sqlx::query_scalar!(
         // Only DAGs that have room: 500 that wait must not hide the one that need not.
@@ -36,13 +45,14 @@ pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
     if locked.is_empty() {
         return Ok(Vec::new());
     }
-    let started = sqlx::query_scalar!(
+    let started = sqlx::query_as!(
+        StartedRun,
         r#"
         with busy as (
             select dag_fk, backfill_id, count(*) as running from dag_run
             where dag_fk = any($1) and state = 'running' group by dag_fk, backfill_id
         ), queue as (
-            select r.id,
+            select r.id, d.dag_id,
                    row_number() over (partition by r.dag_fk, r.backfill_id
                                       order by r.backfill_ordinal nulls first, r.run_after, r.id) as place,
                    coalesce(b.max_active_runs, d.max_active_runs) - coalesce(busy.running, 0) as free
@@ -59,7 +69,10 @@ pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
         set state = 'running', start_date = clock_timestamp(), end_date = null, wake_at = clock_timestamp(),
             tag = ('x' || substr(md5(gen_random_uuid()::text), 1, 16))::bit(64)::bigint, updated_at = clock_timestamp()
         from queue q where q.id = r.id and q.place <= q.free
-        returning r.id
+        returning r.id, q.dag_id as "dag_id!",
+                  case when r.run_type = 'scheduled' and r.clear_number = 0
+                       then extract(epoch from r.start_date - greatest(r.run_after, r.logical_date))::float8
+                  end as delay_seconds
         "#,
         &locked
     )
@@ -68,8 +81,8 @@ pub async fn start_queued(store: &Store) -> Result<Vec<i64>, StoreError> {
     failpoint!("start_queued.before_commit");
     transaction.commit().await?;
     failpoint!("start_queued.after_commit");
-    for &run in &started {
-        store.wake().ring(Signal::Run(run));
+    for run in &started {
+        store.wake().ring(Signal::Run(run.id));
     }
     Ok(started)
 }

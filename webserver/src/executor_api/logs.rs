@@ -11,7 +11,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use metrics::counter;
 use serde::Deserialize;
+use updraft_core::metrics::{LOG_BYTES_RECEIVED, LOG_STORE_ERRORS, LOGS_FULL};
 use updraft_protocol::LogsResponse;
 use updraft_store::nodes::{self, TokenId};
 use uuid::Uuid;
@@ -42,10 +44,17 @@ pub(super) async fn put(
     Raw(bytes): Raw,
 ) -> Result<Response, ApiError> {
     let key = api.inner.places.find(&api, token, attempt_id).await?;
+    let count = bytes.len() as u64;
     match api.inner.logs.append(&key, offset, bytes).await {
-        Ok(size) => Ok(Json(LogsResponse { size }).into_response()),
+        Ok(size) => {
+            counter!(LOG_BYTES_RECEIVED.name).increment(count);
+            Ok(Json(LogsResponse { size }).into_response())
+        }
         Err(AppendError::Gap { size }) => Ok((StatusCode::CONFLICT, Json(LogsResponse { size })).into_response()),
-        Err(error @ AppendError::Full { .. }) => Err(ApiError::log_full(error.to_string())),
+        Err(error @ AppendError::Full { .. }) => {
+            counter!(LOGS_FULL.name).increment(1);
+            Err(ApiError::log_full(error.to_string()))
+        }
         Err(AppendError::Io(error)) => Err(unwritable(&error)),
     }
 }
@@ -62,6 +71,7 @@ pub(super) async fn size(
 
 /// The node keeps the bytes and sends them again.
 fn unwritable(error: &std::io::Error) -> ApiError {
+    counter!(LOG_STORE_ERRORS.name).increment(1);
     tracing::error!(%error, "the log folder cannot be used");
     ApiError::unavailable("the server's log folder cannot be used, try again")
 }

@@ -6,7 +6,10 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use updraft_core::spec::{FailureClass, Outcome};
+use updraft_core::{
+    metrics::{REPORT_DURATION, REPORT_EVENTS},
+    spec::{FailureClass, Outcome},
+};
 use updraft_protocol::{
     FinishedReport, REPORT_LIMIT, ReportBody, ReportEvent, ReportRequest, ReportResponse, ReportResult, StartedReport,
 };
@@ -51,7 +54,19 @@ pub(super) async fn report(
         Some(_) => verdicts.next().unwrap_or(ReportResult::Unknown),
         None => ReportResult::Unknown,
     });
-    Ok(Json(ReportResponse { results: results.collect() }))
+    let results: Vec<ReportResult> = results.collect();
+    measure(&results);
+    Ok(Json(ReportResponse { results }))
+}
+
+fn measure(results: &[ReportResult]) {
+    for (result, word) in [(ReportResult::Ok, "ok"), (ReportResult::Stale, "stale"), (ReportResult::Unknown, "unknown")]
+    {
+        let count = results.iter().filter(|one| **one == result).count();
+        if count > 0 {
+            metrics::counter!(REPORT_EVENTS.name, "result" => word).increment(count as u64);
+        }
+    }
 }
 
 /// The events of a body; `None` stands for one that cannot be read, which must not hold up the others.
@@ -166,7 +181,9 @@ async fn write_batch(store: &Store, dags: &DagCache, launch: Duration, batch: Ve
         reports.push(pending.report);
         answers.push(pending.answer);
     }
+    let began = Instant::now();
     let written = write(store, dags, launch, &reports).await;
+    metrics::histogram!(REPORT_DURATION.name).record(began.elapsed());
     match written {
         Ok(verdicts) => {
             for (answer, verdicts) in answers.into_iter().zip(verdicts) {

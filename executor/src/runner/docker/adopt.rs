@@ -99,6 +99,7 @@ pub(crate) async fn remove_orphans(node: &Node) {
             continue;
         }
         tracing::info!(attempt_id = %id, "removing a container whose attempt is not live any more");
+        metrics::counter!(updraft_core::metrics::ORPHANED_CONTAINERS.name).increment(1);
         run::remove(node, &docker, &name_of(id)).await;
     }
 }
