@@ -17,6 +17,11 @@ use crate::{
     state::DagRunType,
 };
 
+pub use crate::{
+    execution::Execution,
+    failure::{Failure, FailureClass},
+};
+
 /// The facts of the run that templates and the task's environment may name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunContext {
@@ -405,139 +410,4 @@ pub enum Decision {
     Follow(Vec<String>),
     /// A falsy short circuit: all that is downstream, or only the direct downstreams when the task says so.
     Stop,
-}
-
-/// Why an attempt failed, as a stable word; the reason beside it is for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// The command ended with a non-zero exit code.
-    ExitCode,
-    /// The command was ended by a signal.
-    Signal,
-    /// The program or the interpreter does not exist on the node or in the image.
-    CommandNotFound,
-    /// `execution_timeout` passed.
-    ExecutionTimeout,
-    /// The kernel killed the container for memory.
-    OomKilled,
-    /// The image is not on the node and cannot be pulled.
-    ImageMissing,
-    /// The Docker daemon does not answer.
-    DockerUnavailable,
-    /// The container could not be created or started, or vanished.
-    ContainerError,
-    /// A template names something that does not exist, or does not render.
-    TemplateError,
-    /// The rendered arguments do not fit the operator.
-    InvalidArguments,
-    /// What the task left as its result is not what it has to be: a list to map over, the ids of tasks, JSON.
-    InvalidResult,
-    /// The task's code bundle could not be fetched.
-    BundleUnavailable,
-    /// The operator class cannot run here.
-    UnsupportedOperator,
-    /// The node died, left or was cut off while it may have been running the attempt.
-    NodeLost,
-    /// The node took the attempt and did not start it in time.
-    LaunchTimeout,
-    /// The node could not do its own part (disk full, no processes left, …).
-    NodeError,
-    /// A sensor's `timeout` passed.
-    SensorTimeout,
-    /// What a sensor or a trigger waits for failed, or does not exist.
-    DependencyFailed,
-    /// The run of another DAG could not be made.
-    TriggerFailed,
-    /// Nobody answered in time.
-    ResponseTimeout,
-    /// A person said no.
-    Rejected,
-}
-
-impl FailureClass {
-    pub const ALL: &'static [Self] = &[
-        Self::ExitCode,
-        Self::Signal,
-        Self::CommandNotFound,
-        Self::ExecutionTimeout,
-        Self::OomKilled,
-        Self::ImageMissing,
-        Self::DockerUnavailable,
-        Self::ContainerError,
-        Self::TemplateError,
-        Self::InvalidArguments,
-        Self::InvalidResult,
-        Self::BundleUnavailable,
-        Self::UnsupportedOperator,
-        Self::NodeLost,
-        Self::LaunchTimeout,
-        Self::NodeError,
-        Self::SensorTimeout,
-        Self::DependencyFailed,
-        Self::TriggerFailed,
-        Self::ResponseTimeout,
-        Self::Rejected,
-    ];
-
-    /// Whether the node, not the work, is to blame: elsewhere or later the same may go well.
-    pub const fn is_of_the_node(self) -> bool {
-        match self {
-            Self::ImageMissing
-            | Self::DockerUnavailable
-            | Self::BundleUnavailable
-            | Self::NodeLost
-            | Self::LaunchTimeout
-            | Self::NodeError => true,
-            Self::ExitCode
-            | Self::Signal
-            | Self::CommandNotFound
-            | Self::ExecutionTimeout
-            | Self::OomKilled
-            | Self::ContainerError
-            | Self::TemplateError
-            | Self::InvalidArguments
-            | Self::InvalidResult
-            | Self::UnsupportedOperator
-            | Self::SensorTimeout
-            | Self::DependencyFailed
-            | Self::TriggerFailed
-            | Self::ResponseTimeout
-            | Self::Rejected => false,
-        }
-    }
-
-    /// The stored spelling.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExitCode => "exit_code",
-            Self::Signal => "signal",
-            Self::CommandNotFound => "command_not_found",
-            Self::ExecutionTimeout => "execution_timeout",
-            Self::OomKilled => "oom_killed",
-            Self::ImageMissing => "image_missing",
-            Self::DockerUnavailable => "docker_unavailable",
-            Self::ContainerError => "container_error",
-            Self::TemplateError => "template_error",
-            Self::InvalidArguments => "invalid_arguments",
-            Self::InvalidResult => "invalid_result",
-            Self::BundleUnavailable => "bundle_unavailable",
-            Self::UnsupportedOperator => "unsupported_operator",
-            Self::NodeLost => "node_lost",
-            Self::LaunchTimeout => "launch_timeout",
-            Self::NodeError => "node_error",
-            Self::SensorTimeout => "sensor_timeout",
-            Self::DependencyFailed => "dependency_failed",
-            Self::TriggerFailed => "trigger_failed",
-            Self::ResponseTimeout => "response_timeout",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-/// A failed attempt's class and a sentence that reads alone: what happened and, where known, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub class: FailureClass,
-    pub reason: String,
 }

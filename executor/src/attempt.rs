@@ -8,7 +8,7 @@ use updraft_core::{
     operator::{BashArgs, BashSensorArgs, ExitCodes, OperatorKind, PythonArgs},
     spec::{Failure, FailureClass, Outcome, TaskSpec},
 };
-use updraft_protocol::{FinishedReport, StartAttempt};
+use updraft_protocol::{FinishedReport, StartAttempt, StartedReport};
 use uuid::Uuid;
 
 use crate::{
@@ -196,7 +196,7 @@ async fn python_job(job: &Job, args: PythonArgs, image: Option<String>, rendered
     let bundle = bundle(job).await?;
     let folder = make_folder(job)?;
     match image {
-        Some(image) => python::run_in_container(job, args, image, rendered, folder, bundle.as_deref()).await,
+        Some(image) => Box::pin(python::run_in_container(job, args, image, rendered, folder, bundle.as_deref())).await,
         None => python::run(job, args, rendered, folder, bundle.as_deref()).await,
     }
 }
@@ -311,9 +311,9 @@ async fn put_xcom(job: &Job, key: &str, value: &Value) {
 
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
     let launched = job.and_then(|job| job.progress.since_launch());
-    let (duration, mut started) = launched.unwrap_or_else(|| (std::time::Duration::ZERO, node.started()));
-    // The task itself may have named it meanwhile.
-    started.rendered_map_index = job.and_then(Job::label);
+    let (duration, pid) = launched.map_or((std::time::Duration::ZERO, None), |(since, started)| (since, started.pid));
+    // More is known by now than at the start.
+    let started = StartedReport { pid, ..job.map_or_else(|| node.started(), Job::started) };
     let Finished {
         outcome,
         exit_code,

@@ -1,6 +1,7 @@
 //! The runners: what an operator becomes on this machine.
 
 pub(crate) mod bash;
+pub(crate) mod cgroup;
 pub(crate) mod channel;
 pub(crate) mod docker;
 pub(crate) mod file;
@@ -19,7 +20,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::Notify;
 use updraft_core::{
-    spec::{Decision, Failure, FailureClass, Outcome, TaskSpec},
+    spec::{Decision, Execution, Failure, FailureClass, Outcome, TaskSpec},
     template::Resolved,
 };
 use updraft_protocol::{NodeAttemptState, StartAttempt, StartedReport};
@@ -48,6 +49,7 @@ pub(crate) struct Job {
     label: Mutex<Option<String>>,
     /// The values its templates named.
     resolved: Mutex<Resolved>,
+    execution: Mutex<Execution>,
     /// The container to remove once the result is in the journal.
     leftover: Mutex<Option<Leftover>>,
 }
@@ -177,6 +179,7 @@ impl Job {
             progress: Arc::default(),
             label: Mutex::default(),
             resolved: Mutex::default(),
+            execution: Mutex::default(),
             leftover: Mutex::default(),
         }
     }
@@ -199,9 +202,31 @@ impl Job {
         *self.resolved.lock().expect("no code panics while it holds this") = resolved;
     }
 
-    /// Where the attempt runs, before it is known in which process or container.
+    /// How it is carried out, as far as that is known by now.
+    pub(crate) fn execution(&self) -> Execution {
+        self.execution.lock().expect("no code panics while it holds this").clone()
+    }
+
+    /// Notes something about how it is carried out.
+    pub(crate) fn note(&self, edit: impl FnOnce(&mut Execution)) {
+        edit(&mut self.execution.lock().expect("no code panics while it holds this"));
+    }
+
+    /// Notes the words of its command, secrets masked.
+    pub(crate) fn note_command<'a>(&self, words: impl IntoIterator<Item = &'a str>) {
+        self.note(|execution| execution.set_command(words, |word| self.log.masked(word)));
+    }
+
+    /// Notes memory that is in use, or was. Bytes.
+    pub(crate) fn note_memory(&self, bytes: u64) {
+        self.note(|execution| execution.peak_memory = execution.peak_memory.max(Some(bytes)));
+    }
+
+    /// Where and how the attempt runs, as far as that is known by now.
     pub(crate) fn started(&self) -> StartedReport {
-        StartedReport { rendered_map_index: self.label(), ..self.node.started() }
+        let execution = Some(self.execution()).filter(|execution| !execution.is_empty());
+        let execution = execution.and_then(|execution| serde_json::to_value(execution).ok());
+        StartedReport { rendered_map_index: self.label(), execution, ..self.node.started() }
     }
 
     /// The attempt's own folder, whether or not it was made.

@@ -195,7 +195,9 @@ pub struct StartedReport {
     /// The node's name.
     pub hostname: String,
     pub pid: Option<i32>,
-    pub container_id: Option<String>,
+    /// An `updraft_core::spec::Execution`: how it is carried out, as far as that is known by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Value>,
     /// What people see instead of the map index of a mapped instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered_map_index: Option<String>,

@@ -77,6 +77,7 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                     let reason =
                         reasons.iter().find_map(|reason| reason["message"].as_str()).unwrap_or("no reason is known");
                     say(format_args!("{}: {reason}", name(task)))?;
+                    facts(&tries(&client, &dag_id, &run_id, task).await?)?;
                 }
                 if let Some(more) = failed.len().checked_sub(REASONS).filter(|more| *more > 0) {
                     say(format_args!("{more} more failed: updraft runs why {dag_id} {run_id}"))?;
@@ -173,6 +174,10 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
             for task in &asked {
                 let mut answer = why_one(&client, &dag_id, &run_id, task).await?;
                 answer["map_index"] = task["map_index"].clone();
+                let tried = answer["reasons"].as_array().into_iter().flatten();
+                if tried.into_iter().any(|reason| reason["code"] == "finished") {
+                    answer["tries"] = tries(&client, &dag_id, &run_id, task).await?;
+                }
                 answers.push(answer);
             }
             why(&answers, output.output)?;
@@ -227,6 +232,45 @@ async fn why_one(client: &Client, dag_id: &str, run_id: &str, task: &Value) -> R
     client.get(&["ui", "why", dag_id, run_id, &text(task, "/task_id")], &[("map_index", index.as_str())]).await
 }
 
+/// How each try of a task was carried out.
+async fn tries(client: &Client, dag_id: &str, run_id: &str, task: &Value) -> Result<Value> {
+    let index = task["map_index"].as_i64().unwrap_or(-1).to_string();
+    let path = ["ui", "tries", dag_id, run_id, &text(task, "/task_id")];
+    Ok(client.get(&path, &[("map_index", index.as_str())]).await?["tries"].take())
+}
+
+/// What is known of the last of a task's tries, indented; nothing of one that no node had.
+fn facts(tries: &Value) -> Result<()> {
+    let Some(last) = tries.as_array().and_then(|tries| tries.last()) else { return Ok(()) };
+    let mib = last["peak_memory"].as_f64().map(|bytes| format!("{:.1} MiB", bytes / f64::from(1 << 20)));
+    let words = last["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let command: Vec<String> = words.map(quoted).collect();
+    let image = last["image_digest"].as_str().or(last["image"].as_str());
+    for (name, value) in [
+        ("class", last["failure_class"].as_str().map(str::to_owned)),
+        ("exit code", last["exit_code"].as_i64().map(|code| code.to_string())),
+        ("node", last["hostname"].as_str().filter(|name| !name.is_empty()).map(str::to_owned)),
+        ("image", image.map(str::to_owned)),
+        ("command", (!command.is_empty()).then(|| command.join(" "))),
+        ("peak memory", mib),
+    ] {
+        if let Some(value) = value {
+            say(format_args!("  {name}: {value}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A word of a command as one would type it.
+fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@,+%".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 async fn tasks(client: &Client, dag_id: &str, run_id: &str) -> Result<Vec<Value>> {
     let path = ["api", "v2", "dags", dag_id, "dagRuns", run_id, "taskInstances"];
     client.list(&path, "task_instances", &[], usize::MAX).await
@@ -276,6 +320,7 @@ fn why(answers: &[Value], output: Output) -> Result<()> {
                 None => say(format_args!("  {}{}", text(reason, "/code"), parameters(reason)))?,
             }
         }
+        facts(&answer["tries"])?;
     }
     Ok(())
 }

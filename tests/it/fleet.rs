@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// A node of its own beside a standalone.
-async fn node(server: &Standalone, name: &str, queue: &str) -> Watched {
+pub(crate) async fn node(server: &Standalone, name: &str, queue: &str) -> Watched {
     let mut command = updraft(&server.data_dir());
     command
         .args(["executor", "--name", name, "--server", &server.url, "--token-file"])
@@ -31,7 +31,7 @@ fn node_folder(server: &Standalone, name: &str) -> PathBuf {
 }
 
 /// Writes a DAG file and waits until the server has read it.
-async fn dag(server: &Standalone, id: &str, text: &str) {
+pub(crate) async fn dag(server: &Standalone, id: &str, text: &str) {
     write(&server.dags_folder(), &format!("{id}.yaml"), text);
     let read = async { while server.cli(&["dags", "show", id]).await.code != Some(0) {} };
     tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("the file of {id} is not read"));
@@ -54,7 +54,7 @@ fn tasks(run: &Value) -> Vec<(String, String, i64)> {
 }
 
 /// Docker is a part of what is promised here; where it is not, say so and test the rest.
-async fn docker_answers() -> bool {
+pub(crate) async fn docker_answers() -> bool {
     let answers = Command::new("docker").arg("info").output().await.is_ok_and(|output| output.status.success());
     if !answers {
         eprintln!("skipped: no Docker daemon answers");

@@ -8,6 +8,7 @@ mod scenario_files;
 mod support;
 
 mod cli;
+mod failures;
 mod fleet;
 mod git;
 mod kill;

@@ -33,8 +33,18 @@ impl Standalone {
 
     /// On a database of the test cluster: much faster to start.
     pub(crate) async fn shared() -> Self {
+        Self::shared_with(&[]).await
+    }
+
+    /// Like [`Self::shared`], with more environment variables.
+    pub(crate) async fn shared_with(env: &[(&str, &str)]) -> Self {
         let database = TestDb::new().await;
-        Self::start(open_folder(), Some(database)).await
+        Self::start_with(open_folder(), Some(database), env).await
+    }
+
+    /// Where its database is, of one that is not private.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database.as_ref().expect("a database of the test cluster").url
     }
 
     /// Like [`Self::shared`], with one DAG per file, each loaded and not paused.

@@ -28,7 +28,7 @@ use crate::{
         Permission::{self, Public},
         allow, allow_unlisted,
     },
-    ui_api::{executors, notifications, why},
+    ui_api::{executors, notifications, tries as ui_tries, why},
     ui_assets,
 };
 
@@ -198,6 +198,7 @@ fn ui(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(why::get_why)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(ui_tries::get_tries)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(notifications::get_notifications)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(notifications::retry_notification)))
 }

@@ -46,6 +46,7 @@ pub use self::{
 use crate::{
     dag::TaskIndex,
     ids::AttemptId,
+    spec::{Execution, Failure, FailureClass},
     state::{DagRunState, TaskInstanceState, TiEvent},
 };
 
@@ -111,6 +112,8 @@ pub struct Plan {
     pub tis: BTreeMap<Key, Ti>,
     /// Rendered fields of attempts that ended.
     pub rendered: Vec<(Key, Value)>,
+    /// How attempts that began or ended are carried out.
+    pub executions: Vec<(Key, Execution)>,
     /// What the code of attempts that ended well said in `outlet_events`.
     pub outlet_events: Vec<(Key, Value)>,
     pub attempts: Vec<NewAttempt>,
@@ -338,11 +341,15 @@ impl<'a> Work<'a> {
     fn end(&mut self, key: Key, event: TiEvent, reason: &str) {
         let Some(ti) = self.ti(key) else { return };
         let now = self.now;
-        if ti.state.has_attempt() {
-            self.cancel(key, ti.attempt, reason.to_owned(), false);
+        let attempt = ti.state.has_attempt().then_some(ti.attempt);
+        if let Some(attempt) = attempt {
+            self.cancel(key, attempt, reason.to_owned(), false);
         }
         self.step(key, event, |ti| {
             ti.stopping = None;
+            if attempt.is_some() && event == TiEvent::FailedFinally {
+                ti.failure = Some(Failure { class: FailureClass::Cancelled, reason: reason.to_owned() });
+            }
             decide(ti, now);
         });
     }

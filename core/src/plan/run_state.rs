@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     dag::{Dag, TaskIndex},
     ids::{AttemptId, TaskId},
-    spec::{Decision, Failure, Outcome},
+    spec::{Decision, Execution, Failure, Outcome},
     state::{DagRunState, DagRunType, TaskInstanceState},
 };
 
@@ -372,6 +372,8 @@ pub struct Started {
     pub at: Option<DateTime<Utc>>,
     pub hostname: String,
     pub pid: Option<i32>,
+    /// How it is carried out, for people.
+    pub execution: Option<Execution>,
 }
 
 /// The end, complete in itself: a short task reports nothing else.

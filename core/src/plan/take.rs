@@ -48,7 +48,10 @@ impl Work<'_> {
             return false;
         }
         match &change.event {
-            Event::Started(started) => self.step(key, TiEvent::Started, |ti| note_start(ti, started)),
+            Event::Started(started) => {
+                self.note_execution(key, started);
+                self.step(key, TiEvent::Started, |ti| note_start(ti, started));
+            }
             Event::Finished(finished) => self.finished(key, finished),
             Event::Deferred => self.step(key, TiEvent::Deferred, |ti| ti.start_date = ti.start_date.or(Some(now))),
             Event::AwaitingInput => {
@@ -102,6 +105,7 @@ impl Work<'_> {
             Outcome::Failed => TiEvent::FailedFinally,
         };
         self.plan.ended.push(attempt);
+        self.note_execution(key, &finished.started);
         if let Some(rendered) = &finished.rendered_fields {
             self.plan.rendered.push((key, rendered.clone()));
         }
@@ -131,6 +135,11 @@ impl Work<'_> {
         for task in skips.tasks {
             self.skip_downstream(task);
         }
+    }
+
+    fn note_execution(&mut self, key: Key, started: &Started) {
+        let execution = started.execution.as_ref().filter(|execution| !execution.is_empty());
+        self.plan.executions.extend(execution.map(|execution| (key, execution.clone())));
     }
 
     /// The attempt ended in a way its node did not tell.

@@ -171,7 +171,7 @@ impl Sim {
 
 pub(crate) fn finished(outcome: Outcome, at: DateTime<Utc>) -> Event {
     Event::Finished(Box::new(Finished {
-        started: Started { queued_dttm: Some(at), at: Some(at), hostname: "n1".into(), pid: Some(7) },
+        started: Started { queued_dttm: Some(at), at: Some(at), hostname: "n1".into(), pid: Some(7), execution: None },
         at: Some(at),
         outcome,
         exit_code: Some(i64::from(outcome == Outcome::Failed)),

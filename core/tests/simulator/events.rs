@@ -77,7 +77,7 @@ impl World {
     }
 
     fn start(&self) -> Started {
-        Started { queued_dttm: Some(self.now), at: Some(self.now), hostname: "n".into(), pid: Some(7) }
+        Started { queued_dttm: Some(self.now), at: Some(self.now), hostname: "n".into(), pid: Some(7), execution: None }
     }
 
     /// A random end, mostly good; `well`: no retries are asked for, so that the world comes to rest.

@@ -3,6 +3,7 @@
 mod adopt;
 mod connection;
 mod cursor;
+mod facts;
 mod follow;
 mod image;
 mod plan;
@@ -11,7 +12,6 @@ mod words;
 
 pub(crate) use adopt::{adopt, remove_orphans};
 pub(crate) use connection::Docker;
-pub(crate) use follow::oom;
 pub(crate) use plan::{Plan, ResultFrom, Watch, in_container};
 pub(crate) use run::{Leftover, clean, run};
 

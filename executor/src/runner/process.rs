@@ -69,6 +69,9 @@ enum Ending {
 /// Runs a process to its end.
 pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure> {
     let program = job.node.programs.find(&launch.program).ok_or_else(|| not_found(&launch.program))?;
+    let words = [&launch.program].into_iter().chain(&launch.args);
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    job.note_command(words.iter().map(AsRef::as_ref));
     let (begun, at) = (std::time::Instant::now(), Moment::now());
     let mut command = Command::new(&program);
     let run_as = RunAs::of(job)?;

@@ -21,7 +21,7 @@ use updraft_core::{
 use uuid::Uuid;
 
 use super::{
-    End, Finished, Job, bash,
+    End, Finished, Job, bash, cgroup,
     channel::{Channel, SOCKET_FILE},
     docker::{self, BUNDLE_TARGET, Plan, ResultFrom, Watch},
     failure,
@@ -223,7 +223,7 @@ pub(crate) fn conclude(job: &Job, code: i64, oom: bool) -> Finished {
     let Some(result) = result else {
         // It died before it could say anything.
         let failure = match code {
-            _ if oom => docker::oom(),
+            _ if oom => cgroup::oom(job),
             0 => failure(FailureClass::InvalidResult, "The task ended without a result; did it call os._exit?"),
             code => bash::exit_failure(code, job.log.last_stderr()),
         };

@@ -73,7 +73,10 @@ async fn a_container_gets_its_arguments_and_leaves_its_last_line() {
     let report = fake.finished(id).await;
     assert_eq!((report.outcome.as_str(), report.exit_code), ("success", Some(0)), "{:?}", report.failure_reason);
     assert_eq!(report.return_value, Some(json!("hi 2026-01-02 d unmarked")));
-    assert!(report.started.container_id.is_some());
+    let execution = report.started.execution.expect("how it ran is told");
+    assert!(execution["container_id"].is_string());
+    assert_eq!(execution["image"], "busybox");
+    assert!(execution["image_digest"].as_str().unwrap().contains("sha256:"), "{execution}");
     assert_eq!(report.rendered_fields.unwrap()["environment"]["GREETING"], "hi 2026-01-02");
     fake.log_line(id, "unmarked").await;
     assert_eq!(fake.log_line(id, "problem").await.logger, "task.stderr");

@@ -122,7 +122,7 @@ impl Looked {
             outcome: end.outcome,
             hostname: hostname.to_owned(),
             pid: None,
-            container_id: None,
+            execution: None,
             started_at: started_at.unwrap_or(claimed.now),
             ended_at: claimed.now,
             exit_code: None,

@@ -372,7 +372,7 @@ impl Engine {
 }
 
 fn started(report: StartedReport, at: DateTime<Utc>) -> Started {
-    Started { queued_dttm: None, at: Some(at), hostname: report.hostname, pid: report.pid }
+    Started { queued_dttm: None, at: Some(at), hostname: report.hostname, pid: report.pid, execution: None }
 }
 
 fn finished(report: FinishedReport, at: DateTime<Utc>) -> Finished {

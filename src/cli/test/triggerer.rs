@@ -220,7 +220,13 @@ fn pushed(end: &End, push_result: bool, multiple_outputs: bool) -> Vec<(String, 
 
 fn finished(end: End, started_at: DateTime<Utc>, now: DateTime<Utc>) -> Finished {
     Finished {
-        started: Started { queued_dttm: None, at: Some(started_at), hostname: String::new(), pid: None },
+        started: Started {
+            queued_dttm: None,
+            at: Some(started_at),
+            hostname: String::new(),
+            pid: None,
+            execution: None,
+        },
         at: Some(now),
         outcome: end.outcome,
         exit_code: None,

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use updraft_core::spec::{Decision, FailureClass, Outcome};
+use updraft_core::spec::{Decision, Execution, FailureClass, Outcome};
 
 /// `task_event.kind`: the node confirmed the start. Body: [`Started`].
 pub const STARTED: &str = "started";
@@ -33,8 +33,9 @@ pub struct Started {
     /// The node's name.
     pub hostname: String,
     pub pid: Option<i32>,
-    pub container_id: Option<String>,
     pub started_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered_map_index: Option<String>,
 }
@@ -46,8 +47,9 @@ pub struct Finished {
     /// The node's name.
     pub hostname: String,
     pub pid: Option<i32>,
-    pub container_id: Option<String>,
     pub started_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
     pub ended_at: DateTime<Utc>,
     pub exit_code: Option<i64>,
     pub failure_class: Option<FailureClass>,

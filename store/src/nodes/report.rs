@@ -13,7 +13,7 @@ use updraft_core::{
     dag::Dag,
     failpoint,
     plan::is_skipping,
-    spec::{Decision, FailureClass, Outcome},
+    spec::{Decision, Execution, FailureClass, Outcome},
 };
 use uuid::Uuid;
 
@@ -52,7 +52,8 @@ pub struct Process {
     /// The node's name.
     pub hostname: String,
     pub pid: Option<i32>,
-    pub container_id: Option<String>,
+    /// How it is carried out.
+    pub execution: Option<Execution>,
     /// What people see instead of the map index.
     pub rendered_map_index: Option<String>,
 }
@@ -330,8 +331,8 @@ impl Writes {
                 let body = inbox::Started {
                     hostname: process.hostname.clone(),
                     pid: process.pid,
-                    container_id: process.container_id.clone(),
                     started_at: at,
+                    execution: process.execution.clone(),
                     rendered_map_index: process.rendered_map_index.clone(),
                 };
                 (inbox::STARTED, serde_json::to_value(body)?)
@@ -492,8 +493,8 @@ fn finished_body(ended: &Ended, started_at: DateTime<Utc>, ended_at: DateTime<Ut
         outcome: ended.outcome,
         hostname: ended.process.hostname.clone(),
         pid: ended.process.pid,
-        container_id: ended.process.container_id.clone(),
         started_at,
+        execution: ended.process.execution.clone(),
         ended_at,
         exit_code: ended.exit_code,
         failure_class: ended.failure_class,

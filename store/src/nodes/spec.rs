@@ -357,7 +357,7 @@ async fn end_impossible(connection: &mut PgConnection, attempts: &[(&Handed, Str
                 outcome: Outcome::Failed,
                 hostname: String::new(),
                 pid: None,
-                container_id: None,
+                execution: None,
                 started_at: now,
                 ended_at: now,
                 exit_code: None,

@@ -133,6 +133,7 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
                 at: Some(body.started_at),
                 hostname: body.hostname,
                 pid: body.pid,
+                execution: body.execution,
             })
         }
         inbox::FINISHED => {
@@ -144,6 +145,7 @@ fn event(kind: &str, body: serde_json::Value, placed_at: Option<DateTime<Utc>>) 
                     at: Some(body.started_at),
                     hostname: body.hostname,
                     pid: body.pid,
+                    execution: body.execution,
                 },
                 at: Some(body.ended_at),
                 outcome: body.outcome,

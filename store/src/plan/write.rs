@@ -11,6 +11,7 @@ use updraft_core::{
     notify,
     operator::Place,
     plan::{CANCEL_GRACE, Key, Plan, RunState, SkipMixin, Ti},
+    spec::Execution,
 };
 use uuid::Uuid;
 
@@ -90,6 +91,7 @@ struct TiJson<'a> {
     failure_reason: Option<&'a str>,
     exit_code: Option<i64>,
     rendered_fields: Option<&'a Value>,
+    execution: Option<&'a Execution>,
     rendered_map_index: Option<&'a str>,
     reschedules: i32,
     skipmixin: Option<&'a SkipMixin>,
@@ -250,6 +252,8 @@ impl<'a> Rows<'a> {
     fn add_instances(&mut self, one: &Planned<'a>) {
         let (state, plan) = (one.state, one.plan);
         let rendered: HashMap<Key, &Value> = plan.rendered.iter().map(|(of, value)| (*of, value)).collect();
+        // Of two words about one attempt in one plan, the later knows more.
+        let executions: HashMap<Key, &Execution> = plan.executions.iter().map(|(of, value)| (*of, value)).collect();
         for (&of, ti) in &plan.tis {
             let task = &state.dag.tasks[of.task];
             let is_new = plan.created.contains(&of);
@@ -266,8 +270,11 @@ impl<'a> Rows<'a> {
                 queue: &task.queue,
                 priority_weight: state.dag.effective_priority(of.task),
             });
-            let json =
-                ti_json(state.run.id, task.task_id.as_str(), of.map_index, ti, rendered.get(&of).copied(), shows);
+            let json = TiJson {
+                rendered_fields: rendered.get(&of).copied(),
+                execution: executions.get(&of).copied(),
+                ..ti_json(state.run.id, task.task_id.as_str(), of.map_index, ti, shows)
+            };
             if is_new { self.created.push(json) } else { self.tis.push(json) }
         }
     }
@@ -301,13 +308,17 @@ async fn execute(connection: &mut PgConnection, now: DateTime<Utc>, rows: &Rows<
             insert into task_instance_history
                 (dag_run_id, task_id, map_index, try_number, attempt_id, state, max_tries, scheduled_dttm, queued_dttm, start_date,
                  end_date, hostname, pid, operator, pool, pool_slots, queue, priority_weight, failure_class, failure_reason,
-                 exit_code, rendered_fields, rendered_map_index, dag_version_id)
+                 exit_code, rendered_fields, execution, rendered_map_index, dag_version_id)
             select t.dag_run_id, t.task_id, t.map_index, t.try_number, t.attempt_id,
                    -- Airflow 3: an archived try is never unfinished.
                    case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then t.state else 'failed' end,
                    t.max_tries, t.scheduled_dttm, t.queued_dttm, t.start_date, coalesce(t.end_date, $3), t.hostname, t.pid,
-                   t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, t.failure_class, t.failure_reason, t.exit_code,
-                   t.rendered_fields, t.rendered_map_index, t.dag_version_id
+                   t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight,
+                   coalesce(t.failure_class, case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then null
+                                                  else 'cancelled' end),
+                   coalesce(t.failure_reason, case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then null
+                                                   else 'The task was cleared before it ended.' end),
+                   t.exit_code, t.rendered_fields, t.execution, t.rendered_map_index, t.dag_version_id
             from task_instance t
             join json_to_recordset($4::text::json) as k(dag_run_id bigint, task_id text, map_index integer)
               on t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = k.map_index
@@ -326,12 +337,14 @@ async fn execute(connection: &mut PgConnection, now: DateTime<Utc>, rows: &Rows<
                 dag_version_id = coalesce(w.dag_version_id, t.dag_version_id), operator = coalesce(w.operator, t.operator),
                 pool = coalesce(w.pool, t.pool), pool_slots = coalesce(w.pool_slots, t.pool_slots),
                 queue = coalesce(w.queue, t.queue), priority_weight = coalesce(w.priority_weight, t.priority_weight),
-                rendered_fields = case when w.attempt_id = t.attempt_id then coalesce(w.rendered_fields, t.rendered_fields) end
+                rendered_fields = case when w.attempt_id = t.attempt_id then coalesce(w.rendered_fields, t.rendered_fields) end,
+                execution = case when w.attempt_id = t.attempt_id then coalesce(w.execution, t.execution) end
             from json_to_recordset($6::text::json) as w(
                 dag_run_id bigint, task_id text, map_index integer, state text, attempt_id uuid, try_number integer, max_tries integer,
                 scheduled_dttm timestamptz, queued_dttm timestamptz, start_date timestamptz, end_date timestamptz,
                 next_retry_at timestamptz, stopping_attempt uuid, stop_deadline timestamptz, hostname text, pid integer,
-                failure_class text, failure_reason text, exit_code bigint, rendered_fields jsonb, rendered_map_index text,
+                failure_class text, failure_reason text, exit_code bigint, rendered_fields jsonb, execution jsonb,
+                rendered_map_index text,
                 reschedules integer, skipmixin jsonb, dag_version_id bigint, operator text, pool text, pool_slots integer,
                 queue text, priority_weight integer)
             where t.dag_run_id = w.dag_run_id and t.task_id = w.task_id and t.map_index = w.map_index
@@ -429,7 +442,6 @@ fn ti_json<'a>(
     task_id: &'a str,
     map_index: i32,
     ti: &'a Ti,
-    rendered: Option<&'a Value>,
     task: Option<TaskJson<'a>>,
 ) -> TiJson<'a> {
     TiJson {
@@ -452,7 +464,8 @@ fn ti_json<'a>(
         failure_class: ti.failure.as_ref().map(|failure| failure.class.as_str()),
         failure_reason: ti.failure.as_ref().map(|failure| failure.reason.as_str()),
         exit_code: ti.exit_code,
-        rendered_fields: rendered,
+        rendered_fields: None,
+        execution: None,
         rendered_map_index: ti.rendered_map_index.as_deref(),
         reschedules: ti.reschedules,
         skipmixin: ti.skipmixin.as_ref(),

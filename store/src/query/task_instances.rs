@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection};
-use updraft_core::ids::TaskId;
+use sqlx::{FromRow, PgConnection, types::Json};
+use updraft_core::{ids::TaskId, spec::Execution};
 use uuid::Uuid;
 
 use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
@@ -43,6 +43,7 @@ pub struct TiRow {
     pub failure_reason: Option<String>,
     pub exit_code: Option<i64>,
     pub rendered_fields: Option<Value>,
+    pub execution: Option<Json<Execution>>,
     pub rendered_map_index: Option<String>,
     pub note: Option<String>,
     /// Of the try, not of the run: the run may have followed its DAG to a later one.
@@ -121,14 +122,14 @@ const SELECT: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag
     coalesce(t.start_date, a.started_at) as start_date, t.end_date, \
     case when t.hostname = '' then coalesce(e.name, '') else t.hostname end as hostname, t.pid, t.operator, t.pool, \
     t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.execution, t.rendered_map_index, n.content as note, \
     coalesce(t.dag_version_id, r.dag_version_id) as dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";
 const SELECT_HISTORY: &str = "t.dag_run_id as dag_run_key, t.attempt_id, d.dag_id, d.dag_display_name, r.run_id, t.task_id, \
     t.map_index, r.logical_date, r.run_after, t.state, t.try_number, t.max_tries, t.scheduled_dttm, t.queued_dttm, \
     t.start_date, t.end_date, t.hostname, t.pid, t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight, \
-    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.rendered_map_index, n.content as note, \
+    t.failure_class, t.failure_reason, t.exit_code, t.rendered_fields, t.execution, t.rendered_map_index, n.content as note, \
     coalesce(t.dag_version_id, r.dag_version_id) as dag_version_id, v.uuid as version_uuid, \
     v.version_number, v.created_at as version_created_at, v.bundle_name as version_bundle_name, \
     v.bundle_version as version_bundle_version";

@@ -4,6 +4,20 @@ import type { Reason } from "../lib/reasons";
 type Json<T> = { headers: { [name: string]: unknown }; content: { "application/json": T } };
 type Failure = Json<{ detail: unknown }>;
 
+/** How a try was carried out, and why it failed; null is what is not known. */
+export interface TryFacts {
+  try_number: number;
+  exit_code: number | null;
+  failure_class: string | null;
+  failure_reason: string | null;
+  image: string | null;
+  image_digest: string | null;
+  container_id: string | null;
+  command: string[];
+  /** Bytes. */
+  peak_memory: number | null;
+}
+
 export interface OwnPaths {
   "/auth/token": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
@@ -11,6 +25,19 @@ export interface OwnPaths {
       parameters: { query?: never; header?: never; path?: never; cookie?: never };
       requestBody: { content: { "application/json": { username: string; password: string } } };
       responses: { 201: Json<{ access_token: string }>; 401: Failure };
+    };
+  };
+  "/ui/tries/{dag_id}/{dag_run_id}/{task_id}": {
+    parameters: { query?: never; header?: never; path?: never; cookie?: never };
+    get: {
+      parameters: {
+        query?: { map_index?: number };
+        header?: never;
+        path: { dag_id: string; dag_run_id: string; task_id: string };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: { 200: Json<{ tries: TryFacts[] }>; 401: Failure; 404: Failure };
     };
   };
   "/ui/why/{dag_id}/{dag_run_id}/{task_id}": {

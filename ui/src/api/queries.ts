@@ -145,6 +145,18 @@ export const triesQuery = ({ dagId, runId, taskId, mapIndex }: TaskKey, tryNumbe
     placeholderData: keepPreviousData,
   });
 
+/** How each try was carried out; more is known with every change of the task's state, hence the state in the key. */
+export const tryFactsQuery = ({ dagId, runId, taskId, mapIndex }: TaskKey, state: string | null) =>
+  queryOptions({
+    queryKey: ["run", dagId, runId, "tryFacts", taskId, mapIndex, state],
+    queryFn: ({ signal }) => {
+      const path = { dag_id: dagId, dag_run_id: runId, task_id: taskId };
+      const query = mapIndex < 0 ? {} : { map_index: mapIndex };
+      return ok(client.GET("/ui/tries/{dag_id}/{dag_run_id}/{task_id}", { params: { path, query }, signal }));
+    },
+    placeholderData: keepPreviousData,
+  });
+
 /** The answer changes with the state of the task, hence the state in the key. */
 export const whyQuery = ({ dagId, runId, taskId, mapIndex }: TaskKey, state: string | null) =>
   queryOptions({

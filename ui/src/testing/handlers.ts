@@ -2,6 +2,7 @@
 import { http, HttpResponse, type JsonBodyType } from "msw";
 
 import type { Dag, DagDetails, DagRun, ImportError, LogPage, TaskInstance } from "../api/client";
+import type { TryFacts } from "../api/own";
 import type { Reason } from "../lib/reasons";
 import { dagDetails } from "./fixtures";
 
@@ -12,6 +13,7 @@ export interface World {
   tasks: TaskInstance[];
   importErrors: ImportError[];
   reasons: Record<string, Reason[]>;
+  tries: TryFacts[];
   /** Answers to questions for a log, in this order; the last one is repeated. */
   logs: LogPage[];
   /** The only token that is accepted; null accepts everybody. */
@@ -30,7 +32,7 @@ export const sent: Sent[] = [];
 export const logTokens: (string | null)[] = [];
 
 function emptyWorld(): World {
-  return { dags: [], details: [], runs: [], tasks: [], importErrors: [], reasons: {}, logs: [], token: null };
+  return { dags: [], details: [], runs: [], tasks: [], importErrors: [], reasons: {}, tries: [], logs: [], token: null };
 }
 
 export function resetWorld() {
@@ -147,6 +149,7 @@ export const handlers = [
       : world.tasks.slice(first, body.include_downstream ? undefined : first + 1);
     return answer(request, { task_instances: chosen, total_entries: chosen.length });
   }),
+  http.get("*/ui/tries/:dagId/:runId/:taskId", ({ request }) => answer(request, { tries: world.tries })),
   http.get("*/ui/why/:dagId/:runId/:taskId", ({ request, params }) =>
     answer(request, {
       task_id: String(params["taskId"]),

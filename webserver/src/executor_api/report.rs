@@ -104,7 +104,7 @@ fn process(started: StartedReport) -> Process {
     Process {
         hostname: started.hostname,
         pid: started.pid,
-        container_id: started.container_id,
+        execution: started.execution.and_then(|execution| serde_json::from_value(execution).ok()),
         rendered_map_index: started.rendered_map_index,
     }
 }

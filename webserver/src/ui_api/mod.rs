@@ -2,4 +2,5 @@
 
 pub(crate) mod executors;
 pub(crate) mod notifications;
+pub(crate) mod tries;
 pub(crate) mod why;

@@ -125,7 +125,7 @@ pub(crate) fn registration(name: &str) -> RegisterRequest {
 pub(crate) fn finished(attempt: Uuid, return_value: Value) -> Value {
     json!({
         "attempt_id": attempt, "age_ms": 0, "kind": "finished", "outcome": "success",
-        "started": {"hostname": "n1", "pid": 1, "container_id": null}, "duration_ms": 5, "exit_code": 0,
+        "started": {"hostname": "n1", "pid": 1}, "duration_ms": 5, "exit_code": 0,
         "failure_class": null, "failure_reason": null, "return_value": return_value, "rendered_fields": null
     })
 }

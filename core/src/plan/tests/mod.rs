@@ -189,7 +189,7 @@ fn a_loss_after_the_hand_out_costs_a_try_and_is_fenced() {
 fn a_start_and_an_end_show_the_node_and_the_times() {
     let mut sim = chain();
     let at = Some(start());
-    let started = Started { queued_dttm: at, at, hostname: "n2".into(), pid: Some(1) };
+    let started = Started { queued_dttm: at, at, hostname: "n2".into(), pid: Some(1), execution: None };
     let change = sim.change("a", Event::Started(started));
     sim.step(Scope::Changed, &[change]);
     assert_eq!((sim.state_of("a"), sim.ti("a").hostname.as_str()), (S::Running, "n2"));

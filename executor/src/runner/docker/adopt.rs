@@ -5,10 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use tokio::time::Instant;
 use updraft_core::spec::{Failure, FailureClass};
-use updraft_protocol::StartedReport;
 use uuid::Uuid;
 
-use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, name_of, run};
+use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, facts, name_of, run};
 use crate::{
     clock::Moment,
     node::{Node, Stop},
@@ -42,6 +41,7 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
         }
         Err(error) => return Err(job.node.docker.failure("The container cannot be looked at", &error)),
     };
+    facts::note_adopted(job, &inspected);
     let state = inspected.state.unwrap_or_default();
     let mut started = run::moment(state.started_at.as_deref());
     if started.is_none() {
@@ -55,8 +55,7 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
     let started = started.unwrap_or(created);
     let running_for = Duration::from_millis(started.age_ms());
     let instant = std::time::Instant::now().checked_sub(running_for).unwrap_or_else(std::time::Instant::now);
-    let report = StartedReport { container_id: inspected.id, ..job.started() };
-    job.progress.launched_at(instant, started, report);
+    job.progress.launched_at(instant, started, job.started());
     job.log.say("info", "The executor was restarted; it goes on watching the container.");
     let left = job.spec.execution_timeout.map(|timeout| timeout.saturating_sub(running_for));
     run::watch_on(job, docker, watch, resume, left).await

@@ -9,6 +9,7 @@ use bollard::errors::Error;
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::RunnerStatus;
 
+use super::facts::Digests;
 use crate::{config::DockerMode, node::Node, runner::failure};
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -22,6 +23,8 @@ pub(crate) struct Docker {
     mode: DockerMode,
     host: String,
     state: Mutex<State>,
+    /// The digests of images, by id.
+    pub(super) digests: Digests,
 }
 
 enum State {
@@ -36,7 +39,12 @@ impl Docker {
             DockerMode::Auto => State::Down("not looked for yet".to_owned()),
             DockerMode::Off => State::Down("switched off in this node's configuration".to_owned()),
         };
-        Self { mode, host: host.unwrap_or_else(|| DEFAULT_HOST.to_owned()), state: Mutex::new(state) }
+        Self {
+            mode,
+            host: host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+            state: Mutex::new(state),
+            digests: Digests::default(),
+        }
     }
 
     /// Whether containers can be started now.

@@ -17,13 +17,14 @@ use super::{
     Watch,
     connection::{has_status, is_away},
     cursor::Cursor,
+    facts::{self, Memory},
     plan::{POD_RESULT, ResultFrom},
     run,
 };
 use crate::{
     logs::Resume,
     node::Stop,
-    runner::{Finished, Job, bash, failure, python},
+    runner::{Finished, Job, bash, cgroup::oom, failure, python},
 };
 
 /// A daemon that restarts is waited for this long before the attempt fails.
@@ -50,6 +51,7 @@ pub(super) async fn follow(
     left: Option<Duration>,
 ) -> Result<Followed, Failure> {
     let mut cursor = Cursor::new(resume);
+    let mut memory = Memory::new();
     let mut ending: Option<Ending> = None;
     let mut stopping: BoxFuture<'static, ()> = futures::future::pending().boxed();
     let alarm = tokio::time::sleep_until(Instant::now() + left.unwrap_or(Duration::from_hours(24 * 365)));
@@ -91,12 +93,16 @@ pub(super) async fn follow(
                     stopping = stop_container(docker.clone(), name.to_owned(), job.node.config.stop_grace);
                     ending = Some(Ending::Timeout);
                 }
+                () = memory.due() => Box::pin(memory.look(job, &docker, name)).await,
                 () = &mut stopping => stopping = futures::future::pending().boxed(),
             }
         };
         match docker.inspect_container(name, None).await {
             Ok(inspected) => {
+                Box::pin(facts::note_image(job, &docker, inspected.image.as_deref())).await;
+                let limit = inspected.host_config.and_then(|host| host.memory);
                 let state = inspected.state.unwrap_or_default();
+                facts::note_oom(job, &state, limit);
                 if state.running != Some(true) && state.restarting != Some(true) {
                     break Some(state);
                 }
@@ -174,20 +180,13 @@ async fn conclude(job: &Job, docker: &bollard::Docker, name: &str, watch: &Watch
     }
     job.log.say("error", &format!("Container exited with code {code}"));
     let failure = if state.oom_killed == Some(true) {
-        oom()
+        oom(job)
     } else if let Some(error) = state.error.as_deref().filter(|error| !error.is_empty()) {
         failure(FailureClass::ContainerError, format!("The container failed: {error}."))
     } else {
         bash::exit_failure(code, job.log.last_stderr())
     };
     Finished::failed(failure).with_exit_code(code)
-}
-
-pub(crate) fn oom() -> Failure {
-    failure(
-        FailureClass::OomKilled,
-        "The kernel killed the container because it used more memory than it may (mem_limit), or the node had none left.",
-    )
 }
 
 async fn success(job: &Job, docker: &bollard::Docker, name: &str, watch: &Watch) -> Finished {

@@ -8,11 +8,11 @@ use updraft_core::{
     operator::AutoRemove,
     spec::{Failure, FailureClass, Outcome},
 };
-use updraft_protocol::StartedReport;
 
 use super::{
     Plan, Watch,
     connection::has_status,
+    facts,
     follow::{self, Followed},
     image, name_of,
     plan::Pull,
@@ -34,6 +34,7 @@ pub(crate) struct Leftover {
 pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
     let Plan { image, pull, body, watch } = plan;
     job.log.say("info", &format!("Starting container from image {image}"));
+    facts::note_plan(job, &image, &body);
     if let Some(user) = &job.spec.run_as_user {
         job.log.say(
             "warning",
@@ -73,7 +74,8 @@ pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
         return Err(failure);
     }
     updraft_core::failpoint!("executor.after_start");
-    job.progress.launched(StartedReport { container_id: Some(id), ..job.started() });
+    job.note(|execution| execution.container_id = Some(id));
+    job.progress.launched(job.started());
     watch_on(job, docker, watch, Resume::default(), job.spec.execution_timeout).await
 }
 

@@ -1,9 +1,9 @@
-import { Group, Switch, Text } from "@mantine/core";
+import { Code, Group, Switch, Text } from "@mantine/core";
 import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { NavLink, useParams, useSearchParams } from "react-router";
 
-import { taskInstanceQuery, triesQuery, type TaskKey } from "../../api/queries";
+import { taskInstanceQuery, triesQuery, tryFactsQuery, type TaskKey } from "../../api/queries";
 import { isFinished, stateWord } from "../../lib/states";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
@@ -49,11 +49,34 @@ export function LogPage() {
         }}
       />
       <Tries task={key} count={task.try_number} current={task.state} />
+      {task.try_number > 0 && <HowItRan task={key} tryNumber={shown} state={task.state} />}
       {task.try_number === 0 ? (
         <Text>{words.never}</Text>
       ) : (
         <Log key={shown} task={key} tryNumber={shown} live={shown >= task.try_number && !isFinished(task.state)} />
       )}
+    </>
+  );
+}
+
+/** What is known of one try beside its log. Nothing while it is not known: the log matters more. */
+function HowItRan({ task, tryNumber, state }: { task: TaskKey; tryNumber: number; state: string | null }) {
+  const { data } = useQuery(tryFactsQuery(task, state));
+  const facts = data?.tries.find((attempt) => attempt.try_number === tryNumber);
+  if (facts === undefined) return null;
+  const { failure_class, failure_reason, exit_code, image, image_digest, command, peak_memory } = facts;
+  return (
+    <>
+      {failure_reason !== null && <Text>{failure_reason}</Text>}
+      <Facts
+        facts={{
+          [strings.tasks.failureClass]: failure_class,
+          [strings.tasks.exitCode]: exit_code,
+          [strings.tasks.image]: image_digest ?? image,
+          [strings.tasks.command]: command.length > 0 ? <Code>{command.join(" ")}</Code> : null,
+          [strings.tasks.peakMemory]: peak_memory === null ? null : strings.tasks.mib(peak_memory),
+        }}
+      />
     </>
   );
 }

@@ -49,6 +49,30 @@ describe("the log of a try", () => {
     expect(logTokens.slice(0, 3)).toEqual([null, "after-one", "after-two"]);
   });
 
+  it("has beside it why the try failed and how it ran", async () => {
+    const unknown = { image_digest: null, container_id: null };
+    world.tasks = [task("extract", { state: "failed" })];
+    world.tries = [
+      {
+        try_number: 1,
+        exit_code: 137,
+        failure_class: "oom_killed",
+        failure_reason: "The kernel killed it.",
+        image: "busybox",
+        command: ["sh", "-c", "fill"],
+        peak_memory: 64 * 2 ** 20,
+        ...unknown,
+      },
+    ];
+    world.logs = [{ content: [line("hello")], continuation_token: null }];
+    const { container } = open(ADDRESS);
+    expect(await screen.findByText("The kernel killed it.")).toBeTruthy();
+    for (const shown of ["oom_killed", "137", "busybox", "sh -c fill", "64.0 MiB"]) {
+      expect(screen.getByText(shown)).toBeTruthy();
+    }
+    await expectAccessible(container);
+  });
+
   it("leads to the logs of earlier tries", async () => {
     world.tasks = [task("extract", { try_number: 3 })];
     open("/dags/example/runs/manual__1/tasks/extract/logs/3");
