@@ -4,11 +4,13 @@ use std::path::{Component, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
+use updraft_core::dispatch::Strategies;
 use updraft_scheduler::{
     dag_processor::{self, source::Rules},
     outbox,
 };
 use updraft_store::{
+    dispatch,
     objects::Objects,
     sources::{Environment, Sources},
 };
@@ -26,7 +28,10 @@ use crate::{
 /// The scheduler's configuration. `url`: where the dashboard is, should the configuration not say.
 pub(crate) fn scheduler(config: &Config, url: Option<&str>) -> updraft_scheduler::Config {
     updraft_scheduler::Config {
-        parallelism: config.core.parallelism.get(),
+        dispatch: dispatch::Rules {
+            parallelism: config.core.parallelism.get(),
+            strategies: Strategies { default: config.dispatch.strategy, queues: config.dispatch.queues.clone() },
+        },
         lease: config.executor.lease,
         hostname: hostname(),
         cached_instances: config.scheduler.cached_instances,
@@ -150,6 +155,7 @@ pub(crate) fn executor(
     let name = given.name.clone().unwrap_or_else(hostname);
     let mut node = updraft_executor::Config::new(name, server, token, data_dir);
     node.slots = given.slots();
+    node.weight = given.weight.get().into();
     node.labels.clone_from(&given.labels);
     node.queues.clone_from(&given.queues);
     node.docker = if given.docker { updraft_executor::DockerMode::Auto } else { updraft_executor::DockerMode::Off };

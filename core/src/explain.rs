@@ -112,6 +112,7 @@ impl Reason {
     pub fn told(&self) -> Option<String> {
         match self {
             Self::Finished(over) => over.told(),
+            Self::Blocked(blocked) => blocked.told(),
             _ => None,
         }
     }
@@ -482,6 +483,7 @@ mod tests {
                 dag_run_id: 1,
                 max_active_tasks: 1,
                 priority_weight: 1,
+                affinity: 0,
             },
             executor: None,
             placed_at: None,

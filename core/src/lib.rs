@@ -6,7 +6,7 @@
 //!
 //! Where to start reading:
 //! * [`dag`]: the compiled DAG, what everything else speaks about; [`yaml`]: how a file becomes one, or diagnostics;
-//! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what;
+//! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what, [`lease`]: and whether it is there;
 //!   [`explain`]: why something does not run; [`invariants`]: what holds whatever happens; [`notify`]: who is told what;
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`mapping`]: the instances of a mapped task;
 //!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database.
@@ -23,6 +23,7 @@ pub mod failpoint;
 pub mod failure;
 pub mod ids;
 pub mod invariants;
+pub mod lease;
 pub mod mapping;
 pub mod mask;
 pub mod metrics;

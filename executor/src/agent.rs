@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use updraft_core::lease::Lease;
 use updraft_protocol::{
     PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterResponse, StartAttempt,
 };
@@ -206,7 +207,7 @@ async fn serve(
     registration: &Registration,
 ) -> Served {
     tokio::select! {
-        served = poll_loop(node, Duration::from_millis(registered.poll_ms)) => served,
+        served = poll_loop(node, registered) => served,
         served = reconcile_loop(node, Duration::from_millis(registered.reconcile_ms)) => served,
         () = again.cancelled() => match registration.refusal() {
             Some((code, detail)) => Served::Refused { code, detail },
@@ -225,8 +226,10 @@ fn fatal(error: &CallError) -> Option<Served> {
     }
 }
 
-async fn poll_loop(node: &Arc<Node>, held: Duration) -> Served {
-    let mut backoff = Backoff::new();
+async fn poll_loop(node: &Arc<Node>, registered: &RegisterResponse) -> Served {
+    let held = Duration::from_millis(registered.poll_ms);
+    let lease = Lease::new(Duration::from_millis(registered.lease_ms));
+    let mut backoff = Backoff::within(lease);
     loop {
         measure::node(node);
         let request = PollRequest {
@@ -239,12 +242,22 @@ async fn poll_loop(node: &Arc<Node>, held: Duration) -> Served {
         };
         let asked = Instant::now();
         let answer = tokio::select! {
-            answer = node.client.poll(&request, held) => answer,
+            answer = node.client.poll(&request, held, lease) => answer,
             () = node.ask_again.notified() => continue,
         };
         match answer {
-            Ok(response) => {
-                backoff = Backoff::new();
+            Ok(mut response) => {
+                backoff = Backoff::within(lease);
+                if asked.elapsed() > lease.length() {
+                    // The node was frozen, or its network: by now it may be lost and what it was given elsewhere. What is still
+                    // its own comes with the next poll.
+                    tracing::warn!(
+                        age_ms = asked.elapsed().as_millis() as u64,
+                        attempts = response.start.len(),
+                        "an answer came that is older than the lease; what it brings is not started"
+                    );
+                    response.start.clear();
+                }
                 let empty = response.start.is_empty() && response.cancel.is_empty();
                 take(node, response);
                 if empty && asked.elapsed() < Duration::from_millis(20) {

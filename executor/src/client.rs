@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, header::RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use updraft_core::metrics::NODE_CALL_FAILURES;
+use updraft_core::{lease::Lease, metrics::NODE_CALL_FAILURES};
 use updraft_protocol::{
     ATTEMPT_TOKEN_HEADER, ErrorResponse, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse,
     Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse,
@@ -79,8 +79,13 @@ impl Client {
     }
 
     /// Asks for work. `held` is how long the server may hold the request.
-    pub(crate) async fn poll(&self, request: &PollRequest, held: Duration) -> Result<PollResponse, CallError> {
-        self.post("poll", request, held + TIMEOUT).await
+    pub(crate) async fn poll(
+        &self,
+        request: &PollRequest,
+        held: Duration,
+        lease: Lease,
+    ) -> Result<PollResponse, CallError> {
+        self.post("poll", request, held + lease.patience()).await
     }
 
     pub(crate) async fn report(&self, request: &ReportRequest) -> Result<ReportResponse, CallError> {
@@ -211,6 +216,7 @@ async fn refusal(response: Response) -> CallError {
 /// Delays between tries: doubling from 100 ms to 5 s, each drawn from the upper half of its range so that nodes spread out.
 pub(crate) struct Backoff {
     next: Duration,
+    last: Duration,
 }
 
 impl Backoff {
@@ -218,13 +224,18 @@ impl Backoff {
     const LAST: Duration = Duration::from_secs(5);
 
     pub(crate) fn new() -> Self {
-        Self { next: Self::FIRST }
+        Self { next: Self::FIRST, last: Self::LAST }
+    }
+
+    /// For what keeps the lease: a shorter one leaves less time between tries.
+    pub(crate) fn within(lease: Lease) -> Self {
+        Self { next: Self::FIRST, last: lease.retry() }
     }
 
     /// How long to wait before the next try; never less than the server asked for.
     pub(crate) fn delay(&mut self, error: &CallError) -> Duration {
         let drawn = self.next.mul_f64(rand::rng().random_range(0.5..1.0));
-        self.next = (self.next * 2).min(Self::LAST);
+        self.next = (self.next * 2).min(self.last);
         match error {
             CallError::Later { retry_after: Some(asked), .. } => drawn + *asked,
             _ => drawn,

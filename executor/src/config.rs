@@ -27,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How many attempts run at once.
     pub slots: u32,
+    /// Its share of the work where it is given out by weight, beside the other nodes' weights. At least 1.
+    pub weight: u32,
     pub labels: BTreeMap<String, String>,
     /// Named queues it serves; empty means `default`.
     pub queues: Vec<String>,
@@ -48,7 +50,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A node with the defaults: 8 slots, queue `default`, Docker if there is one, 10 s grace, results kept for 24 h.
+    /// A node with the defaults: 8 slots, weight 1, queue `default`, Docker if there is one, 10 s grace, results kept for 24 h.
     pub fn new(name: impl Into<String>, server: impl Into<String>, token: SecretString, data_dir: PathBuf) -> Self {
         Self {
             name: name.into(),
@@ -56,6 +58,7 @@ impl Config {
             token,
             data_dir,
             slots: 8,
+            weight: 1,
             labels: BTreeMap::new(),
             queues: Vec::new(),
             docker: DockerMode::Auto,

@@ -32,6 +32,7 @@ fn introduction(node: &Node, slots: u32) -> RegisterRequest {
         protocol_min: VERSION,
         protocol_max: VERSION,
         slots,
+        weight: node.config.weight,
         labels: node.config.labels.clone(),
         queues: node.config.queues.clone(),
         runners: node.runners(),
@@ -39,8 +40,8 @@ fn introduction(node: &Node, slots: u32) -> RegisterRequest {
     }
 }
 
-/// A node that ends offers no slots, so that nothing waits for it until its lease is over. It keeps its name, and its containers:
-/// its next life is expected back.
+/// A node that ends offers no slots: nothing waits for it, and its silence is no alarm. It keeps its name, and its containers: its
+/// next life is expected back.
 pub(crate) async fn offer_nothing(node: &Node) {
     match tokio::time::timeout(FAREWELL, node.client.register(&introduction(node, 0))).await {
         Ok(Ok(_)) => tracing::info!("told the server that this node ends"),

@@ -45,13 +45,22 @@ pub struct RegisterRequest {
     pub version: String,
     pub protocol_min: u32,
     pub protocol_max: u32,
+    /// How many attempts at once. 0: this life of the node ends.
     pub slots: u32,
+    /// Its share of the work where it is given out by weight, at least 1.
+    #[serde(default = "one")]
+    pub weight: u32,
     pub labels: BTreeMap<String, String>,
     /// Named queues it serves; empty means `default`.
     pub queues: Vec<String>,
     pub runners: Vec<RunnerStatus>,
     /// Everything the node knows of, so that both sides agree from the first poll.
     pub attempts: Vec<AttemptReport>,
+}
+
+/// The weight of a node that says none.
+const fn one() -> u32 {
+    1
 }
 
 /// Whether a runner can take work now.

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
-use updraft_core::metrics::{LAUNCH_TIMEOUTS, NODES_LOST};
+use updraft_core::{
+    lease::Lease,
+    metrics::{LAUNCH_TIMEOUTS, NODES_LOST},
+};
 use updraft_store::{Store, liveness};
 
 use crate::SchedulerError;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-pub(crate) async fn run(store: Store, lease: Duration, stop: CancellationToken) -> Result<(), SchedulerError> {
+pub(crate) async fn run(store: Store, lease: Lease, stop: CancellationToken) -> Result<(), SchedulerError> {
     loop {
         match liveness::round(&store, lease).await {
             Ok(round) => {

@@ -20,22 +20,19 @@ mod run_cache;
 mod timetables;
 mod triggerer;
 
-use std::time::Duration;
-
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use updraft_core::metrics::TRIGGERER_HEARTBEAT;
-use updraft_store::{Store, StoreError, jobs, versions::DagCache};
+use updraft_core::{lease::Lease, metrics::TRIGGERER_HEARTBEAT};
+use updraft_store::{Store, StoreError, dispatch, jobs, versions::DagCache};
 use uuid::Uuid;
 
 /// What a scheduler needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Attempts that may be placed at once in the whole deployment.
-    pub parallelism: u32,
+    pub dispatch: dispatch::Rules,
     /// A node that was silent for this long is lost.
-    pub lease: Duration,
+    pub lease: Lease,
     /// Shown in `/jobs`.
     pub hostname: String,
     /// Task instances kept in memory, at most; runs beyond are read again when something happens to them.

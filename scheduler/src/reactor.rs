@@ -51,7 +51,7 @@ pub(crate) struct Reactor {
     classes: Classes,
     cache: RunCache,
     preference: Preference,
-    parallelism: u32,
+    rules: dispatch::Rules,
     /// Runs to look at.
     hints: BTreeSet<i64>,
     /// Something waits for a slot, or may, and no plan transaction placed it.
@@ -78,7 +78,7 @@ impl Reactor {
             classes: Classes::default(),
             cache: RunCache::new(config.cached_instances),
             preference,
-            parallelism: config.parallelism,
+            rules: config.dispatch.clone(),
             hints: BTreeSet::new(),
             dispatch: true,
             sweep_at: Instant::now(),
@@ -161,7 +161,7 @@ impl Reactor {
         }
         if self.dispatch {
             self.dispatch = false;
-            dispatch::dispatch(&self.store, self.parallelism).await?;
+            dispatch::dispatch(&self.store, &self.rules).await?;
         }
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Reactor {
             written = store_plan::write(&mut transaction, &self.classes, now, &planned).await?;
             failpoint!("plan.written");
             if written.freed || written.waiting {
-                match dispatch::try_dispatch(&mut transaction, self.parallelism).await? {
+                match dispatch::try_dispatch(&mut transaction, &self.rules).await? {
                     Some(placed) => woken = placed,
                     None => self.dispatch = true,
                 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
     dag::{Callback, CallbackAction, CallbackEvent, Dag, Deadline, DeadlineReference, Task},
+    lease::Lease,
     operator::OperatorKind,
     yaml,
 };
@@ -22,7 +23,7 @@ use updraft_scheduler::{
 };
 use updraft_store::{
     Store,
-    dispatch::Classes,
+    dispatch::{Classes, Rules},
     outbox::{Ended, Retried, Room, claim, mark, retry},
     runs::{self, ClearRequest, Trigger},
     sources::{Environment, Sources},
@@ -114,8 +115,8 @@ impl World {
             connections.iter().map(|(id, fields)| (format!("AIRFLOW_CONN_{}", id.to_uppercase()), fields.to_string()));
         let sources = Sources { environment: Environment::new(environment), ..Sources::default() };
         let config = Config {
-            parallelism: 100,
-            lease: Duration::from_secs(3600),
+            dispatch: Rules::new(100),
+            lease: Lease::new(Duration::from_secs(3600)),
             hostname: "test".into(),
             cached_instances: 1000,
             outbox,

@@ -5,10 +5,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use updraft_core::dag::Dag;
+use updraft_core::{dag::Dag, lease::Lease};
 use updraft_scheduler::Config;
 use updraft_store::{
     Store,
+    dispatch::Rules,
     query::dags,
     runs::{self, Trigger},
     testing::TestDb,
@@ -83,8 +84,8 @@ impl World {
 
     fn scheduler(&mut self) {
         let config = Config {
-            parallelism: 100,
-            lease: Duration::from_secs(3600),
+            dispatch: Rules::new(100),
+            lease: Lease::new(Duration::from_secs(3600)),
             hostname: "test".into(),
             cached_instances: 1000,
             outbox: updraft_scheduler::outbox::Config::default(),

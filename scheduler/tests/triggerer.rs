@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
     dag::{Dag, Sensor, Task},
+    lease::Lease,
     operator::OperatorKind::{self, Empty, ExternalTaskSensor, Hitl, TriggerDagRun},
     triggerer::hitl::{Answer, User},
 };
 use updraft_scheduler::Config;
 use updraft_store::{
     Store, check,
-    dispatch::Classes,
+    dispatch::{Classes, Rules},
     hitl,
     query::dags,
     runs::{self, ClearRequest, Trigger},
@@ -56,8 +57,8 @@ impl World {
 
     fn scheduler(&mut self) {
         let config = Config {
-            parallelism: 100,
-            lease: Duration::from_secs(3600),
+            dispatch: Rules::new(100),
+            lease: Lease::new(Duration::from_secs(3600)),
             hostname: "here".into(),
             cached_instances: 1000,
             outbox: updraft_scheduler::outbox::Config::default(),

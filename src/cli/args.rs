@@ -8,6 +8,7 @@ use super::{
     approvals::ApprovalsCommand,
     backfill::BackfillCommand,
     entity_args::{ConnectionsCommand, PoolsCommand, VariablesCommand},
+    executors::ExecutorsCommand,
 };
 use crate::config::Flags;
 
@@ -146,6 +147,9 @@ pub(crate) struct ExecutorFlags {
     /// How many tasks at once
     #[arg(long)]
     slots: Option<u32>,
+    /// The node's share of work that is given out by weight, beside the other nodes' weights
+    #[arg(long)]
+    weight: Option<u16>,
     /// A fact about the node, key=value; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -505,17 +509,6 @@ pub(crate) enum AssetsCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum ExecutorsCommand {
-    /// All nodes that registered
-    List {
-        #[command(flatten)]
-        output: OutputFlag,
-        #[command(flatten)]
-        client: ClientFlags,
-    },
-}
-
 /// Which server, and who asks. Nothing is needed beside a running standalone.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientFlags {
@@ -607,6 +600,7 @@ impl Arguments {
                 flags.set("executor.server", given.server.clone());
                 flags.set("executor.token_file", path(&given.token_file));
                 flags.set("executor.slots", given.slots);
+                flags.set("executor.weight", given.weight);
                 flags.set("executor.labels", Some(given.labels.clone()).filter(|labels| !labels.is_empty()));
                 flags.set("executor.queues", Some(given.queues.clone()).filter(|queues| !queues.is_empty()));
                 flags.set("core.data_dir", path(&given.data_dir));
@@ -635,10 +629,10 @@ impl Arguments {
                 | AssetsCommand::Events { client, .. }
                 | AssetsCommand::Emit { client, .. },
             )
-            | Command::Executors(ExecutorsCommand::List { client, .. })
             | Command::Notifications(
                 NotificationsCommand::List { client, .. } | NotificationsCommand::Retry { client, .. },
             ) => client.set(&mut flags),
+            Command::Executors(command) => command.client().set(&mut flags),
             Command::Backfill(command) => command.client().set(&mut flags),
             Command::Approvals(command) => command.client().set(&mut flags),
             Command::Variables(command) => command.client().set(&mut flags),

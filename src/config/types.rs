@@ -10,6 +10,7 @@ use std::{
 use figment::{Figment, error::Kind};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
+use updraft_core::{dispatch::Strategy, lease::Lease};
 
 use super::ConfigError;
 
@@ -17,6 +18,7 @@ use super::ConfigError;
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Config {
     pub(crate) core: Core,
+    pub(crate) dispatch: Dispatch,
     pub(crate) git: Git,
     pub(crate) database: Database,
     pub(crate) scheduler: Scheduler,
@@ -47,6 +49,14 @@ pub(crate) struct Core {
     #[serde(deserialize_with = "seconds")]
     pub(crate) shutdown_grace: Duration,
     pub(crate) postgres_bin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Dispatch {
+    #[serde(deserialize_with = "strategy")]
+    pub(crate) strategy: Strategy,
+    #[serde(deserialize_with = "queue_strategies")]
+    pub(crate) queues: BTreeMap<String, Strategy>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -105,14 +115,15 @@ pub(crate) struct Executor {
     pub(crate) name: Option<String>,
     /// 0: from the number of processors, see [`Executor::slots`].
     slots: u32,
+    pub(crate) weight: NonZeroU16,
     #[serde(deserialize_with = "labels")]
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) queues: Vec<String>,
     pub(crate) server: String,
     #[serde(deserialize_with = "optional")]
     pub(crate) token_file: Option<PathBuf>,
-    #[serde(deserialize_with = "seconds")]
-    pub(crate) lease: Duration,
+    #[serde(deserialize_with = "lease")]
+    pub(crate) lease: Lease,
     #[serde(deserialize_with = "optional")]
     pub(crate) default_image: Option<String>,
     #[serde(deserialize_with = "seconds")]
@@ -211,6 +222,25 @@ fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
 fn positive_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let value = seconds(input)?;
     if value.is_zero() { Err(de::Error::custom("0 seconds are not enough for anything")) } else { Ok(value) }
+}
+
+/// A second or more: what is derived from it is a fraction.
+fn lease<'de, D: Deserializer<'de>>(input: D) -> Result<Lease, D::Error> {
+    let value = seconds(input)?;
+    if value < Duration::from_secs(1) {
+        return Err(de::Error::custom(format!("{} s are less than one", value.as_secs_f64())));
+    }
+    Ok(Lease::new(value))
+}
+
+fn strategy<'de, D: Deserializer<'de>>(input: D) -> Result<Strategy, D::Error> {
+    String::deserialize(input)?.parse().map_err(de::Error::custom)
+}
+
+/// `["queue=strategy", …]` as a map.
+fn queue_strategies<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, Strategy>, D::Error> {
+    let named = |(queue, strategy): (String, String)| Ok((queue, strategy.parse().map_err(de::Error::custom)?));
+    labels(input)?.into_iter().map(named).collect()
 }
 
 /// Bytes, at least what a node's report carries.

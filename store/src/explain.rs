@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use updraft_core::{
-    dispatch::Candidate,
+    dispatch::{Candidate, affinity},
     explain::{AttemptFacts, Reason, RunFacts, explain},
     ids::AttemptId,
     plan::Key,
@@ -36,7 +36,7 @@ pub async fn why(
     let mut transaction = store.begin().await?;
     let run = sqlx::query!(
         r#"
-        select r.id, r.tag, r.run_after, r.quarantine_reason, d.is_stale, d.max_active_runs, d.max_active_tasks,
+        select r.id, r.tag, r.dag_fk, r.run_after, r.quarantine_reason, d.is_stale, d.max_active_runs, d.max_active_tasks,
                (select count(*) from dag_run o where o.dag_fk = d.id and o.state = 'running') as "running!",
                clock_timestamp() as "now!"
         from dag_run r join dag d on d.id = r.dag_fk where d.dag_id = $1 and r.run_id = $2
@@ -75,6 +75,7 @@ pub async fn why(
             dag_run_id: run.id,
             max_active_tasks: u32::try_from(run.max_active_tasks).unwrap_or(0),
             priority_weight: row.priority_weight,
+            affinity: affinity(run.dag_fk, task_id),
         },
         executor: row.executor,
         placed_at: row.placed_at,

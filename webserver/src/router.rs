@@ -197,6 +197,9 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
 fn ui(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
+        .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
+        .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))
+        .routes(allow(app, write(Kind::Executor), routes!(executors::resume_executor)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(why::get_why)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(ui_tries::get_tries)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(notifications::get_notifications)))

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indexmap::IndexMap;
 use updraft_core::{
     dag::{Dag, MapInput, TaskIndex},
-    dispatch::{Candidate, Cap, Capacity, Class, Node, Pool, place},
+    dispatch::{Candidate, Cap, Capacity, Class, Node, NodeState, Pool, Strategies, Strategy, affinity, place},
     explain::{AttemptFacts, Reason, RunFacts, explain},
     ids::AttemptId,
     invariants, mapping,
@@ -61,6 +61,7 @@ pub(crate) struct World {
     pub(crate) script: Option<Scenario>,
     /// Whether the runs have logical dates.
     dated: bool,
+    strategy: Strategy,
     next_id: u128,
     next_node: i64,
 }
@@ -82,6 +83,14 @@ impl World {
             pools.insert(POOLS[2].to_owned(), -1);
         }
         let dated = random.chance(85);
+        let strategies = [
+            Strategy::RoundRobin,
+            Strategy::Random,
+            Strategy::WeightedRandom,
+            Strategy::LeastLoaded,
+            Strategy::ConsistentHash,
+        ];
+        let strategy = *random.pick(&strategies).expect("there are some");
         let mut world = Self {
             random,
             now: start,
@@ -94,6 +103,7 @@ impl World {
             attempts_made: 0,
             script: None,
             dated,
+            strategy,
             next_id: 1,
             next_node: 1,
         };
@@ -138,6 +148,8 @@ impl World {
         self.nodes.push(Node {
             id,
             name: format!("n{id}"),
+            state: NodeState::Active,
+            weight: 1 + self.random.below(3) as u32,
             slots: 1 + self.random.below(4) as u32,
             used: 0,
             labels: BTreeMap::new(),
@@ -314,6 +326,7 @@ impl World {
             dag_run_id: row.run as i64,
             max_active_tasks: self.dag.max_active_tasks,
             priority_weight: self.dag.effective_priority(row.key.task),
+            affinity: affinity(1, self.dag.tasks[row.key.task].task_id.as_str()),
         }
     }
 
@@ -366,7 +379,8 @@ impl World {
                 of_class.truncate(capacity.room(class) as usize);
                 candidates.extend(of_class);
             }
-            let decided = place(&mut capacity, &classes, &candidates);
+            let strategies = Strategies { default: self.strategy, ..Strategies::default() };
+            let decided = place(&mut capacity, &classes, &candidates, &strategies, &mut || self.random.next());
             for placement in &decided.placements {
                 let row = self.attempts.get_mut(&placement.attempt).expect("a candidate is an attempt");
                 row.executor = Some(placement.executor_id);

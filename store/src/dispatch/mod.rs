@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Deserialize;
 use sqlx::{PgConnection, PgExecutor};
 use updraft_core::{
-    dispatch::{Candidate, Capacity, Class, Dispatch, Node, Pool, TRIGGERER, place},
+    dispatch::{Candidate, Capacity, Class, Dispatch, Node, NodeState, Pool, Strategies, TRIGGERER, affinity, place},
     failpoint,
     ids::AttemptId,
 };
@@ -26,6 +26,24 @@ use crate::{Store, StoreError, wake::Signal};
 /// a plan that is made for an empty table and reads the whole of a full one would hold up everybody. There is an index for all.
 const LOCK: i64 = 0x7570_6472_6166_7401;
 
+/// What a scheduler's configuration says about dispatch.
+///
+/// Every scheduler of a deployment should have the same. Where they differ nothing breaks, since each pass counts all that is
+/// placed under the lock: a pass holds the limits of the scheduler that makes it, and the strategy is that of whoever comes first.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Attempts that may be placed at once in the whole deployment.
+    pub parallelism: u32,
+    pub strategies: Strategies,
+}
+
+impl Rules {
+    /// Nodes in turn.
+    pub fn new(parallelism: u32) -> Self {
+        Self { parallelism, strategies: Strategies::default() }
+    }
+}
+
 /// Who was given something, to be woken after the commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Woken {
@@ -37,7 +55,7 @@ pub struct Woken {
 /// Waits for the dispatch lock and places what can be placed, in a transaction of its own that holds no run.
 ///
 /// Called when capacity was given back, a node came, or a plan transaction did not get the lock.
-pub async fn dispatch(store: &Store, parallelism: u32) -> Result<usize, StoreError> {
+pub async fn dispatch(store: &Store, rules: &Rules) -> Result<usize, StoreError> {
     let mut transaction = store.begin().await?;
     sqlx::query!(
         "select pg_advisory_xact_lock($1)::text as locked, set_config('enable_seqscan', 'off', true) as seqscan,
@@ -46,7 +64,7 @@ pub async fn dispatch(store: &Store, parallelism: u32) -> Result<usize, StoreErr
     )
     .fetch_one(&mut *transaction)
     .await?;
-    let (woken, placed) = place_waiting(&mut transaction, parallelism).await?;
+    let (woken, placed) = place_waiting(&mut transaction, rules).await?;
     failpoint!("dispatch.before_commit");
     transaction.commit().await?;
     failpoint!("dispatch.after_commit");
@@ -55,7 +73,7 @@ pub async fn dispatch(store: &Store, parallelism: u32) -> Result<usize, StoreErr
 }
 
 /// Tries the lock at the end of a plan transaction: got it, and plan and dispatch are one commit. `None`: somebody else has it.
-pub async fn try_dispatch(connection: &mut PgConnection, parallelism: u32) -> Result<Option<Woken>, StoreError> {
+pub async fn try_dispatch(connection: &mut PgConnection, rules: &Rules) -> Result<Option<Woken>, StoreError> {
     let row = sqlx::query!(
         r#"select pg_try_advisory_xact_lock($1) as "locked!", set_config('enable_seqscan', 'off', true) as seqscan,
                   set_config('enable_bitmapscan', 'off', true) as bitmapscan"#,
@@ -66,7 +84,7 @@ pub async fn try_dispatch(connection: &mut PgConnection, parallelism: u32) -> Re
     if !row.locked {
         return Ok(None);
     }
-    Ok(Some(place_waiting(connection, parallelism).await?.0))
+    Ok(Some(place_waiting(connection, rules).await?.0))
 }
 
 /// Whether an attempt waits for a place. For the sweep; `attempt_waiting_idx` serves it.
@@ -91,15 +109,15 @@ pub fn ring(store: &Store, woken: &Woken) {
 
 /// Passes follow one another while runs come to their `max_active_tasks` in one: what they were asked for in vain may be
 /// another's. Each such pass places something, so that there are at most as many as there are free slots; one is the rule.
-async fn place_waiting(connection: &mut PgConnection, parallelism: u32) -> Result<(Woken, usize), StoreError> {
+async fn place_waiting(connection: &mut PgConnection, rules: &Rules) -> Result<(Woken, usize), StoreError> {
     let (mut woken, mut placed) = (Woken::default(), 0);
-    let (mut capacity, classes) = capacity(connection, parallelism).await?;
+    let (mut capacity, classes) = capacity(connection, rules.parallelism).await?;
     loop {
         let candidates = candidates(connection, &capacity, &classes).await?;
         if candidates.is_empty() {
             break;
         }
-        let pass = place(&mut capacity, &classes, &candidates);
+        let pass = place(&mut capacity, &classes, &candidates, &rules.strategies, &mut rand::random);
         write(connection, &pass).await?;
         let now_placed = pass.placements.len() + pass.begun.len();
         placed += now_placed;
@@ -116,7 +134,9 @@ async fn place_waiting(connection: &mut PgConnection, parallelism: u32) -> Resul
 struct NodeJson {
     id: i64,
     name: String,
+    state: NodeState,
     slots: u32,
+    weight: u32,
     labels: std::collections::BTreeMap<String, String>,
     queues: Vec<String>,
     runners: Vec<RunnerJson>,
@@ -151,9 +171,10 @@ pub async fn capacity(
     let row = sqlx::query!(
         r#"
         select
-          coalesce((select json_agg(json_build_object('id', id, 'name', name, 'slots', slots, 'labels', labels, 'queues', queues,
-                                                      'runners', runners, 'last_assigned', last_assigned))
-                    from executor where state = 'active'), '[]') as "nodes!",
+          coalesce((select json_agg(json_build_object('id', id, 'name', name, 'state', state, 'slots', slots, 'weight', weight,
+                                                      'labels', labels, 'queues', queues, 'runners', runners,
+                                                      'last_assigned', last_assigned) order by id)
+                    from executor), '[]') as "nodes!",
           coalesce((select json_object_agg(pool, slots) from slot_pool), '{}') as "pools!",
           coalesce((select json_agg(used) from (
               select executor_id, class_id, dag_run_id, count(*) as count, count(*) filter (where kind = 'task') as tasks
@@ -183,8 +204,10 @@ pub async fn capacity(
             .map(|node| Node {
                 id: node.id,
                 name: node.name,
+                state: node.state,
                 slots: node.slots,
                 used: 0,
+                weight: node.weight,
                 labels: node.labels,
                 queues: node.queues,
                 runners: node.runners.into_iter().filter(|runner| runner.available).map(|runner| runner.name).collect(),
@@ -204,7 +227,6 @@ pub async fn capacity(
     let position: HashMap<i64, usize> =
         capacity.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
     for used in used {
-        // Attempts on a node that is draining or lost still hold everything but a live node's slot.
         if let Some(&index) = position.get(&used.executor_id) {
             capacity.nodes[index].used += used.count;
         }
@@ -244,35 +266,40 @@ async fn candidates(
         r#"
         with recursive walk as (
             select c.class_id, c.room, c.slotless, c.of_callbacks, -9223372036854775808 as weight, '-infinity'::timestamptz as run_order,
-                   0::bigint as dag_run_id, 0 as max_active_tasks, '{}'::uuid[] as found, 0::bigint as taken
+                   0::bigint as dag_run_id, 0::bigint as dag_fk, 0 as max_active_tasks, '{}'::uuid[] as found, '{}'::text[] as tasks,
+                   0::bigint as taken
             from unnest($1::bigint[], $2::bigint[], $3::boolean[], $5::boolean[]) as c(class_id, room, slotless, of_callbacks)
             union all
-            select w.class_id, w.room, w.slotless, w.of_callbacks, n.weight, n.run_order, n.dag_run_id, n.max_active_tasks, n.found,
-                   w.taken + cardinality(n.found)
+            select w.class_id, w.room, w.slotless, w.of_callbacks, n.weight, n.run_order, n.dag_run_id, n.dag_fk, n.max_active_tasks,
+                   n.found, n.tasks, w.taken + cardinality(n.found)
             from walk w
             cross join lateral (
-                select next.weight, next.run_order, next.dag_run_id, d.max_active_tasks,
-                       array(select a.attempt_id from attempt a
-                             where a.class_id = w.class_id and a.executor_id is null and a.trigger_at is null
-                               and -a.priority_weight::bigint = next.weight and a.run_order = next.run_order
-                               and a.dag_run_id = next.dag_run_id
-                             order by a.map_index, a.created_at
-                             limit case when w.of_callbacks then w.room - w.taken
-                                        when d.is_paused or d.is_stale then 0
-                                        when w.slotless then w.room - w.taken
-                                        else greatest(0, least(w.room - w.taken, d.max_active_tasks
-                                                 - coalesce(($4::jsonb ->> next.dag_run_id::text)::bigint, 0))) end) as found
+                select next.weight, next.run_order, next.dag_run_id, next.dag_fk, d.max_active_tasks, its.found, its.tasks
                 from (select -a.priority_weight::bigint as weight, a.run_order, a.dag_run_id, a.dag_fk from attempt a
                       where a.class_id = w.class_id and a.executor_id is null and a.trigger_at is null
                         and (-a.priority_weight::bigint, a.run_order, a.dag_run_id) > (w.weight, w.run_order, w.dag_run_id)
                       order by -a.priority_weight::bigint, a.run_order, a.dag_run_id limit 1) next
                 join dag d on d.id = next.dag_fk
+                cross join lateral (
+                    select coalesce(array_agg(a.attempt_id), '{}') as found, coalesce(array_agg(a.task_id), '{}') as tasks
+                    from (select a.attempt_id, a.task_id from attempt a
+                          where a.class_id = w.class_id and a.executor_id is null and a.trigger_at is null
+                            and -a.priority_weight::bigint = next.weight and a.run_order = next.run_order
+                            and a.dag_run_id = next.dag_run_id
+                          order by a.map_index, a.created_at
+                          limit case when w.of_callbacks then w.room - w.taken
+                                     when d.is_paused or d.is_stale then 0
+                                     when w.slotless then w.room - w.taken
+                                     else greatest(0, least(w.room - w.taken, d.max_active_tasks
+                                              - coalesce(($4::jsonb ->> next.dag_run_id::text)::bigint, 0))) end) a
+                ) its
             ) n
             where w.taken < w.room
         )
         select f.attempt_id as "attempt_id!", w.class_id as "class_id!", w.dag_run_id as "dag_run_id!",
-               (-w.weight)::integer as "priority_weight!", w.max_active_tasks as "max_active_tasks!"
-        from walk w cross join lateral unnest(w.found) with ordinality as f(attempt_id, place)
+               (-w.weight)::integer as "priority_weight!", w.max_active_tasks as "max_active_tasks!", w.dag_fk as "dag_fk!",
+               f.task_id as "task_id!"
+        from walk w cross join lateral unnest(w.found, w.tasks) with ordinality as f(attempt_id, task_id, place)
         order by w.weight, w.run_order, f.place, w.dag_run_id
         "#,
         &ids,
@@ -291,6 +318,7 @@ async fn candidates(
             dag_run_id: row.dag_run_id,
             max_active_tasks: u32::try_from(row.max_active_tasks).unwrap_or(0),
             priority_weight: row.priority_weight,
+            affinity: affinity(row.dag_fk, &row.task_id),
         })
         .collect())
 }

@@ -6,8 +6,8 @@
 //!
 //! The bodies of the events written here, which plan reads, are [`inbox`]'s types.
 
+mod drain;
 pub mod inbox;
-mod list;
 mod poll;
 mod reconcile;
 mod register;
@@ -17,7 +17,7 @@ mod stamp;
 mod tokens;
 mod values;
 
-pub use list::{NodeRow, list_nodes, set_draining};
+pub use drain::set_drained;
 pub use poll::{
     Cancel, HandOut, Handed, Heartbeat, LOOKS_KEPT, LogPlace, begin_poll, forget_looks, hand_out, log_place, old_looks,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use updraft_core::failpoint;
+use updraft_core::{failpoint, lease::Lease};
 use uuid::Uuid;
 
 use super::{TokenId, reconcile::interval};
@@ -57,8 +57,8 @@ impl HandOut {
     }
 }
 
-/// The start of a poll is the heartbeat: the node was heard now. Written at most every 2 seconds, or when its runners changed or
-/// it had been given up; the latter two ring [`Signal::Dispatch`], since what waits may have a place now. `None`: the session is
+/// The start of a poll is the heartbeat: the node was heard now. Written at most every [`Lease::stamp`], or when its runners changed
+/// or it had been given up; the latter two ring [`Signal::Dispatch`], since what waits may have a place now. `None`: the session is
 /// unknown (superseded, or the row is gone), the node must register.
 ///
 /// Called once per poll; served by `executor_session_key`.
@@ -68,16 +68,17 @@ pub async fn begin_poll(
     session: Uuid,
     runners: &Value,
     stats: &Value,
+    lease: Lease,
 ) -> Result<Option<Heartbeat>, StoreError> {
     let row = sqlx::query!(
         r#"with node as (
-               select id, state, last_poll_at < now() - interval '2 seconds' as stale,
+               select id, state, last_poll_at < now() - $5::interval as stale,
                       runners is distinct from $3 as changed, state in ('lost', 'offline') as returned
                from executor where session = $1 and token_id = $2
            ), touched as (
                update executor e
                set last_poll_at = now(), runners = $3, stats = $4,
-                   state = case when e.state in ('lost', 'offline') then 'active' else e.state end
+                   state = case when e.is_drained then 'draining' else 'active' end
                from node
                where e.id = node.id and e.session = $1 and (node.stale or node.changed or node.returned)
            )
@@ -85,7 +86,8 @@ pub async fn begin_poll(
         session,
         token.0,
         runners,
-        stats
+        stats,
+        interval(lease.stamp())
     )
     .fetch_optional(store.pool())
     .await?;

@@ -35,7 +35,7 @@ pub struct Reconciled {
     pub stop: Vec<Uuid>,
     /// Finished on the node, live on the server: report again.
     pub report_again: Vec<Uuid>,
-    /// Attempts the node does not know though they were handed to it: a `lost` event was written.
+    /// Attempts the node does not know though it had them: a `lost` event was written.
     pub lost: Vec<Uuid>,
     runs: BTreeSet<i64>,
     /// Callbacks were among them: their notices wait for a scheduler.
@@ -54,8 +54,7 @@ impl Reconciled {
     }
 }
 
-/// Compares the node's full set with the server's. `None`: the session is unknown, the node must register. `grace`: a hand-out
-/// younger than this may still be on its way to the node and is not missed yet.
+/// Compares the node's full set with the server's. `None`: the session is unknown, the node must register.
 ///
 /// Called every 30 s per node; served by `executor_session_key`, `attempt_placed_idx`.
 pub async fn reconcile(
@@ -63,7 +62,6 @@ pub async fn reconcile(
     token: TokenId,
     session: Uuid,
     attempts: &[NodeAttempt],
-    grace: Duration,
 ) -> Result<Option<Reconciled>, StoreError> {
     let mut transaction = store.begin().await?;
     let executor_id = sqlx::query_scalar!(
@@ -74,28 +72,32 @@ pub async fn reconcile(
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(executor_id) = executor_id else { return Ok(None) };
-    let reconciled = settle(&mut transaction, executor_id, attempts, grace).await?;
+    let reconciled = settle(&mut transaction, executor_id, attempts, true).await?;
     transaction.commit().await?;
     reconciled.ring(store);
     Ok(Some(reconciled))
 }
 
 /// The comparison itself, in the caller's transaction. The caller rings after its commit.
+///
+/// A session misses what it has started: it knows that until the result is settled. What was handed to it and it does not name may
+/// still be on its way, or its answer was lost, with the webserver that gave it for instance: the next poll brings it again, and
+/// the launch deadline ends what is never started. An earlier session may have started whatever was handed to it.
 pub(super) async fn settle(
     connection: &mut PgConnection,
     executor_id: i64,
     attempts: &[NodeAttempt],
-    grace: Duration,
+    is_same_session: bool,
 ) -> Result<Reconciled, StoreError> {
     let ours = sqlx::query!(
-        r#"select attempt_id, coalesce(handed_at <= now() - $2::interval, false) as "overdue!"
+        r#"select attempt_id, (started_at is not null or handed_at is not null and not $2) as "missable!"
            from attempt where executor_id = $1"#,
         executor_id,
-        interval(grace)
+        is_same_session
     )
     .fetch_all(&mut *connection)
     .await?;
-    let live: HashMap<Uuid, bool> = ours.into_iter().map(|row| (row.attempt_id, row.overdue)).collect();
+    let live: HashMap<Uuid, bool> = ours.into_iter().map(|row| (row.attempt_id, row.missable)).collect();
     let theirs: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.attempt_id).collect();
 
     let mut reconciled = Reconciled::default();
@@ -124,7 +126,7 @@ pub(super) async fn settle(
     }
     let missing: Vec<Uuid> = live
         .into_iter()
-        .filter(|(attempt_id, overdue)| *overdue && !theirs.contains(attempt_id))
+        .filter(|(attempt_id, missable)| *missable && !theirs.contains(attempt_id))
         .map(|(attempt_id, _)| attempt_id)
         .collect();
     if !missing.is_empty() {

@@ -1,9 +1,7 @@
 //! A node introduces itself.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use updraft_core::failpoint;
+use updraft_core::{failpoint, lease::Lease};
 use uuid::Uuid;
 
 use super::{
@@ -23,6 +21,9 @@ pub struct NewNode {
     pub hostname: String,
     pub version: String,
     pub slots: i32,
+    pub weight: i32,
+    /// It ends: its state is `offline` from now on, and its slots are as they were.
+    pub leaves: bool,
     /// A JSON object of texts.
     pub labels: Value,
     /// Empty means `default`.
@@ -42,21 +43,21 @@ pub enum Registration {
     NameTaken,
 }
 
-/// Writes the node's row and reconciles its attempts at once: what the server had handed to this node and the node does not
-/// name is lost (its old process is dead, so nothing can be on its way to it). What was placed and never handed out is handed
-/// out by the next poll. `lease`: how long a silent node still counts as live.
+/// Writes the node's row and reconciles its attempts at once: what the server had handed to an earlier session of this node and the
+/// node does not name is lost (its old process is dead, so nothing can be on its way to it). What was placed and never handed out
+/// is handed out by the next poll.
 ///
-/// The same identity with another session supersedes; another identity gets a name whose node is lost, offline or silent for
-/// the lease, counted from when it could have been heard.
+/// The same identity with another session supersedes, and drains on if it was told to; another identity gets a name whose node is
+/// lost or silent for the lease, counted from when it could have been heard.
 ///
-/// Called once per start of a node. Rings [`Signal::Dispatch`] (capacity came), the node's own bell (held polls of an older
+/// Called at each start and end of a node. Rings [`Signal::Dispatch`] (capacity came), the node's own bell (held polls of an older
 /// session end) and the runs of lost attempts.
 pub async fn register(
     store: &Store,
     token: TokenId,
     node: &NewNode,
     attempts: &[NodeAttempt],
-    lease: Duration,
+    lease: Lease,
 ) -> Result<Registration, StoreError> {
     let default_queue = ["default".to_owned()];
     let queues: &[String] = if node.queues.is_empty() { &default_queue } else { &node.queues };
@@ -73,17 +74,24 @@ pub async fn register(
     .await?;
     // One statement decides whose name it is, so that two nodes cannot both get it.
     let row = sqlx::query!(
-        "insert into executor as e (name, identity, session, token_id, state, hostname, version, slots, labels, queues, runners)
-         values ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, $10)
+        r#"with old as (
+             select session from executor where name = $1 and identity = $2
+         )
+         insert into executor as e (name, identity, session, token_id, state, hostname, version, slots, labels, queues, runners, weight)
+         values ($1, $2, $3, $4, case when $13 then 'offline' else 'active' end, $5, $6, $7, $8, $9, $10, $12)
          on conflict (name) do update set
             identity = excluded.identity, session = excluded.session, token_id = excluded.token_id,
-            state = case when e.state = 'draining' and e.identity = excluded.identity then 'draining' else 'active' end,
-            hostname = excluded.hostname, version = excluded.version, slots = excluded.slots, labels = excluded.labels,
-            queues = excluded.queues, runners = excluded.runners, registered_at = now(), last_poll_at = now()
+            is_drained = e.is_drained and e.identity = excluded.identity,
+            state = case when $13 then 'offline'
+                         when e.is_drained and e.identity = excluded.identity then 'draining'
+                         else 'active' end,
+            hostname = excluded.hostname, version = excluded.version, labels = excluded.labels, queues = excluded.queues,
+            slots = case when $13 then e.slots else excluded.slots end, weight = excluded.weight,
+            runners = excluded.runners, registered_at = now(), last_poll_at = now()
          where e.identity = excluded.identity
-            or e.state not in ('active', 'draining')
+            or e.state = 'lost'
             or greatest(e.last_poll_at, (select heard_since from liveness)) < now() - $11::interval
-         returning id",
+         returning id, coalesce((select session = $3 from old), false) as "is_same_session!""#,
         node.name,
         node.identity,
         node.session,
@@ -94,12 +102,14 @@ pub async fn register(
         node.labels,
         queues,
         node.runners,
-        interval(lease),
+        interval(lease.length()),
+        node.weight,
+        node.leaves
     )
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(row) = row else { return Ok(Registration::NameTaken) };
-    let reconciled = reconcile::settle(&mut transaction, row.id, attempts, Duration::ZERO).await?;
+    let reconciled = reconcile::settle(&mut transaction, row.id, attempts, row.is_same_session).await?;
     failpoint!("register.before_commit");
     transaction.commit().await?;
     failpoint!("register.after_commit");

@@ -46,6 +46,13 @@ pub enum EventBody {
     Stopped,
 }
 
+impl EventBody {
+    /// Whether it would have decided something.
+    const fn is_result(&self) -> bool {
+        matches!(self, Self::Finished(_))
+    }
+}
+
 /// Where an attempt runs.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
@@ -121,6 +128,7 @@ pub async fn report(
     let (now, live) = lock(&mut transaction, reports).await?;
     let mut writes = Writes::default();
     let mut answers = Vec::with_capacity(reports.len());
+    let mut refused = Vec::new();
     for report in reports {
         let executor_id = match sessions.get(&report.session) {
             Some((executor_id, token)) if *token == report.token => *executor_id,
@@ -131,14 +139,15 @@ pub async fn report(
         };
         let mut verdicts = Vec::with_capacity(report.events.len());
         for event in &report.events {
-            verdicts.push(match live.get(&event.attempt_id).filter(|live| live.executor_id == executor_id) {
-                Some(attempt) => {
-                    let outputs = outputs(&mut transaction, dags, attempt, &event.body).await?;
-                    writes.add(now, attempt, event, outputs)?;
-                    Verdict::Written
-                }
-                None => writes.add_stale(executor_id, event),
-            });
+            let attempt = live.get(&event.attempt_id).filter(|live| live.executor_id == executor_id);
+            let Some(attempt) = attempt else {
+                refused.extend(event.body.is_result().then_some((executor_id, event.attempt_id)));
+                verdicts.push(writes.add_stale(executor_id, event));
+                continue;
+            };
+            let outputs = outputs(&mut transaction, dags, attempt, &event.body).await?;
+            writes.add(now, attempt, event, outputs)?;
+            verdicts.push(Verdict::Written);
         }
         answers.push(Some(verdicts));
     }
@@ -146,6 +155,9 @@ pub async fn report(
     failpoint!("report.before_commit");
     transaction.commit().await?;
     failpoint!("report.after_commit");
+    for (executor_id, attempt_id) in refused {
+        tracing::info!(executor_id, %attempt_id, "a late result is refused: the attempt is no longer current, or not this node's");
+    }
     if !writes.callbacks.is_empty() {
         store.wake().ring(Signal::Outbox);
         store.wake().ring(Signal::Dispatch);

@@ -1,7 +1,7 @@
 //! Attempts that wait for dispatch, by plain SQL.
 
 use sqlx::AssertSqlSafe;
-use updraft_store::dispatch::try_dispatch;
+use updraft_store::dispatch::{Rules, try_dispatch};
 
 use crate::seed::Seed;
 
@@ -73,7 +73,7 @@ pub(crate) async fn placed(seed: &Seed, which: &str) -> i64 {
 pub(crate) async fn cycle(seed: &Seed) -> i64 {
     let mut transaction = seed.store.begin().await.unwrap();
     let before = read(&mut transaction).await;
-    try_dispatch(&mut transaction, 10_000).await.unwrap().expect("nobody else has the lock");
+    try_dispatch(&mut transaction, &Rules::new(10_000)).await.unwrap().expect("nobody else has the lock");
     let after = read(&mut transaction).await;
     transaction.commit().await.unwrap();
     after - before

@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use updraft_core::spec::{FailureClass, Outcome};
 use updraft_store::{
     check::invariants,
-    dispatch::{Classes, dispatch},
+    dispatch::{Classes, Rules, dispatch},
     nodes::{self, EventBody, NodeAttempt, NodeAttemptState, Verdict},
     outbox::{self, Ended, Room},
 };
@@ -54,7 +54,7 @@ impl Seed {
             let context = one.context.as_ref().unwrap();
             assert!(outbox::launch(&self.store, &Classes::default(), &one.notice, context).await.unwrap());
         }
-        dispatch(&self.store, 100).await.unwrap()
+        dispatch(&self.store, &Rules::new(100)).await.unwrap()
     }
 
     /// Launches the notice's function and hands it to the node.
@@ -160,15 +160,15 @@ async fn a_callback_whose_node_is_lost_or_forgot_it_is_called_again() {
     let node = seed.node("n1").await;
     seed.notice().await;
     let attempt = seed.called(node).await;
-    // The node restarted and knows nothing of it.
-    seed.execute("update attempt set handed_at = now() - interval '1 hour'").await;
-    let lost = nodes::reconcile(&seed.store, seed.token, node.session, &[], Duration::ZERO).await.unwrap().unwrap();
+    // The node began it, and knows nothing of it any more.
+    seed.report(node, vec![started(attempt)]).await;
+    let lost = nodes::reconcile(&seed.store, seed.token, node.session, &[]).await.unwrap().unwrap();
     assert_eq!(lost.lost, [attempt]);
     assert_eq!(seed.take_lost().await, ["the node n1 was lost with the callback, or did not start it in time"]);
     // What it says later is too late; what it still has is stopped.
     assert_eq!(seed.report(node, vec![started(attempt)]).await, [Verdict::Stale]);
     let running = NodeAttempt { attempt_id: attempt, state: NodeAttemptState::Running };
-    let told = nodes::reconcile(&seed.store, seed.token, node.session, &[running], LEASE).await.unwrap().unwrap();
+    let told = nodes::reconcile(&seed.store, seed.token, node.session, &[running]).await.unwrap().unwrap();
     assert_eq!(told.stop, [attempt]);
 
     let second = seed.called(node).await;

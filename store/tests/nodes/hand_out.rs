@@ -216,9 +216,10 @@ async fn a_poll_is_a_heartbeat_and_brings_a_lost_node_back() {
     let node = seed.node("n1").await;
     seed.execute("update executor set state = 'lost', last_poll_at = now() - interval '1 hour'").await;
     let (runners, stats) = (json!([{"name": "process", "available": true}]), json!({"cpu": 0.5}));
-    let beat = nodes::begin_poll(&seed.store, seed.token, node.session, &runners, &stats).await.unwrap().unwrap();
+    let beat =
+        nodes::begin_poll(&seed.store, seed.token, node.session, &runners, &stats, LEASE).await.unwrap().unwrap();
     assert_eq!(beat.executor_id, node.id);
-    let row = nodes::list_nodes(&seed.store).await.unwrap().remove(0);
+    let row = seed.nodes().await.remove(0);
     assert_eq!((row.state.as_str(), row.runners, row.stats), ("active", runners, stats));
     let recent: bool = sqlx::query_scalar("select last_poll_at > now() - interval '1 minute' from executor")
         .fetch_one(seed.store.pool())
@@ -226,7 +227,10 @@ async fn a_poll_is_a_heartbeat_and_brings_a_lost_node_back() {
         .unwrap();
     assert!(recent);
     assert!(
-        nodes::begin_poll(&seed.store, seed.token, Uuid::new_v4(), &json!([]), &json!({})).await.unwrap().is_none()
+        nodes::begin_poll(&seed.store, seed.token, Uuid::new_v4(), &json!([]), &json!({}), LEASE)
+            .await
+            .unwrap()
+            .is_none()
     );
 }
 
@@ -238,7 +242,7 @@ async fn what_the_janitor_gave_up_is_not_handed_out_though_its_node_came_back() 
     seed.execute("update attempt set handed_at = now() where map_index = 1").await;
     seed.execute("update executor set state = 'lost'").await;
     updraft_store::liveness::round(&seed.store, LEASE).await.unwrap();
-    nodes::begin_poll(&seed.store, seed.token, node.session, &json!([]), &json!({})).await.unwrap().unwrap();
+    nodes::begin_poll(&seed.store, seed.token, node.session, &json!([]), &json!({}), LEASE).await.unwrap().unwrap();
     assert!(seed.hand_out(node, &[]).await.unwrap().is_empty(), "plan is about to place them anew");
     let mut told: Vec<_> = seed.inbox().await.into_iter().map(|(_, id, body)| (id, body["handed"].clone())).collect();
     told.sort_by_key(|(id, _)| *id != fresh);
@@ -266,9 +270,36 @@ async fn a_launch_that_took_too_long_is_not_handed_out_again() {
 async fn draining_is_told_and_survives_a_restart_of_the_node() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;
-    assert!(nodes::set_draining(&seed.store, "n1", true).await.unwrap());
+    seed.drain("n1", true).await.expect("it is there");
     assert!(seed.hand_out(node, &[]).await.unwrap().draining);
+    let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+    seed.register("n1", node.identity, first).await;
+    assert_eq!(seed.nodes().await[0].state, "draining");
+    // It ends, is away past its lease, and comes back.
+    seed.leave("n1", node.identity, first).await;
+    assert_eq!(seed.nodes().await[0].state, "offline");
+    seed.execute("update executor set state = 'lost'").await;
+    seed.register("n1", node.identity, second).await;
+    assert_eq!(seed.nodes().await[0].state, "draining");
+    seed.execute("update executor set state = 'lost'").await;
+    nodes::begin_poll(&seed.store, seed.token, second, &json!([]), &json!({}), LEASE).await.unwrap().unwrap();
+    assert_eq!(seed.nodes().await[0].state, "draining");
+    seed.drain("n1", false).await.expect("it is there");
+    assert_eq!(seed.nodes().await[0].state, "active");
+    assert_eq!(seed.drain("nobody", true).await, None);
+}
+
+#[tokio::test]
+async fn a_wish_to_drain_waits_for_a_node_that_is_away() {
+    let seed = Seed::new().await;
+    let node = seed.node("n1").await;
+    seed.execute("update executor set state = 'lost'").await;
+    seed.drain("n1", true).await.expect("it is there");
+    assert_eq!((seed.nodes().await[0].state.as_str(), seed.nodes().await[0].is_drained), ("lost", true));
     seed.register("n1", node.identity, Uuid::new_v4()).await;
-    assert_eq!(nodes::list_nodes(&seed.store).await.unwrap()[0].state, "draining");
-    assert!(!nodes::set_draining(&seed.store, "nobody", true).await.unwrap());
+    assert_eq!(seed.nodes().await[0].state, "draining");
+    // Another machine that takes over the name of one that is lost is not what the wish was about.
+    seed.execute("update executor set state = 'lost'").await;
+    seed.register("n1", Uuid::new_v4(), Uuid::new_v4()).await;
+    assert_eq!(seed.nodes().await[0].state, "active");
 }

@@ -1,7 +1,7 @@
 //! What each limit counts (semantics §6), and why dispatch passes an attempt over (§7.3).
 
 use updraft_store::{
-    dispatch::try_dispatch,
+    dispatch::{Rules, try_dispatch},
     explain::{Why, why},
 };
 
@@ -77,8 +77,9 @@ async fn what_is_passed_over_says_why_and_lets_others_pass() {
         ("pool_too_small", &[("pool_slots", "3")], "update slot_pool set slots = 2 where pool = 'p'"),
         ("max_active_tasks", &[], "update dag set max_active_tasks = 0 where dag_id = 'd2'"),
         ("max_active_tis_per_dag", &[("cap_key", "'d/t'"), ("cap", "0")], "select 1"),
-        ("no_node", &[("queue", "'nobody'")], "select 1"),
-        ("no_node", &[("selector", r#"'{"gpu": ["yes"]}'"#)], "select 1"),
+        ("no_node_for_queue", &[("queue", "'nobody'")], "select 1"),
+        ("no_node_with_labels", &[("selector", r#"'{"gpu": ["yes"]}'"#)], "select 1"),
+        ("nodes_away", &[("queue", "'busy'")], "update executor set state = 'draining' where name = 'busy'"),
         ("nodes_full", &[("queue", "'busy'")], "update executor set slots = 0 where name = 'busy'"),
         ("dag_paused", &[], "update dag set is_paused = true where dag_id = 'd2'"),
         ("dag_stale", &[], "update dag set is_stale = true where dag_id = 'd2'"),
@@ -123,7 +124,7 @@ async fn parallelism_is_a_reason_too() {
     let run = dag(&seed, "d2", 100, 1).await[0];
     waiting(&seed, run, class, "a", 9).await;
     let mut transaction = seed.store.begin().await.unwrap();
-    try_dispatch(&mut transaction, 4).await.unwrap().expect("nobody else has the lock");
+    try_dispatch(&mut transaction, &Rules::new(4)).await.unwrap().expect("nobody else has the lock");
     transaction.commit().await.unwrap();
     assert_eq!(placed(&seed, "true").await, 4);
 }

@@ -5,6 +5,7 @@ mod backlog;
 mod callback;
 mod hand_out;
 mod limits;
+mod liveness;
 mod reconcile;
 mod register;
 mod report;

@@ -1,17 +1,14 @@
-use std::time::Duration;
-
 use updraft_store::nodes::{self, NodeAttempt, NodeAttemptState, Reconciled};
 use uuid::Uuid;
 
-use crate::seed::{Node, Seed, finished};
+use crate::seed::{Node, Seed, finished, started};
 
 const NONE: [Uuid; 0] = [];
-const GRACE: Duration = Duration::from_secs(10);
 
 async fn reconcile(seed: &Seed, node: Node, attempts: &[(Uuid, NodeAttemptState)]) -> Reconciled {
     let attempts: Vec<NodeAttempt> =
         attempts.iter().map(|(attempt_id, state)| NodeAttempt { attempt_id: *attempt_id, state: *state }).collect();
-    nodes::reconcile(&seed.store, seed.token, node.session, &attempts, GRACE).await.unwrap().expect("a known session")
+    nodes::reconcile(&seed.store, seed.token, node.session, &attempts).await.unwrap().expect("a known session")
 }
 
 #[tokio::test]
@@ -53,13 +50,17 @@ async fn what_finished_on_the_node_and_lives_on_the_server_is_reported_again() {
 }
 
 #[tokio::test]
-async fn what_the_node_does_not_know_is_lost_once_and_only_after_the_grace() {
+async fn what_the_node_began_and_does_not_know_is_lost_once() {
     let seed = Seed::new().await;
     let node = seed.node("n1").await;
     let attempt = seed.placed(node, "t0", -1).await;
     seed.hand_out(node, &[]).await.unwrap();
     assert_eq!(reconcile(&seed, node, &[]).await.lost, NONE, "the answer may be on its way");
-    seed.execute("update attempt set handed_at = now() - interval '11 seconds'").await;
+    seed.execute("update attempt set handed_at = now() - interval '1 hour'").await;
+    assert_eq!(reconcile(&seed, node, &[]).await.lost, NONE, "the answer was lost, with its webserver perhaps");
+    assert_eq!(seed.hand_out(node, &[]).await.unwrap().start[0].attempt_id, attempt, "the next poll brings it again");
+    seed.report(node, vec![started(attempt)]).await;
+    seed.execute("delete from task_event").await;
     assert_eq!(reconcile(&seed, node, &[]).await.lost, [attempt]);
     assert_eq!(reconcile(&seed, node, &[]).await.lost, NONE, "once is enough");
     assert_eq!(seed.inbox().await.len(), 1);
@@ -80,6 +81,6 @@ async fn an_attempt_never_handed_out_or_already_ended_is_not_lost() {
 #[tokio::test]
 async fn an_unknown_session_must_register() {
     let seed = Seed::new().await;
-    let answer = nodes::reconcile(&seed.store, seed.token, Uuid::new_v4(), &[], GRACE).await.unwrap();
+    let answer = nodes::reconcile(&seed.store, seed.token, Uuid::new_v4(), &[]).await.unwrap();
     assert!(answer.is_none());
 }

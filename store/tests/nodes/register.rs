@@ -2,7 +2,7 @@ use serde_json::json;
 use updraft_store::nodes::{self, Registration};
 use uuid::Uuid;
 
-use crate::seed::{Seed, started};
+use crate::seed::{LEASE, Seed, started};
 
 #[tokio::test]
 async fn the_same_identity_supersedes_with_a_new_session() {
@@ -13,7 +13,7 @@ async fn the_same_identity_supersedes_with_a_new_session() {
         panic!("refused")
     };
     assert_eq!(executor_id, old.id);
-    let poll = nodes::begin_poll(&seed.store, seed.token, old.session, &json!([]), &json!({})).await.unwrap();
+    let poll = nodes::begin_poll(&seed.store, seed.token, old.session, &json!([]), &json!({}), LEASE).await.unwrap();
     assert!(poll.is_none(), "the old session must register again");
 }
 
@@ -49,7 +49,7 @@ async fn silence_while_nobody_could_hear_does_not_give_a_name_away() {
         "update liveness set stamped_at = now() - interval '10 minutes', heard_since = now() - interval '1 day'",
     )
     .await;
-    nodes::stamp(&seed.store).await.unwrap();
+    nodes::stamp(&seed.store, LEASE).await.unwrap();
     let refusal = seed.register("n1", Uuid::new_v4(), Uuid::new_v4()).await;
     assert!(matches!(refusal, Registration::NameTaken), "{refusal:?}");
 }
@@ -61,7 +61,7 @@ async fn a_stamp_in_time_does_not_restart_the_leases() {
         "update liveness set stamped_at = now() - interval '3 seconds', heard_since = now() - interval '1 day'",
     )
     .await;
-    nodes::stamp(&seed.store).await.unwrap();
+    nodes::stamp(&seed.store, LEASE).await.unwrap();
     let kept: bool = sqlx::query_scalar(
         "select heard_since < now() - interval '23 hours' and stamped_at > now() - interval '1 second' from liveness",
     )
@@ -109,7 +109,7 @@ async fn a_renamed_node_keeps_its_row_and_its_attempts() {
         panic!("refused")
     };
     assert_eq!(executor_id, old.id);
-    let nodes = nodes::list_nodes(&seed.store).await.unwrap();
+    let nodes = seed.nodes().await;
     assert_eq!(nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["n2"]);
 }
 

@@ -5,17 +5,19 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use updraft_core::{
     dag::{Dag, Task},
+    lease::Lease,
     spec::Outcome,
 };
 use updraft_store::{
     Store,
     nodes::{self, Ended, Event, EventBody, HandOut, NewNode, NodeReport, Process, Registration, TokenId, Verdict},
+    query::executors::{self, ExecutorRow},
     testing::TestDb,
     versions::DagCache,
 };
 use uuid::Uuid;
 
-pub(crate) const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const LEASE: Lease = Lease::new(Duration::from_secs(30));
 pub(crate) const LAUNCH: Duration = Duration::from_mins(1);
 
 /// A database with one DAG `d` (tasks `t0`…), one run and one token.
@@ -102,6 +104,24 @@ impl Seed {
         nodes::register(&self.store, self.token, &new_node(name, identity, session), &[], LEASE).await.unwrap()
     }
 
+    /// The node tells that it ends.
+    pub(crate) async fn leave(&self, name: &str, identity: Uuid, session: Uuid) {
+        let node = NewNode { leaves: true, slots: 0, ..new_node(name, identity, session) };
+        nodes::register(&self.store, self.token, &node, &[], LEASE).await.unwrap();
+    }
+
+    /// Somebody wants the node to take no new work, or to take some again.
+    pub(crate) async fn drain(&self, name: &str, drained: bool) -> Option<i64> {
+        let mut connection = self.store.pool().acquire().await.unwrap();
+        nodes::set_drained(&mut connection, name, drained).await.unwrap()
+    }
+
+    /// All nodes, by name.
+    pub(crate) async fn nodes(&self) -> Vec<ExecutorRow> {
+        let mut connection = self.store.pool().acquire().await.unwrap();
+        executors::of_name(&mut connection, None).await.unwrap()
+    }
+
     /// An attempt of `task_id`, placed on the node.
     pub(crate) async fn placed(&self, node: Node, task_id: &str, map_index: i32) -> Uuid {
         let attempt = Uuid::new_v4();
@@ -183,6 +203,8 @@ pub(crate) fn new_node(name: &str, identity: Uuid, session: Uuid) -> NewNode {
         hostname: "host".to_owned(),
         version: "0".to_owned(),
         slots: 4,
+        weight: 1,
+        leaves: false,
         labels: json!({}),
         queues: Vec::new(),
         runners: json!([]),

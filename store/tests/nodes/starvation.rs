@@ -1,7 +1,10 @@
 //! No starvation: what cannot be placed hides nothing that can, and costs nothing (semantics §7).
 
 use serde_json::json;
-use updraft_store::{dispatch::try_dispatch, triggerer::claim};
+use updraft_store::{
+    dispatch::{Rules, try_dispatch},
+    triggerer::claim,
+};
 
 use crate::{
     backlog::{class, cycle, dag, node, placed, sql, waiting},
@@ -156,7 +159,7 @@ async fn parallelism_counts_what_runs_on_nodes_that_drain_or_are_lost() {
     waiting(&seed, run, class, "a", 16).await;
     let place = async || {
         let mut transaction = seed.store.begin().await.unwrap();
-        try_dispatch(&mut transaction, 6).await.unwrap().expect("nobody else has the lock");
+        try_dispatch(&mut transaction, &Rules::new(6)).await.unwrap().expect("nobody else has the lock");
         transaction.commit().await.unwrap();
     };
     place().await;
@@ -182,7 +185,7 @@ async fn the_triggerer_begins_no_more_of_a_task_than_its_cap() {
     }
     let due = async || {
         let mut transaction = seed.store.begin().await.unwrap();
-        let woken = try_dispatch(&mut transaction, 100).await.unwrap().expect("nobody else has the lock");
+        let woken = try_dispatch(&mut transaction, &Rules::new(100)).await.unwrap().expect("nobody else has the lock");
         transaction.commit().await.unwrap();
         let mut transaction = seed.store.begin().await.unwrap();
         let mut claimed: Vec<i64> =

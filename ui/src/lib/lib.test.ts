@@ -73,6 +73,15 @@ it("says a reason in a sentence", () => {
     "Will be retried: try 1 of 3 failed.",
   );
   expect(reasonText({ code: "nodes_full", nodes: ["n1", "n2"], slots: 8 })).toContain("n1, n2");
+  expect(reasonText({ code: "nodes_away", nodes: [{ name: "n1", state: "draining" }] })).toBe(
+    "Every node that could run it is away: n1 is draining.",
+  );
+  expect(reasonText({ code: "no_node_for_queue", queue: "sap", live_nodes: 2 })).toBe(
+    "None of the 2 connected nodes serves the queue sap.",
+  );
+  expect(
+    reasonText({ code: "no_node_with_labels", queue: "default", labels: { gpu: ["true"], site: ["a", "b"] } }),
+  ).toBe("No node of the queue default has the label gpu: true, site: a or b.");
 });
 
 it("spells out a reason that it has no sentence for", () => {

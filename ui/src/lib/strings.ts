@@ -10,6 +10,18 @@ const text = (value: unknown) => (typeof value === "string" ? value : JSON.strin
 
 const list = (value: unknown) => (Array.isArray(value) ? value.map(text).join(", ") : text(value));
 
+/** Nodes that could take a task and are away, with their states. */
+const awayNodes = (value: unknown) =>
+  Array.isArray(value)
+    ? value.map((node: Record<string, unknown>) => `${text(node.name)} is ${text(node.state)}`).join(", ")
+    : text(value);
+
+/** The labels a node must have, each with the values that will do. */
+const labelList = (value: unknown) =>
+  Object.entries((value ?? {}) as Record<string, unknown>)
+    .map(([label, values]) => `${label}: ${Array.isArray(values) ? values.map(text).join(" or ") : text(values)}`)
+    .join(", ");
+
 const time = (value: unknown) => (typeof value === "string" ? clock(value, Date.now()) : text(value));
 
 export type Params = Record<string, unknown>;
@@ -221,11 +233,16 @@ export const strings = {
       `The pool ${text(pool)} is full: ${text(used)} of ${text(slots)} slots are taken and it needs ${text(needs)}.`,
     pool_too_small: ({ pool, slots, needs }) =>
       `It needs ${text(needs)} slots of the pool ${text(pool)}, which has only ${text(slots)}.`,
-    nodes_full: ({ nodes, slots }) => `Every node that could run it is full: ${list(nodes)} (${text(slots)} slots).`,
-    no_node: ({ queue, live_nodes }) =>
+    nodes_full: ({ nodes, slots, away }) =>
+      `Every node that could run it is full: ${list(nodes)} (${text(slots)} slots)` +
+      (Array.isArray(away) ? `; ${awayNodes(away)}.` : "."),
+    nodes_away: ({ nodes }) => `Every node that could run it is away: ${awayNodes(nodes)}.`,
+    no_node_for_queue: ({ queue, live_nodes }) =>
       live_nodes === 0
         ? "No executor node is connected."
-        : `None of the ${text(live_nodes)} connected nodes serves the queue ${text(queue)} with the labels it asks for.`,
+        : `None of the ${text(live_nodes)} connected nodes serves the queue ${text(queue)}.`,
+    no_node_with_labels: ({ queue, labels }) =>
+      `No node of the queue ${text(queue)} has the label ${labelList(labels)}.`,
     parallelism: ({ limit }) => `The whole deployment already runs its limit of ${text(limit)} tasks.`,
     max_active_tasks: ({ limit }) => `The run already has its limit of ${text(limit)} active tasks.`,
     max_active_tis_per_dag: ({ limit }) => `The task already runs ${text(limit)} times, which is its limit.`,

@@ -26,6 +26,7 @@ use axum::{
 };
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+use updraft_core::lease::Lease;
 use updraft_protocol::{INLINE_LIMIT, REPORT_LIMIT, XCOM_LIMIT};
 use updraft_store::{Store, versions::DagCache};
 
@@ -45,14 +46,8 @@ const LOGS_BODY: usize = 16 << 20;
 pub struct ExecutorSettings {
     /// Derives the attempts' tokens.
     pub attempt_secret: SecretString,
-    /// A node is taken for lost when no poll began for this long.
-    pub lease: Duration,
-    /// A poll is held at most this long.
-    pub poll: Duration,
-    /// How often nodes reconcile.
-    pub reconcile: Duration,
-    /// A hand-out younger than this may still be on its way when a node reconciles.
-    pub reconcile_grace: Duration,
+    /// A node is taken for lost when no poll began for this long; the rhythm of everything else follows from it.
+    pub lease: Lease,
     /// What a node has to start an attempt, from the hand-out and from each `preparing`.
     pub launch: Duration,
     /// For how long a token's validity is remembered, hence how late a revocation may be noticed.
@@ -64,10 +59,7 @@ impl ExecutorSettings {
     pub fn new(attempt_secret: SecretString) -> Self {
         Self {
             attempt_secret,
-            lease: Duration::from_secs(30),
-            poll: Duration::from_secs(10),
-            reconcile: Duration::from_secs(30),
-            reconcile_grace: Duration::from_secs(10),
+            lease: Lease::default(),
             launch: Duration::from_mins(1),
             token_ttl: Duration::from_secs(5),
         }
@@ -108,7 +100,7 @@ impl ExecutorApi {
             dags,
             shutdown,
         };
-        drop(spawn_stamper(inner.store.clone(), inner.shutdown.clone()));
+        drop(spawn_stamper(inner.store.clone(), inner.settings.lease, inner.shutdown.clone()));
         drop(sweeper::spawn_sweeper(inner.store.clone(), inner.shutdown.clone()));
         Self { inner: Arc::new(inner) }
     }

@@ -20,7 +20,7 @@ pub(super) async fn poll(
     Node(token): Node,
     Wire(request): Wire<PollRequest>,
 ) -> Result<Json<PollResponse>, ApiError> {
-    let deadline = Instant::now() + api.inner.settings.poll;
+    let deadline = Instant::now() + api.inner.settings.lease.poll();
     let executor_id = begin(&api, token, &request).await?;
     // Before the first query, so that nothing that happens after it goes unheard.
     let mut bell = api.inner.bells.subscribe(executor_id);
@@ -87,7 +87,8 @@ async fn begin(api: &ExecutorApi, token: TokenId, request: &PollRequest) -> Resu
     let runners = serde_json::to_value(&request.runners).map_err(|error| ApiError::invalid(error.to_string()))?;
     let mut stats = json!(request.stats);
     stats["free_slots"] = json!(request.free_slots);
-    let heartbeat = nodes::begin_poll(&api.inner.store, token, request.session, &runners, &stats).await?;
+    let lease = api.inner.settings.lease;
+    let heartbeat = nodes::begin_poll(&api.inner.store, token, request.session, &runners, &stats, lease).await?;
     heartbeat.map(|heartbeat| heartbeat.executor_id).ok_or_else(ApiError::unknown_session)
 }
 

@@ -34,6 +34,8 @@ pub(super) async fn register(
         hostname: request.hostname,
         version: request.version,
         slots: i32::try_from(request.slots).unwrap_or(i32::MAX),
+        weight: i32::try_from(request.weight).unwrap_or(i32::MAX).max(1),
+        leaves: request.slots == 0,
         labels: json!(request.labels),
         queues: request.queues,
         runners: json!(request.runners),
@@ -42,13 +44,18 @@ pub(super) async fn register(
     let attempts = attempts(&request.attempts);
     match nodes::register(&api.inner.store, token, &node, &attempts, settings.lease).await? {
         Registration::Registered { executor_id, reconciled } => {
-            tracing::info!(executor_id, name = node.name, lost = reconciled.lost.len(), "a node registered");
+            let (name, lost) = (node.name, reconciled.lost.len());
+            if node.leaves {
+                tracing::info!(executor_id, name, lost, "a node ends");
+            } else {
+                tracing::info!(executor_id, name, lost, "a node registered");
+            }
             Ok(Json(RegisterResponse {
                 executor_id,
                 protocol: VERSION,
-                lease_ms: settings.lease.as_millis() as u64,
-                poll_ms: settings.poll.as_millis() as u64,
-                reconcile_ms: settings.reconcile.as_millis() as u64,
+                lease_ms: settings.lease.length().as_millis() as u64,
+                poll_ms: settings.lease.poll().as_millis() as u64,
+                reconcile_ms: settings.lease.reconcile().as_millis() as u64,
                 reconcile: to_wire(reconciled),
             }))
         }
@@ -61,9 +68,8 @@ pub(super) async fn reconcile(
     Node(token): Node,
     Wire(request): Wire<ReconcileRequest>,
 ) -> Result<Json<ReconcileResponse>, ApiError> {
-    let grace = api.inner.settings.reconcile_grace;
     let attempts = attempts(&request.attempts);
-    let reconciled = nodes::reconcile(&api.inner.store, token, request.session, &attempts, grace).await?;
+    let reconciled = nodes::reconcile(&api.inner.store, token, request.session, &attempts).await?;
     let reconciled = reconciled.ok_or_else(ApiError::unknown_session)?;
     if !reconciled.lost.is_empty() {
         tracing::warn!(lost = ?reconciled.lost, "a node does not know attempts that were handed to it");

@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use updraft_core::lease::Lease;
 use updraft_protocol::{PollRequest, PollResponse, RegisterRequest, RegisterResponse};
 use updraft_store::nodes;
 use updraft_webserver::{
@@ -59,7 +60,7 @@ impl Client {
         let shutdown = CancellationToken::new();
         let settings = ExecutorSettings {
             token_ttl: Duration::ZERO,
-            poll: Duration::from_secs(5),
+            lease: Lease::new(Duration::from_secs(15)),
             ..ExecutorSettings::new("attempt secret".into())
         };
         let logs = LogStore::open(folder.path(), DEFAULT_LIMIT).unwrap();

@@ -88,9 +88,11 @@ async fn a_held_poll_tells_a_cancel_and_that_draining_began() {
     assert_eq!((answer.cancel[0].attempt_id, answer.cancel[0].grace_ms), (attempt, 5_000));
     let mut request = poll_request(node, &[]);
     request.cancelling = vec![attempt];
-    let (answer, _) = tokio::join!(client.post("/poll", request), async {
+    let (answer, ()) = tokio::join!(client.post("/poll", request), async {
         // Once the poll's heartbeat is written its first look may still be under way; both orders end it.
-        nodes::set_draining(&client.seed.store, "n1", true).await.unwrap()
+        let mut connection = client.seed.store.pool().acquire().await.unwrap();
+        nodes::set_drained(&mut connection, "n1", true).await.unwrap();
+        client.seed.store.wake().ring(Signal::Executor(node.id));
     });
     let answer: updraft_protocol::PollResponse = answer.json();
     assert!(answer.drain && answer.cancel.is_empty(), "{answer:?}");

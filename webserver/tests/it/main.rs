@@ -7,6 +7,7 @@ mod auth;
 mod backfills;
 mod contract;
 mod errors;
+mod executors;
 mod hitl;
 mod logs;
 mod marks;
