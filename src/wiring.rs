@@ -162,6 +162,7 @@ pub(crate) fn executor(
     node.docker_host.clone_from(&given.docker_host);
     node.default_image.clone_from(&given.default_image);
     node.stop_grace = given.stop_grace;
+    node.venv_cache = given.venv_cache << 20;
     env!("CARGO_PKG_VERSION").clone_into(&mut node.version);
     node
 }

@@ -5,6 +5,7 @@
 
 mod priority;
 mod refusal;
+mod resources;
 mod retry_policy;
 
 use std::{sync::OnceLock, time::Duration};
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     refusal::RunRefusal,
+    resources::{Resources, Ulimit, parse_bytes},
     retry_policy::{RetryAction, RetryPolicy, RetryRule},
 };
 pub use crate::asset::{AssetExpression, AssetRef};
@@ -239,6 +241,9 @@ pub struct Task {
     pub secrets: IndexMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<String>,
+    /// What its processes may use of the node.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inlets: Vec<AssetRef>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -302,6 +307,7 @@ impl Task {
             output: Output::Text,
             secrets: IndexMap::new(),
             run_as_user: None,
+            resources: Resources::default(),
             inlets: Vec::new(),
             outlets: Vec::new(),
             callbacks: Vec::new(),

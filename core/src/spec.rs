@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    dag::{AssetRef, CallbackAction, Dag, Mapping, Output, RetryPolicy, Task, TriggerRule, seconds},
+    dag::{AssetRef, CallbackAction, Dag, Mapping, Output, Resources, RetryPolicy, Task, TriggerRule, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
     mapping,
     notify::Facts,
@@ -185,6 +185,9 @@ pub struct TaskSpec {
     /// The user of the node's machine that its process is; `None`: the node's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<String>,
+    /// What its processes may use of the node.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
     /// The hash of the code bundle the task's files come from, and the DAG file's path in it.
     pub bundle_hash: Option<String>,
     pub relative_fileloc: String,
@@ -290,6 +293,7 @@ impl TaskSpec {
             multiple_outputs: task.multiple_outputs,
             owner: task.owner.clone(),
             run_as_user: task.run_as_user.clone(),
+            resources: task.resources.clone(),
             bundle_hash: code.bundle_hash,
             relative_fileloc: code.relative_fileloc,
             mapping: mapping.cloned(),
@@ -327,6 +331,7 @@ impl TaskSpec {
             max_map_length: None,
             output: Output::default(),
             secrets: IndexMap::new(),
+            resources: Resources::default(),
             call: Some(call),
             ..self
         }

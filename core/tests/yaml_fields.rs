@@ -342,7 +342,6 @@ fn warns_of_what_nobody_here_runs_and_says_so_of_arguments_too() {
         "{operator: com.example.Own, x: 1}",
         "{decorator: airflow.sdk.task.kubernetes, python_callable: m.f}",
         "{operator: wait_for_task, external_dag_id: d, execution_date_fn: m.f}",
-        "{python: m.f, requirements: [x]}",
     ] {
         assert_eq!(found(&task(text)), [("unsupported_operator".to_owned(), 2, false)], "{text}");
         let dag = load_beside(&task(text), &()).dags.remove(0).dag;
@@ -389,6 +388,23 @@ fn native_keys_reach_their_fields() {
     assert_eq!(dag.rerun_with_latest_version, Some(true));
     assert_eq!(dag.user_defined_macros["answer"], 42);
     assert_eq!(dag.template_searchpath, ["sql"]);
+}
+
+#[test]
+fn resources_limit_a_task_and_airflows_own_words_do_not() {
+    let task =
+        task("{bash: x, resources: {memory: 512m, cpus: 1.5, pids: 64, ulimits: {nofile: 1024, core: unlimited}}}");
+    assert_eq!(
+        json!(task.resources),
+        json!({"memory": 512 << 20, "cpus": 1.5, "pids": 64, "ulimits": {"core": null, "nofile": 1024}})
+    );
+    let idle = found("tasks:\n  t: {bash: x, resources: {ram: 512, gpus: 1}}\n");
+    assert_eq!(idle, [("without_effect".to_owned(), 2, false), ("without_effect".to_owned(), 2, false)]);
+    for wrong in ["{memory: lots}", "{cpus: 0}", "{pids: -1}", "{ulimits: [nofile]}", "{ulimits: {nofile: many}}"] {
+        refuses(&format!("tasks:\n  t: {{bash: x, resources: {wrong}}}\n"), "wrong_type", 2);
+    }
+    refuses("tasks:\n  t: {bash: x, resources: {memroy: 1g}}\n", "unknown_key", 2);
+    refuses("tasks:\n  t: {bash: x, resources: {ulimits: {files: 1}}}\n", "unknown_key", 2);
 }
 
 #[test]

@@ -308,11 +308,9 @@ fn with_argument(operator: &str, argument: &str) -> (bool, Vec<(String, bool)>) 
 #[test]
 fn an_argument_of_an_operator_that_nothing_runs_takes_no_dag_away() {
     let sql = "airflow.providers.common.sql.operators.sql.SQLCheckOperator";
-    let venv = "airflow.providers.standard.operators.python.PythonVirtualenvOperator";
     let http = "airflow.providers.http.operators.http.HttpOperator";
     for (operator, argument) in [
         (sql, "sql: select 1, retry_on_failure: true"),
-        (venv, "python_callable: a.b, index_urls: [https://x]"),
         (http, "endpoint: x, pagination_function: a.b"),
         (http, "endpoint: x, retry_args: {__type__: tenacity.stop_after_attempt, __args__: [3]}"),
     ] {

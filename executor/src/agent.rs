@@ -27,6 +27,7 @@ use crate::{
     runner::{
         docker::{self, Docker},
         python, sweep,
+        venv::Environments,
     },
 };
 
@@ -52,7 +53,8 @@ enum Served {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), ExecutorError> {
     let identity = Identity::take(&config.data_dir)?;
     let node = build(config, identity.id)?;
-    let guardian = Guardian::start(&node.mark()).map_err(|source| data_dir(&node.config, source))?;
+    let guardian =
+        Guardian::start(&node.mark(), &node.cgroups.patterns()).map_err(|source| data_dir(&node.config, source))?;
     clear_previous_life(&node)?;
 
     let registration = Registration::default();
@@ -88,11 +90,12 @@ fn build(config: Config, identity: Uuid) -> Result<Arc<Node>, ExecutorError> {
         // Relative folders would mean another place to a process with a folder of its own.
         let bundles = Bundles::open(&config.data_dir.join("bundles"), Arc::clone(&client))?;
         let shim = python::install_shim(&config.data_dir)?;
-        Ok((journal, logs, work_dir.canonicalize()?, bundles, shim))
+        let environments = Environments::open(&config.data_dir.join("venvs"), config.venv_cache)?;
+        Ok((journal, logs, work_dir.canonicalize()?, bundles, shim, environments))
     };
-    let (journal, logs, work_dir, bundles, shim) = open().map_err(|source| data_dir(&config, source))?;
+    let (journal, logs, work_dir, bundles, shim, environments) = open().map_err(|source| data_dir(&config, source))?;
     let docker = Docker::new(config.docker, config.docker_host.clone());
-    Ok(Node::new(Parts { config, identity, client, journal, logs, docker, bundles, shim, work_dir }))
+    Ok(Node::new(Parts { config, identity, client, journal, logs, docker, bundles, shim, environments, work_dir }))
 }
 
 fn data_dir(config: &Config, source: std::io::Error) -> ExecutorError {
@@ -123,6 +126,7 @@ fn clear_previous_life(node: &Arc<Node>) -> Result<(), ExecutorError> {
         // Not in the reconciled set any more: the server makes it lost, and decides about another try.
         node.journal.settle(id);
     }
+    node.cgroups.sweep();
     let killed = sweep::kill_marked(sweep::NODE_VARIABLE, node.identity).map_err(failed)?;
     if killed > 0 {
         tracing::info!(processes = killed, "ended processes of an earlier life of this node");

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use updraft_core::{
-    operator::{BashArgs, BashSensorArgs, ExitCodes, OperatorKind, PythonArgs},
+    operator::{BashArgs, BashSensorArgs, Command, ExitCodes, OperatorKind, PythonArgs},
     spec::{Failure, FailureClass, Outcome, TaskSpec},
 };
 use updraft_protocol::{FinishedReport, StartAttempt, StartedReport};
@@ -161,9 +161,16 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
         OperatorKind::BashSensor => {
             let args: BashSensorArgs = arguments(&rendered.args)?;
             let bundle = bundle(job).await?;
-            let BashSensorArgs { bash_command, env, retry_exit_code: _, image: named } = args;
-            let skip_on_exit_code = ExitCodes::None;
-            let args = BashArgs { bash_command, env, append_env: false, cwd: None, skip_on_exit_code, image: None };
+            let BashSensorArgs { bash_command, env, retry_exit_code: _, output_encoding, image: named } = args;
+            let args = BashArgs {
+                bash_command: Command::Text(bash_command),
+                env,
+                append_env: false,
+                cwd: None,
+                skip_on_exit_code: ExitCodes::None,
+                output_encoding,
+                image: None,
+            };
             match image(named) {
                 Some(image) => docker::run(job, Plan::bash(job, args, image, rendered, bundle.as_deref())).await,
                 None => runner::bash::run(job, args, rendered, make_folder(job)?, bundle.as_deref()).await,

@@ -45,6 +45,8 @@ pub struct Config {
     pub shell: OsString,
     /// The interpreter of `python` tasks that name none.
     pub python: OsString,
+    /// How much room virtual environments of tasks may take that are not in use. Bytes.
+    pub venv_cache: u64,
     /// The binary's version, for people.
     pub version: String,
 }
@@ -68,6 +70,7 @@ impl Config {
             keep_results: Duration::from_hours(24),
             shell: "bash".into(),
             python: "python3".into(),
+            venv_cache: 4 << 30,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! PR_SET_PDEATHSIG would fire when the thread that started a process ends, and needs code between fork and exec. Instead one
 //! small shell waits for its standard input to end, which happens exactly when the node is gone, and then kills every process
-//! that carries this life of the node in its environment, with its whole group. It costs a running task nothing.
+//! that carries this life of the node in its environment, with its whole group, and all that is in this life's control groups. It costs
+//! a running task nothing.
 
 use std::{
     io,
@@ -16,12 +17,17 @@ use crate::runner::sweep::NODE_VARIABLE;
 /// Looks three times: a process may have been between fork and exec the first time.
 const SCRIPT: &str = r#"
 read -r _
+mark=$1; shift
+groups=$*
 for turn in 1 2 3; do
-  for file in $(grep -lsz -x "$1" /proc/[0-9]*/environ); do
+  for group in $groups; do
+    kill -KILL $(cat "$group/cgroup.procs")
+  done
+  for file in $(grep -lsz -x "$mark" /proc/[0-9]*/environ); do
     pid=${file#/proc/}; pid=${pid%/environ}
     read -r stat < "/proc/$pid/stat" || continue
-    set -- "$1" ${stat##*) }
-    [ "$4" -gt 1 ] && kill -KILL "-$4"
+    set -- ${stat##*) }
+    [ "$3" -gt 1 ] && kill -KILL "-$3"
     kill -KILL "$pid"
   done
   sleep 0.2
@@ -34,10 +40,12 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    pub(crate) fn start(mark: &str) -> io::Result<Self> {
+    /// `groups`: patterns of the folders of control groups, without blanks.
+    pub(crate) fn start(mark: &str, groups: &[String]) -> io::Result<Self> {
         let child = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "updraft-guardian"])
             .arg(format!("{NODE_VARIABLE}={mark}"))
+            .args(groups)
             .env_remove(NODE_VARIABLE)
             .current_dir("/")
             // Ctrl-C at a terminal is for the node; the guardian must outlive it.
@@ -77,7 +85,7 @@ mod tests {
             .unwrap();
         let mut bystander =
             Command::new("sleep").arg("600").env(NODE_VARIABLE, Uuid::new_v4().to_string()).spawn().unwrap();
-        let mut guardian = Guardian::start(&mark).unwrap();
+        let mut guardian = Guardian::start(&mark, &[]).unwrap();
         drop(guardian.child.stdin.take());
         marked.wait().unwrap();
         guardian.child.wait().unwrap();

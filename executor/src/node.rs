@@ -20,7 +20,7 @@ use crate::{
     journal::Journal,
     logs::Shipper,
     report::Outbox,
-    runner::{docker::Docker, process::Programs},
+    runner::{cgroup::Cgroups, docker::Docker, process::Programs, venv::Environments},
     stats,
 };
 
@@ -50,12 +50,14 @@ pub(crate) struct Node {
     pub(crate) logs: Arc<Shipper>,
     pub(crate) docker: Docker,
     pub(crate) bundles: Bundles,
-    /// The Python shim's file.
+    /// The folder of the Python shim.
     pub(crate) shim: PathBuf,
+    pub(crate) environments: Environments,
     pub(crate) work_dir: PathBuf,
     /// What a task's process inherits: the node's environment without Updraft's own configuration.
     pub(crate) base_env: Vec<(OsString, OsString)>,
     pub(crate) programs: Programs,
+    pub(crate) cgroups: Cgroups,
     live: Mutex<HashMap<Uuid, watch::Sender<Option<Stop>>>>,
     /// When the load facts were read, and what they said.
     stats: Mutex<Option<(Instant, BTreeMap<String, f64>)>>,
@@ -78,12 +80,13 @@ pub(crate) struct Parts {
     pub(crate) docker: Docker,
     pub(crate) bundles: Bundles,
     pub(crate) shim: PathBuf,
+    pub(crate) environments: Environments,
     pub(crate) work_dir: PathBuf,
 }
 
 impl Node {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, identity, client, journal, logs, docker, bundles, shim, work_dir } = parts;
+        let Parts { config, identity, client, journal, logs, docker, bundles, shim, environments, work_dir } = parts;
         let session = Uuid::new_v4();
         let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| config.name.clone(), |name| name.trim().to_owned());
@@ -102,9 +105,11 @@ impl Node {
             docker,
             bundles,
             shim,
+            environments,
             work_dir,
             base_env,
             programs: Programs::new(std::env::var_os("PATH")),
+            cgroups: Cgroups::new(identity, session),
             live: Mutex::default(),
             stats: Mutex::default(),
             cancelling: Mutex::default(),

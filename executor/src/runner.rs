@@ -5,15 +5,18 @@ pub(crate) mod cgroup;
 pub(crate) mod channel;
 pub(crate) mod docker;
 pub(crate) mod file;
+mod limits;
+mod memory;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod sweep;
 pub(crate) mod user;
+pub(crate) mod venv;
 
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -50,6 +53,7 @@ pub(crate) struct Job {
     /// The values its templates named.
     resolved: Mutex<Resolved>,
     execution: Mutex<Execution>,
+    begun: OnceLock<(Instant, Moment)>,
     /// The container to remove once the result is in the journal.
     leftover: Mutex<Option<Leftover>>,
 }
@@ -180,6 +184,7 @@ impl Job {
             label: Mutex::default(),
             resolved: Mutex::default(),
             execution: Mutex::default(),
+            begun: OnceLock::new(),
             leftover: Mutex::default(),
         }
     }
@@ -200,6 +205,11 @@ impl Job {
 
     pub(crate) fn set_resolved(&self, resolved: Resolved) {
         *self.resolved.lock().expect("no code panics while it holds this") = resolved;
+    }
+
+    /// When its first process was about to start, which is what its timeout counts from.
+    pub(crate) fn begun(&self) -> (Instant, Moment) {
+        *self.begun.get_or_init(|| (Instant::now(), Moment::now()))
     }
 
     /// How it is carried out, as far as that is known by now.

@@ -128,6 +128,8 @@ pub(crate) struct Executor {
     pub(crate) default_image: Option<String>,
     #[serde(deserialize_with = "seconds")]
     pub(crate) stop_grace: Duration,
+    /// MiB.
+    pub(crate) venv_cache: u64,
     pub(crate) docker: bool,
     #[serde(deserialize_with = "optional")]
     pub(crate) docker_host: Option<String>,

@@ -1,6 +1,6 @@
 //! Functions of the DAG's Python code.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::values::{flag, yes};
@@ -23,8 +23,41 @@ pub struct PythonArgs {
     pub templates_dict: Option<Value>,
     #[serde(default)]
     pub interpreter: Option<String>,
+    /// `3.12`: the interpreter is `python3.12`.
+    #[serde(default)]
+    pub python_version: Option<String>,
+    /// Of a virtual environment of its own; in a file's words, or as a list.
+    #[serde(default, deserialize_with = "lines")]
+    pub requirements: Vec<String>,
+    /// Whether that environment also sees what the interpreter has.
+    #[serde(default = "yes", deserialize_with = "flag")]
+    pub system_site_packages: bool,
+    #[serde(default, deserialize_with = "lines")]
+    pub pip_install_options: Vec<String>,
+    /// Where packages come from, the first in the place of the usual index.
+    #[serde(default, deserialize_with = "lines")]
+    pub index_urls: Vec<String>,
     #[serde(default)]
     pub image: Option<String>,
+}
+
+/// A list, or the lines of a text without its comments.
+fn lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Nothing(()),
+        Text(String),
+        List(Vec<String>),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Nothing(()) => Vec::new(),
+        Written::Text(text) => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            lines.map(str::to_owned).collect()
+        }
+        Written::List(list) => list,
+    })
 }
 
 /// Arguments of `ShortCircuitOperator`: a falsy result skips what is downstream.

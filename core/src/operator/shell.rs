@@ -3,12 +3,13 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::ExitCodes;
+use super::{Command, ExitCodes};
 
 /// Arguments of `BashOperator`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BashArgs {
-    pub bash_command: String,
+    /// Text for the shell; native: the words of a command that needs none.
+    pub bash_command: Command,
     #[serde(default)]
     pub env: Option<IndexMap<String, String>>,
     /// Without it, `env` replaces the node's environment; the short form `bash:` sets it.
@@ -18,6 +19,9 @@ pub struct BashArgs {
     pub cwd: Option<String>,
     #[serde(default = "exit_99")]
     pub skip_on_exit_code: ExitCodes,
+    /// Of what it prints: a name that Python knows.
+    #[serde(default)]
+    pub output_encoding: Option<String>,
     /// Native: run in a container of this image.
     #[serde(default)]
     pub image: Option<String>,
@@ -33,6 +37,8 @@ pub struct BashSensorArgs {
     /// With it, this exit code alone means "not yet"; any other but 0 fails the task. Without it every exit code means that.
     #[serde(default)]
     pub retry_exit_code: Option<i64>,
+    #[serde(default)]
+    pub output_encoding: Option<String>,
     /// Native: run in a container of this image.
     #[serde(default)]
     pub image: Option<String>,

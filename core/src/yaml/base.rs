@@ -14,7 +14,10 @@ use super::{
     suggest::did_you_mean,
     task::{Lookup, Shared},
 };
-use crate::dag::{Callback, CallbackAction, CallbackEvent, Task, TriggerRule, WeightRule};
+use crate::{
+    dag::{Callback, CallbackAction, CallbackEvent, Task, TriggerRule, WeightRule},
+    operator::OperatorKind,
+};
 
 /// Where the value of a `BaseOperator` argument goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,7 @@ pub(super) const BASE_ARGS: &[BaseArg] = &[
     base("outlets", Kind::Assets, Place::Field),
     base("executor_config", Kind::Any, Place::Idle),
     base("executor", Kind::Text, Place::Idle),
-    base("resources", Kind::Any, Place::Idle),
+    base("resources", Kind::Any, Place::Field),
     base("sla", Kind::Any, Place::Idle),
     base("allow_nested_operators", Kind::Bool, Place::Idle),
     base("render_template_as_native_obj", Kind::Bool, Place::Idle),
@@ -191,6 +194,9 @@ impl Context<'_> {
         task.outlets = assets("outlets");
         task.map_index_template = text("map_index_template");
         task.run_as_user = text("run_as_user");
+        // The pod operator's own argument of that name is another.
+        let resources = lookup.get("resources").filter(|_| task.operator != OperatorKind::KubernetesPod);
+        task.resources = resources.map(|entry| self.resources(entry)).unwrap_or_default();
         self.base_extra(&mut task.extra, lookup);
         task.callbacks = self.mails(lookup);
         task.callbacks.extend(self.callbacks(OF_TASKS, &|name| lookup.get(name)));

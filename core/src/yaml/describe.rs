@@ -303,6 +303,9 @@ fn task(dag: &Dag, index: usize) -> Value {
     if task.output != Output::Text {
         put("output", json!(task.output));
     }
+    if !task.resources.is_empty() {
+        put("resources", json!(task.resources));
+    }
     if !task.secrets.is_empty() {
         put("secrets", json!(task.secrets));
     }

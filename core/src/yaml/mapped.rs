@@ -174,8 +174,8 @@ impl Context<'_> {
             size = size.saturating_mul(length);
             too_big |= size > self.max_map_length();
             let value = match (what.argument(name), self.items(&entry.value)) {
-                (Some(Kind::Text), Some(items)) => {
-                    Some(Value::Array(items.iter().filter_map(|item| self.argument(name, Kind::Text, item)).collect()))
+                (Some(kind @ (Kind::Text | Kind::TextOrList)), Some(items)) => {
+                    Some(Value::Array(items.iter().filter_map(|item| self.argument(name, kind, item)).collect()))
                 }
                 _ => self.json(&entry.value),
             };

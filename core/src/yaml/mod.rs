@@ -59,6 +59,7 @@ mod operators;
 mod params;
 mod parse;
 pub(crate) mod plain;
+mod resources;
 mod retry_policy;
 mod scalar;
 mod schedule;

@@ -115,11 +115,14 @@ impl Context<'_> {
         }
     }
 
-    /// A condition that is a template needs no Python; `requirements` need an environment that no node makes.
+    /// A condition that is a template needs no Python. An image has its packages already.
     fn python(&self, task: &mut Task, lookup: &Lookup<'_>) {
-        if let Some(entry) = lookup.get("requirements").filter(|entry| !entry.value.is_null()) {
-            let message = "`requirements` need a virtual environment, which no node makes".to_owned();
-            self.unsupported(task, entry.key, message, "run the task in an `image` that has them");
+        if let Some(entry) = lookup.get("requirements").filter(|entry| !entry.value.is_null())
+            && task.args.get("image").is_some_and(|image| !image.is_null())
+        {
+            let message = "`requirements` are for tasks without an `image`";
+            let help = "put them into the image".to_owned();
+            self.findings.error_help("invalid_value", entry.key, message, Some(help));
         }
         if let Some(interpreter) = task.args.shift_remove("python") {
             task.args.insert("interpreter".to_owned(), interpreter);

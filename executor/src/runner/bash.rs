@@ -5,16 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use encoding_rs::Encoding;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use updraft_core::{
     dag::Output,
-    operator::{BashArgs, ExitCodes},
+    operator::{BashArgs, Command, ExitCodes},
     spec::{Failure, FailureClass},
 };
 use updraft_protocol::XCOM_LIMIT;
 
 use super::{
-    End, Finished, Job, failure,
+    End, Finished, Job, cgroup, failure,
     process::{self, Ended, Exit, Launch},
 };
 use crate::render::Rendered;
@@ -27,17 +29,19 @@ pub(crate) async fn run(
     folder: PathBuf,
     bundle: Option<&Path>,
 ) -> Result<End, Failure> {
-    job.log.say(
-        "info",
-        &format!("Running command: {:?}", [&*job.node.config.shell.to_string_lossy(), "-c", &args.bash_command]),
-    );
+    let encoding = encoding(args.output_encoding.as_deref())?;
+    let (program, words) = command(job, &args.bash_command)?;
+    let shown: Vec<_> = [&program].into_iter().chain(&words).map(|word| word.to_string_lossy()).collect();
+    job.log.say("info", &format!("Running command: {shown:?}"));
     let capture = job.spec.do_xcom_push && job.spec.output == Output::Json;
     let launch = Launch {
         capture: capture.then_some(XCOM_LIMIT),
-        program: job.node.config.shell.clone(),
+        encoding,
+        as_node: false,
+        program,
         env: environment(job, &args, rendered, bundle),
         cwd: args.cwd.as_ref().map_or(folder, PathBuf::from),
-        args: vec!["-c".into(), args.bash_command.into()],
+        args: words,
     };
     let Ended { exit, stdout } = process::run(job, launch).await?;
     Ok(conclude(job, &exit, &args.skip_on_exit_code, || match (job.spec.do_xcom_push, job.spec.output) {
@@ -45,6 +49,44 @@ pub(crate) async fn run(
         (true, Output::Text) => Ok(Some(job.log.last_stdout().unwrap_or_default().into())),
         (true, Output::Json) => json_result(&stdout.ok_or_else(output_too_large)?),
     }))
+}
+
+/// Text goes to the node's shell; words are a command that needs none.
+fn command(job: &Job, command: &Command) -> Result<(OsString, Vec<OsString>), Failure> {
+    match command {
+        Command::Text(text) => Ok((job.node.config.shell.clone(), vec!["-c".into(), text.into()])),
+        Command::Words(words) => {
+            let mut words = words.iter().map(OsString::from);
+            let program = words.next().ok_or_else(|| {
+                failure(FailureClass::InvalidArguments, "`bash_command` is an empty list: it needs a program.")
+            })?;
+            Ok((program, words.collect()))
+        }
+    }
+}
+
+/// The encoding that Python knows by a name; `None`: UTF-8, which needs no decoding.
+fn encoding(name: Option<&str>) -> Result<Option<&'static Encoding>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    let label = name.trim().to_lowercase().replace('_', "-");
+    let label = match &*label {
+        "utf-8-sig" | "utf8" | "cp65001" | "ascii" | "us-ascii" => "utf-8",
+        "latin-1" | "iso8859-1" => "latin1",
+        "utf-16-le" => "utf-16le",
+        "utf-16-be" => "utf-16be",
+        "cp932" | "ms932" => "shift_jis",
+        "cp936" | "936" => "gbk",
+        "cp949" => "euc-kr",
+        "cp950" => "big5",
+        "euc-jis-2004" | "eucjp" => "euc-jp",
+        other => other,
+    };
+    let found = Encoding::for_label(label.as_bytes()).ok_or_else(|| {
+        let reason =
+            format!("`output_encoding: {name}` is no encoding that this node knows; `utf-8` and `latin-1` are two.");
+        failure(FailureClass::InvalidArguments, reason)
+    })?;
+    Ok((found != encoding_rs::UTF_8).then_some(found))
 }
 
 /// `output: json`: the whole of standard output is the result; nothing is none.
@@ -109,9 +151,15 @@ pub(crate) fn conclude(
             job.log.say("error", &format!("Command exited with return code {code}"));
             Finished::failed(exit_failure(*code, job.log.last_stderr())).with_exit_code(*code)
         }
+        Exit::OutOfMemory(code) => {
+            let failure = cgroup::oom(job);
+            job.log.say("error", &failure.reason);
+            Finished::failed(failure).with_exit_code(*code)
+        }
         Exit::Signal(signal) => {
             job.log.say("error", &format!("Command was ended by {signal}"));
-            let reason = format!("The command was ended by {signal}, which this node did not send.");
+            let hint = if *signal == Signal::SIGKILL { " The kernel does that when memory runs out." } else { "" };
+            let reason = format!("The command was ended by {signal}, which this node did not send.{hint}");
             Finished::failed(failure(FailureClass::Signal, reason))
         }
         Exit::TimedOut => Finished::failed(timeout_failure(job)),

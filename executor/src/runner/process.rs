@@ -1,6 +1,7 @@
 //! A local process: its own process group, its output line by line, and an end in bounded time.
 //!
-//! `std` starts it with `posix_spawn` as long as nothing needs code between fork and exec; so nothing here does but `run_as_user`.
+//! `std` starts it with `posix_spawn` as long as nothing needs code between fork and exec; so nothing here does but `run_as_user`
+//! (limits have a way of their own: [`Limits`]).
 
 use std::{
     collections::HashMap,
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use encoding_rs::{Decoder, Encoding};
 use nix::sys::signal::Signal;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -22,9 +24,8 @@ use tokio::{
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::StartedReport;
 
-use super::{Job, failure, sweep, user::RunAs};
+use super::{Job, failure, limits::Limits, memory, sweep, user::RunAs};
 use crate::{
-    clock::Moment,
     journal::ProcessGroup,
     logs::{LineSplitter, Stream},
     node::Stop,
@@ -42,6 +43,10 @@ pub(crate) struct Launch {
     pub(crate) cwd: PathBuf,
     /// Keep standard output, up to so many bytes.
     pub(crate) capture: Option<usize>,
+    /// What its output is written in; `None`: UTF-8.
+    pub(crate) encoding: Option<&'static Encoding>,
+    /// As the node's own user, whoever the task is: it works for the node.
+    pub(crate) as_node: bool,
 }
 
 /// What is left of a process.
@@ -56,6 +61,8 @@ pub(crate) struct Ended {
 pub(crate) enum Exit {
     Code(i64),
     Signal(Signal),
+    /// The kernel killed it, or a part of it, for the memory that all of it used.
+    OutOfMemory(Option<i64>),
     TimedOut,
     Stopped(Stop),
 }
@@ -72,9 +79,15 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
     let words = [&launch.program].into_iter().chain(&launch.args);
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     job.note_command(words.iter().map(AsRef::as_ref));
-    let (begun, at) = (std::time::Instant::now(), Moment::now());
-    let mut command = Command::new(&program);
-    let run_as = RunAs::of(job)?;
+    let (begun, at) = job.begun();
+    let run_as = if launch.as_node { None } else { RunAs::of(job)? };
+    launch.program = program.into();
+    let limits = Limits::of(job);
+    let (program, args) = match &limits {
+        Some(_) => Limits::gate(&launch),
+        None => (launch.program.clone(), std::mem::take(&mut launch.args)),
+    };
+    let mut command = Command::new(program);
     if let Some(user) = &run_as {
         user.give(job)?;
         user.rename(&mut launch.env, &job.node.base_env);
@@ -82,17 +95,23 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
         // Of root, std drops the other groups as well.
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
-    let mut child = command
-        .args(&launch.args)
+    let spawned = command
+        .args(args)
         .env_clear()
         .envs(launch.env)
         .current_dir(&launch.cwd)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(if limits.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| spawn_failure(&launch.program, &launch.cwd, run_as.as_ref(), &error))?;
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            end_limits(job, limits).await;
+            return Err(spawn_failure(&launch.program, &launch.cwd, run_as.as_ref(), &error));
+        }
+    };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child not yet waited for has a pid");
     job.progress.launched_at(begun, at, StartedReport { pid: Some(pid), ..job.started() });
     if let Some(start_ticks) = sweep::start_ticks(pid)
@@ -101,13 +120,24 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
         tracing::warn!(%error, attempt_id = %job.id, "the journal could not be written; a crash may leave this process behind");
     }
     updraft_core::failpoint!("executor.after_spawn");
+    if let (Some(set), Some(gate)) = (&limits, child.stdin.take())
+        && let Err(failure) = set.open(pid, gate).await
+    {
+        // The gate is shut: it ends without having started anything.
+        if let Err(error) = child.wait().await {
+            tracing::warn!(%error, attempt_id = %job.id, "a process that was not to start could not be waited for");
+        }
+        end_limits(job, limits).await;
+        return Err(failure);
+    }
 
-    let mut stdout = Pipe::new(child.stdout.take().expect("piped"), Stream::Stdout);
+    let mut stdout = Pipe::new(child.stdout.take().expect("piped"), Stream::Stdout, launch.encoding);
     stdout.capture = launch.capture.map(|limit| (limit, Some(Vec::new())));
-    let mut stderr = Pipe::new(child.stderr.take().expect("piped"), Stream::Stderr);
+    let mut stderr = Pipe::new(child.stderr.take().expect("piped"), Stream::Stderr, launch.encoding);
+    let mut looks = memory::Looks::new();
     let far = Instant::now() + Duration::from_hours(24 * 365);
     // One timer, three meanings: the execution timeout, the end of the grace, the end of draining.
-    let mut alarm = job.spec.execution_timeout.map_or(far, |timeout| Instant::now() + timeout);
+    let mut alarm = job.spec.execution_timeout.map_or(far, |timeout| Instant::from_std(begun) + timeout);
     let mut ending: Option<Ending> = None;
     let mut killed = false;
     let mut exit: Option<ExitStatus> = None;
@@ -123,6 +153,11 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
                 // What it left in its group goes with it.
                 sweep::signal_group(pid, Signal::SIGKILL);
                 alarm = Instant::now() + DRAIN;
+            }
+            () = looks.due(), if exit.is_none() => {
+                if let Some(bytes) = memory::of_tree(pid) {
+                    job.note_memory(bytes);
+                }
             }
             stop = job.stopped(), if ending.is_none() && exit.is_none() => {
                 let grace = match &stop {
@@ -163,6 +198,7 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
     }
     stdout.finish(job);
     stderr.finish(job);
+    let out_of_memory = end_limits(job, limits).await;
     if ending.is_some() {
         kill_escaped(job).await;
     }
@@ -170,6 +206,7 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
     let exit = match ending {
         Some(Ending::Timeout) => Exit::TimedOut,
         Some(Ending::Told(stop)) => Exit::Stopped(stop),
+        None if out_of_memory && !status.success() => Exit::OutOfMemory(status.code().map(Into::into)),
         None => match (status.code(), status.signal().and_then(|number| Signal::try_from(number).ok())) {
             (Some(code), _) => Exit::Code(code.into()),
             (None, Some(signal)) => Exit::Signal(signal),
@@ -177,6 +214,17 @@ pub(crate) async fn run(job: &Job, mut launch: Launch) -> Result<Ended, Failure>
         },
     };
     Ok(Ended { exit, stdout: stdout.capture.and_then(|(_, bytes)| bytes) })
+}
+
+/// Ends what is left in the control group of a task; answers whether the kernel killed any of it for memory.
+async fn end_limits(job: &Job, limits: Option<Limits>) -> bool {
+    let Some(limits) = limits else { return false };
+    if let Some(peak) = limits.peak() {
+        job.note_memory(peak);
+    }
+    let out_of_memory = limits.was_out_of_memory();
+    limits.end().await;
+    out_of_memory
 }
 
 /// Processes that left the group (`setsid`) still carry the attempt's id. Returns when none is left, or when they do not die.
@@ -201,7 +249,7 @@ async fn kill_escaped(job: &Job) {
     }
 }
 
-fn not_found(program: &OsStr) -> Failure {
+pub(super) fn not_found(program: &OsStr) -> Failure {
     let name = program.to_string_lossy();
     let reason = format!("`{name}` is not on this node: install it, or name an image to run the task in a container.");
     failure(FailureClass::CommandNotFound, reason)
@@ -219,7 +267,7 @@ impl Programs {
         Self { path, known: Mutex::default() }
     }
 
-    fn find(&self, program: &OsStr) -> Option<PathBuf> {
+    pub(crate) fn find(&self, program: &OsStr) -> Option<PathBuf> {
         if Path::new(program).components().count() > 1 {
             return Some(program.into());
         }
@@ -262,6 +310,8 @@ struct Pipe<R> {
     reader: R,
     stream: Stream,
     buffer: Vec<u8>,
+    /// `None`: it is UTF-8 already, or as good as.
+    decoder: Option<Decoder>,
     lines: LineSplitter,
     /// How much to keep of what is read, and that, as long as it is no more.
     capture: Option<(usize, Option<Vec<u8>>)>,
@@ -269,11 +319,12 @@ struct Pipe<R> {
 }
 
 impl<R: AsyncRead + Unpin> Pipe<R> {
-    fn new(reader: R, stream: Stream) -> Self {
+    fn new(reader: R, stream: Stream, encoding: Option<&'static Encoding>) -> Self {
         Self {
             reader,
             stream,
             buffer: Vec::with_capacity(8 * 1024),
+            decoder: encoding.map(Encoding::new_decoder),
             lines: LineSplitter::default(),
             capture: None,
             open: true,
@@ -284,21 +335,36 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
     async fn read(&mut self, job: &Job) {
         self.buffer.clear();
         match self.reader.read_buf(&mut self.buffer).await {
-            Ok(0) => self.open = false,
-            Ok(_) => {
-                if let Some((limit, kept)) = &mut self.capture {
-                    *kept = kept.take().filter(|bytes| bytes.len() + self.buffer.len() <= *limit);
-                    if let Some(kept) = kept {
-                        kept.extend_from_slice(&self.buffer);
-                    }
-                }
-                self.lines.feed(&self.buffer, |line| job.log.output(self.stream, line));
+            Ok(read) => {
+                self.open = read > 0;
+                self.take(job, read == 0);
             }
             Err(error) => {
                 job.log.say("warning", &format!("The task's output cannot be read any further: {error}."));
                 self.open = false;
             }
         }
+    }
+
+    /// Takes what is in the buffer.
+    fn take(&mut self, job: &Job, last: bool) {
+        let mut text = String::new();
+        let bytes = match &mut self.decoder {
+            Some(decoder) => {
+                text.reserve(decoder.max_utf8_buffer_length(self.buffer.len()).unwrap_or(self.buffer.len()));
+                // What is no character in that encoding becomes U+FFFD, as with Python's `errors="replace"`.
+                let _ = decoder.decode_to_string(&self.buffer, &mut text, last);
+                text.as_bytes()
+            }
+            None => &self.buffer,
+        };
+        if let Some((limit, kept)) = &mut self.capture {
+            *kept = kept.take().filter(|known| known.len() + bytes.len() <= *limit);
+            if let Some(kept) = kept {
+                kept.extend_from_slice(bytes);
+            }
+        }
+        self.lines.feed(bytes, |line| job.log.output(self.stream, line));
     }
 
     fn finish(&mut self, job: &Job) {

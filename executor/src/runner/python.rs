@@ -26,13 +26,17 @@ use super::{
     docker::{self, BUNDLE_TARGET, Plan, ResultFrom, Watch},
     failure,
     process::{self, Exit, Launch},
+    venv::{self, Made},
 };
 use crate::render::Rendered;
 
-const SHIM: &str = include_str!("shim.py");
+const SHIM: &str = include_str!("updraft_shim.py");
+const SHIM_FILE: &str = "updraft_shim.py";
+/// Imports the shim from the folder that is the first argument: what is imported is compiled once, what is run each time.
+const BOOT: &str = "import sys; sys.path.insert(0, sys.argv.pop(1)); import updraft_shim; updraft_shim.main()";
 /// Where a container finds the shim and its job.
 const FOLDER_TARGET: &str = "/opt/updraft/attempt";
-const SHIM_TARGET: &str = "/opt/updraft/shim.py";
+const SHIM_TARGET: &str = "/opt/updraft/shim";
 const JOB_FILE: &str = ".updraft-job.json";
 const RESULT_FILE: &str = ".updraft-result.json";
 /// A reason is a sentence, not an output.
@@ -89,6 +93,11 @@ pub(crate) fn callback(call: &Call) -> PythonArgs {
         op_kwargs: call.kwargs.clone(),
         templates_dict: None,
         interpreter: None,
+        python_version: None,
+        requirements: Vec::new(),
+        system_site_packages: true,
+        pip_install_options: Vec::new(),
+        index_urls: Vec::new(),
         image: None,
     }
 }
@@ -118,18 +127,20 @@ struct ShimResult {
     added: Map<String, Value>,
 }
 
-/// Writes the shim where every interpreter of the node, and containers by a mount, find it. By content, so that two versions of
-/// the node never share one.
+/// Writes the shim into a folder where every interpreter of the node, and containers by a mount, find it. By content, so that two
+/// versions of the node never share one.
 pub(crate) fn install_shim(data_dir: &Path) -> io::Result<PathBuf> {
     use sha2::{Digest, Sha256};
     let hash = updraft_core::dag::hex(&Sha256::digest(SHIM.as_bytes()));
-    let path = data_dir.canonicalize()?.join(format!("shim-{}.py", &hash[..12]));
+    let folder = data_dir.canonicalize()?.join(format!("shim-{}", &hash[..12]));
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(SHIM_FILE);
     if !path.exists() {
         let part = path.with_extension("part");
         std::fs::write(&part, SHIM)?;
         std::fs::rename(part, &path)?;
     }
-    Ok(path)
+    Ok(folder)
 }
 
 /// Runs a Python task as a process.
@@ -140,6 +151,14 @@ pub(crate) async fn run(
     folder: PathBuf,
     bundle: Option<&Path>,
 ) -> Result<End, Failure> {
+    let environment = if venv::is_wanted(&args) {
+        match job.node.environments.get(job, &args, rendered).await? {
+            Made::Ready(environment) => Some(environment),
+            Made::Over(end) => return Ok(*end),
+        }
+    } else {
+        None
+    };
     let bundle_text = bundle.map(|path| path.to_string_lossy());
     let _channel = Channel::open(job, &folder)?;
     write_job(job, &args, rendered, &folder, &folder.join(SOCKET_FILE).to_string_lossy(), bundle_text.as_deref())?;
@@ -156,9 +175,15 @@ pub(crate) async fn run(
     env.extend(job.process_env(rendered, bundle));
     let launch = Launch {
         capture: None,
-        program: args.interpreter.map_or_else(|| job.node.config.python.clone(), OsString::from),
+        encoding: None,
+        as_node: false,
+        program: environment
+            .as_ref()
+            .map_or_else(|| venv::interpreter(&job.node, &args), |environment| environment.python.clone().into()),
         args: vec![
             "-u".into(),
+            "-c".into(),
+            BOOT.into(),
             job.node.shim.clone().into(),
             folder.join(JOB_FILE).into(),
             folder.join(RESULT_FILE).into(),
@@ -181,6 +206,10 @@ pub(crate) async fn run_in_container(
     folder: PathBuf,
     bundle: Option<&Path>,
 ) -> Result<End, Failure> {
+    if venv::is_wanted(&args) {
+        let reason = "`requirements` are for tasks without an image: put them into the image.";
+        return Err(failure(FailureClass::InvalidArguments, reason));
+    }
     let socket = format!("{FOLDER_TARGET}/{SOCKET_FILE}");
     write_job(job, &args, rendered, &folder, &socket, bundle.map(|_| BUNDLE_TARGET))?;
     open_to_all(&folder)?;
@@ -188,8 +217,14 @@ pub(crate) async fn run_in_container(
     let mut plan = Plan::new(job, image, rendered);
     plan.body.entrypoint = Some(vec![args.interpreter.unwrap_or_else(|| "python3".to_owned()), "-u".to_owned()]);
     plan.body.cmd = Some(
-        [SHIM_TARGET.to_owned(), format!("{FOLDER_TARGET}/{JOB_FILE}"), format!("{FOLDER_TARGET}/{RESULT_FILE}")]
-            .to_vec(),
+        [
+            "-c".to_owned(),
+            BOOT.to_owned(),
+            SHIM_TARGET.to_owned(),
+            format!("{FOLDER_TARGET}/{JOB_FILE}"),
+            format!("{FOLDER_TARGET}/{RESULT_FILE}"),
+        ]
+        .to_vec(),
     );
     plan.bind(&job.node.shim, SHIM_TARGET, true);
     plan.bind(&folder, FOLDER_TARGET, false);

@@ -11,6 +11,7 @@ mod daemon;
 mod docker;
 mod fake;
 mod life;
+mod limits;
 mod mapped;
 mod operators;
 mod process;

@@ -177,8 +177,43 @@ async fn arguments_that_do_not_fit_are_an_ordinary_failure() {
     node.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn words_are_a_command_without_a_shell() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(&fake, dir.path());
+    let id = fake.hand_out(json!({"args": {"bash_command": ["echo", "$HOME", "a  b"]}}));
+    assert_eq!(fake.finished(id).await.return_value, Some(json!("$HOME a  b")));
+    let id = fake.hand_out(json!({"args": {"bash_command": []}}));
+    assert_eq!(fake.finished(id).await.failure_class.as_deref(), Some("invalid_arguments"));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn output_is_read_in_its_encoding() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(&fake, dir.path());
+    for (encoding, bytes, text) in [
+        ("latin_1", r"caf\351", "café"),
+        ("cp1251", r"\357\360\350", "при"),
+        ("utf-16-le", r"h\000i\000\n\000", "hi"),
+        ("gbk", r"\326\320\377", "中\u{fffd}"),
+        ("UTF-8", r"a\377", "a\u{fffd}"),
+    ] {
+        let id =
+            fake.hand_out(json!({"args": {"bash_command": format!("printf '{bytes}'"), "output_encoding": encoding}}));
+        assert_eq!(fake.finished(id).await.return_value, Some(json!(text)), "{encoding}");
+    }
+    let id = fake.hand_out(json!({"args": {"bash_command": "true", "output_encoding": "klingon"}}));
+    let report = fake.finished(id).await;
+    assert_eq!(report.failure_class.as_deref(), Some("invalid_arguments"));
+    assert!(report.failure_reason.unwrap().contains("klingon"));
+    node.stop().await.unwrap();
+}
+
 /// None of the processes listed in the file runs any more (a zombie that init has not reaped yet is gone).
-fn assert_gone(pids: &std::path::Path) {
+pub(crate) fn assert_gone(pids: &std::path::Path) {
     for pid in std::fs::read_to_string(pids).unwrap().lines() {
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
         let state = state.as_deref().and_then(|stat| stat.rsplit_once(") ")).map(|(_, rest)| rest.as_bytes()[0]);

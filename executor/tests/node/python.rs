@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, TestNode};
+use crate::fake::{Fake, TestNode, kinds};
 
 fn task(args: Value) -> Value {
     json!({"operator": "python", "operator_class": "airflow.providers.standard.operators.python.PythonOperator", "args": args})
@@ -145,7 +145,10 @@ async fn each_end_of_a_callable_has_its_meaning() {
         if callable == "pkg.mod.boom" {
             fake.log_line(id, "Traceback (most recent call last)").await;
             fake.log_line(id, "raise ValueError(\"no such row\")").await;
-            assert!(!fake.output(id).iter().any(|line| line.contains("shim-")), "the shim's own frames are not shown");
+            assert!(
+                !fake.output(id).iter().any(|line| line.contains("updraft_shim")),
+                "the shim's own frames are not shown"
+            );
         }
     }
     node.stop().await.unwrap();
@@ -188,6 +191,96 @@ async fn a_missing_bundle_or_interpreter_is_a_readable_failure() {
     let report = fake.finished(none).await;
     assert_eq!(report.failure_class.as_deref(), Some("command_not_found"));
     assert!(report.failure_reason.unwrap().contains("python-of-nobody"));
+    node.stop().await.unwrap();
+}
+
+/// A folder of packages with one wheel, made by hand.
+fn wheels(dir: &std::path::Path) -> String {
+    let code = "import sys, zipfile\n\
+                with zipfile.ZipFile(sys.argv[1] + '/tiny-1.0-py3-none-any.whl', 'w') as wheel:\n    \
+                    wheel.writestr('tiny.py', 'import sys\\nANSWER = 42\\nPREFIX = sys.prefix\\n')\n    \
+                    wheel.writestr('tiny-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')\n    \
+                    wheel.writestr('tiny-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n    \
+                    wheel.writestr('tiny-1.0.dist-info/RECORD', '')\n";
+    let made = std::process::Command::new("python3").args(["-c", code]).arg(dir).status().unwrap();
+    assert!(made.success());
+    dir.display().to_string()
+}
+
+#[tokio::test]
+async fn requirements_are_installed_once_for_all_tasks_that_ask_for_the_same() {
+    let fake = Fake::start().await;
+    let (dir, packages) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = TestNode::start(&fake, dir.path());
+    let options = json!(["--no-index", "--find-links", wheels(packages.path())]);
+    let ask = |requirements: Value| {
+        let code = "import tiny\nresult = [tiny.ANSWER, tiny.PREFIX]\n";
+        fake.hand_out(task(
+            json!({"python_callable": code, "requirements": requirements, "pip_install_options": options}),
+        ))
+    };
+    let (one, other) = (ask(json!(["tiny==1.0"])), ask(json!("# what it needs\ntiny==1.0\n")));
+    let mut prefixes = Vec::new();
+    for id in [one, other] {
+        let report = fake.finished(id).await;
+        let value = report.return_value.unwrap_or_else(|| panic!("{:?}", report.failure_reason));
+        assert_eq!(value[0], 42);
+        prefixes.push(value[1].clone());
+    }
+    assert_eq!(prefixes[0], prefixes[1]);
+    let built = [one, other].map(|id| fake.output(id).iter().any(|line| line.contains("Successfully installed tiny")));
+    assert!(built[0] != built[1], "one of them built it, the other waited: {built:?}");
+    assert_eq!(std::fs::read_dir(dir.path().join("venvs")).unwrap().count(), 1);
+
+    let missing = ask(json!(["no-such-package"]));
+    let report = fake.finished(missing).await;
+    assert_eq!(report.failure_class.as_deref(), Some("environment_error"));
+    assert!(report.failure_reason.unwrap().contains("no-such-package"));
+    assert_eq!(std::fs::read_dir(dir.path().join("venvs")).unwrap().count(), 1, "nothing half made stays");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_making_of_an_environment() {
+    let fake = Fake::start().await;
+    let (dir, packages) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = TestNode::start(&fake, dir.path());
+    std::fs::create_dir(packages.path().join("slow")).unwrap();
+    let setup = "import time\nprint('building', flush=True)\ntime.sleep(600)\n";
+    std::fs::write(packages.path().join("slow/setup.py"), setup).unwrap();
+    let id = fake.hand_out(task(json!({
+        "python_callable": "math.sqrt", "requirements": [packages.path().join("slow")],
+        "pip_install_options": ["--no-index", "--no-build-isolation", "-v"]
+    })));
+    fake.log_line(id, "Processing").await;
+    fake.cancel(id, std::time::Duration::ZERO);
+    fake.wait("stopped", |seen| kinds(seen, id).contains(&"stopped").then_some(())).await;
+    assert_eq!(std::fs::read_dir(dir.path().join("venvs")).unwrap().count(), 0);
+    node.stop().await.unwrap();
+}
+
+/// The shim runs on every CPython from 3.9 on that is here.
+#[tokio::test]
+async fn the_shim_runs_on_every_python() {
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, hash) = node(&fake, dir.path());
+    let mut tried = 0;
+    for minor in 9..=14 {
+        let program = format!("python3.{minor}");
+        let version = std::process::Command::new(&program).arg("-V").output();
+        if !version.is_ok_and(|output| output.status.success()) {
+            continue;
+        }
+        let mut task = task(json!({
+            "python_callable": "pkg.mod.add", "op_args": [1], "op_kwargs": {"b": 2}, "python_version": format!("3.{minor}")
+        }));
+        task["bundle_hash"] = json!(hash);
+        let report = fake.finished(fake.hand_out(task)).await;
+        assert_eq!(report.return_value, Some(json!({"sum": 3, "ds": "2026-01-02"})), "{program}: {report:?}");
+        tried += 1;
+    }
+    assert!(tried > 0, "no Python is here");
     node.stop().await.unwrap();
 }
 

@@ -59,6 +59,8 @@ impl Converter<'_> {
             ("`when`", task.when.is_some()),
             ("`output`", task.output != Output::Text),
             ("`secrets`", !task.secrets.is_empty()),
+            ("`resources`", !task.resources.is_empty()),
+            ("list as `bash_command`", commands && task.args.get("bash_command").is_some_and(Value::is_array)),
             ("`worker_selector`", !task.worker_selector.is_empty()),
             ("`setup` and `teardown`", task.is_setup || task.is_teardown),
             ("template as a condition", given("condition")),

@@ -70,24 +70,6 @@ const SQL_CHECK: &[Arg] = &[
     arg("follow_task_ids_if_false", Kind::TextOrList),
 ];
 
-const VIRTUALENV: &[Arg] = &[
-    arg("python_callable", Kind::Text),
-    arg("python_callable_name", Kind::Text),
-    arg("python_callable_file", Kind::Text),
-    arg("op_args", Kind::List).template().default("[]"),
-    arg("op_kwargs", Kind::Map).template().default("{}"),
-    arg("templates_dict", Kind::Map).template(),
-    arg("requirements", Kind::TextOrList).template(),
-    arg("python", Kind::Text).template(),
-    arg("python_version", Kind::Text),
-    arg("system_site_packages", Kind::Bool),
-    arg("string_args", Kind::TextList),
-    arg("expect_airflow", Kind::Bool),
-    arg("serializer", Kind::Text),
-    arg("venv_cache_path", Kind::Text),
-    arg("skip_on_exit_code", Kind::ExitCodes),
-];
-
 const SSH: &[Arg] = &[
     arg("ssh_conn_id", Kind::Text),
     arg("command", Kind::Text).required().template(),
@@ -131,15 +113,6 @@ const SQL_SENSOR: &[Arg] = &[
 ];
 
 pub(super) const OPERATORS: &[Operator] = &[
-    row(
-        OperatorKind::Unsupported,
-        "airflow.providers.standard.operators.python.PythonVirtualenvOperator",
-        &[],
-        None,
-        &["airflow.operators.python"],
-        &["airflow.operators.python_operator.PythonVirtualenvOperator"],
-        VIRTUALENV,
-    ),
     row(
         OperatorKind::Unsupported,
         "airflow.providers.http.operators.http.HttpOperator",

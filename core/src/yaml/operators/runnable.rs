@@ -6,13 +6,13 @@ use crate::operator::OperatorKind;
 const SHELL: &[&str] = &[".sh", ".bash"];
 
 const BASH: &[super::Arg] = &[
-    arg("bash_command", Kind::Text).required().template(),
+    arg("bash_command", Kind::TextOrList).required().template(),
     arg("env", Kind::TextMap).template().default("null"),
     arg("append_env", Kind::Bool).default("false"),
     arg("cwd", Kind::Text).template().default("null"),
     arg("skip_on_exit_code", Kind::ExitCodes).default("[99]"),
     arg("image", Kind::Text),
-    arg("output_encoding", Kind::Text).idle(),
+    arg("output_encoding", Kind::Text),
     arg("output_processor", Kind::Any).idle(),
 ];
 
@@ -27,7 +27,37 @@ const PYTHON: &[super::Arg] = &[
     arg("image", Kind::Text),
     arg("show_return_value_in_logs", Kind::Bool).idle(),
     arg("requirements", Kind::TextOrList),
+    arg("python_version", Kind::Text),
+    arg("system_site_packages", Kind::Bool),
+    arg("pip_install_options", Kind::TextOrList),
+    arg("index_urls", Kind::TextOrList),
     arg("templates_exts", Kind::TextList).idle(),
+];
+
+const VIRTUALENV: &[super::Arg] = &[
+    arg("python_callable", Kind::Text),
+    arg("python_callable_name", Kind::Text),
+    arg("python_callable_file", Kind::Text),
+    arg("op_args", Kind::List).template().default("[]"),
+    arg("op_kwargs", Kind::Map).template().default("{}"),
+    arg("templates_dict", Kind::Map).template(),
+    arg("requirements", Kind::TextOrList),
+    arg("python_version", Kind::Text),
+    arg("system_site_packages", Kind::Bool),
+    arg("pip_install_options", Kind::TextOrList),
+    arg("index_urls", Kind::TextOrList),
+    arg("image", Kind::Text),
+    arg("string_args", Kind::TextList).idle(),
+    arg("expect_airflow", Kind::Bool).idle(),
+    arg("expect_pendulum", Kind::Bool).idle(),
+    arg("serializer", Kind::Text).idle(),
+    arg("skip_on_exit_code", Kind::ExitCodes).idle(),
+    arg("show_return_value_in_logs", Kind::Bool).idle(),
+    arg("templates_exts", Kind::TextList).idle(),
+    arg("venv_cache_path", Kind::Text).idle(),
+    arg("env_vars", Kind::TextMap).idle(),
+    arg("inherit_env", Kind::Bool).idle(),
+    arg("use_dill", Kind::Bool).idle(),
 ];
 
 const SHORT_CIRCUIT: &[super::Arg] = &[
@@ -42,6 +72,10 @@ const SHORT_CIRCUIT: &[super::Arg] = &[
     arg("image", Kind::Text),
     arg("show_return_value_in_logs", Kind::Bool).idle(),
     arg("requirements", Kind::TextOrList),
+    arg("python_version", Kind::Text),
+    arg("system_site_packages", Kind::Bool),
+    arg("pip_install_options", Kind::TextOrList),
+    arg("index_urls", Kind::TextOrList),
     arg("templates_exts", Kind::TextList).idle(),
 ];
 
@@ -70,7 +104,7 @@ const BASH_SENSOR: &[super::Arg] = &[
     arg("bash_command", Kind::Text).required().template(),
     arg("env", Kind::TextMap).template(),
     arg("retry_exit_code", Kind::Int),
-    arg("output_encoding", Kind::Text).idle(),
+    arg("output_encoding", Kind::Text),
     arg("image", Kind::Text),
 ];
 
@@ -252,6 +286,15 @@ pub(super) const OPERATORS: &[Operator] = &[
         PYTHON_MODULES,
         &[],
         EXTERNAL_PYTHON,
+    ),
+    row(
+        OperatorKind::Python,
+        "airflow.providers.standard.operators.python.PythonVirtualenvOperator",
+        &[],
+        None,
+        PYTHON_MODULES,
+        &["airflow.operators.python_operator.PythonVirtualenvOperator"],
+        VIRTUALENV,
     ),
     row(OperatorKind::Python, super::DECORATED, &[], None, &["airflow.decorators.python"], &[], PYTHON),
     row(

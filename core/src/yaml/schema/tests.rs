@@ -110,7 +110,7 @@ fn mistakes_of_many_kinds_do_not_fit() {
         "tasks: {a: {bash: echo, output: xml}}\n",
         // Wrong types.
         "tasks: [a, b]\n",
-        "tasks: {a: {bash: [echo, x]}}\n",
+        "tasks: {a: {bash: [[echo], x]}}\n",
         "tasks: {a: {bash: echo, retries: many}}\n",
         "tasks: {a: {bash: echo, retry_delay: soon}}\n",
         "tasks: {a: {bash: echo, env: [A, B]}}\n",

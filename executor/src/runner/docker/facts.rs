@@ -3,13 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerState};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::runner::{Job, cgroup};
+use crate::runner::{Job, cgroup, memory::Looks};
 
 /// The digests of images, by their id: an id never means another image.
 pub(super) type Digests = Arc<Mutex<HashMap<String, String>>>;
@@ -66,7 +64,7 @@ pub(super) fn note_oom(job: &Job, state: &ContainerState, limit: Option<i64>) {
 
 /// Looks at a running container's peak memory now and then: its control group is gone with it.
 pub(super) struct Memory {
-    ticks: Interval,
+    looks: Looks,
     group: Group,
 }
 
@@ -80,18 +78,13 @@ enum Group {
 }
 
 impl Memory {
-    const FIRST: Duration = Duration::from_millis(300);
-    const EVERY: Duration = Duration::from_secs(1);
-
     pub(super) fn new() -> Self {
-        let mut ticks = interval_at(Instant::now() + Self::FIRST, Self::EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, group: Group::Unknown }
+        Self { looks: Looks::new(), group: Group::Unknown }
     }
 
     /// When to look again.
     pub(super) async fn due(&mut self) {
-        self.ticks.tick().await;
+        self.looks.due().await;
     }
 
     pub(super) async fn look(&mut self, job: &Job, docker: &bollard::Docker, name: &str) {

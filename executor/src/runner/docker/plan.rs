@@ -154,8 +154,13 @@ impl Plan {
         bundle: Option<&std::path::Path>,
     ) -> Self {
         let mut plan = Self::new(job, image, rendered);
-        plan.body.entrypoint = Some(["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec());
-        plan.body.cmd = Some(vec![args.bash_command]);
+        match args.bash_command {
+            Command::Text(text) => {
+                plan.body.entrypoint = Some(["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec());
+                plan.body.cmd = Some(vec![text]);
+            }
+            Command::Words(words) => plan.body.entrypoint = Some(words),
+        }
         if let Some(bundle) = bundle {
             plan.bind_bundle(bundle);
         }

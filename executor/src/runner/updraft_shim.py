@@ -1,24 +1,18 @@
-"""Runs one Python task of an Updraft node: `python shim.py JOB.json RESULT.json`.
+"""Runs one Python task of an Updraft node: `python -c 'import updraft_shim; updraft_shim.main()' JOB.json RESULT.json`, imported so
+that its compiled form is kept.
 
-CPython 3.9 or newer, standard library only. The job names a callable (import path, file and name, or code) and its arguments;
+CPython 3.9 or newer, standard library only, and of that little before it is needed: most tasks are short. The job names a callable (import path, file and name, or code) and its arguments;
 the result file says how it ended. What the task asks for while it runs (XComs, variables, connections) goes through a socket
 of the node, which alone can ask the server. Everything else is the task's own output.
 """
 
 import importlib
-import importlib.util
-import inspect
+import importlib.machinery
 import json
-import linecache
 import os
-import random
-import socket
 import sys
 import time
-import traceback
 import types
-import urllib.parse
-import uuid
 from datetime import date, datetime, timedelta, timezone
 
 _MISSING = object()
@@ -51,6 +45,8 @@ def _ask(refs):
 
 
 def _exchange(question):
+    import socket
+
     folder, name = os.path.split(_job["socket"])
     handle = os.open(folder, os.O_RDONLY)  # a path of any length fits into a socket's address this way
     try:
@@ -113,6 +109,8 @@ class Connection:
         return extra if isinstance(extra, dict) else {}
 
     def get_uri(self):
+        import urllib.parse
+
         quote = lambda text: urllib.parse.quote(str(text), safe="")
         uri = f"{(self.conn_type or '').lower().replace('_', '-')}://"
         if self.login is not None or self.password is not None:
@@ -293,6 +291,21 @@ def _ds_format(ds, input_format, output_format):
     return datetime.strptime(str(ds), input_format).strftime(output_format)
 
 
+class _Macros:
+    """`macros` of the context."""
+
+    datetime, timedelta, time, json = datetime, timedelta, time, json
+    ds_add, ds_format = staticmethod(_ds_add), staticmethod(_ds_format)
+
+    @property
+    def uuid(self):
+        return importlib.import_module("uuid")
+
+    @property
+    def random(self):
+        return importlib.import_module("random").random
+
+
 def _make_context(job):
     run = dict(job["run"])
     for name in ("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date", "queued_at"):
@@ -308,12 +321,10 @@ def _make_context(job):
         max_tries=job["max_tries"], map_index=job["map_index"], task=task, dag_run=dag_run,
     )
     var = _Names(value=_Lookup(Variable.get), json=_Lookup(lambda key: Variable.get(key, deserialize_json=True)))
-    macros = _Names(datetime=datetime, timedelta=timedelta, time=time, uuid=uuid, random=random.random, json=json,
-                    ds_add=_ds_add, ds_format=_ds_format)
     context = dict(
         dag=dag, task=task, ti=instance, task_instance=instance, run_id=run["run_id"], params=run["params"],
         dag_run=dag_run, templates_dict=job["templates_dict"], map_index=job["map_index"], var=var,
-        conn=_Lookup(Connection.get), macros=macros, outlet_events=_OutletEvents(),
+        conn=_Lookup(Connection.get), macros=_Macros(), outlet_events=_OutletEvents(),
         triggering_asset_events=run.get("triggering_asset_events") or {}, **job["names"],
     )
     if job["callback"]:
@@ -369,26 +380,28 @@ for _name in ("AirflowSkipException", "AirflowFailException", "AirflowSensorTime
     _exceptions[_name] = type(_name, (AirflowException,), {})
 
 
-def _offer_airflow():
-    """Functions written for Airflow import these; without Airflow they get ours, which mean the same here."""
-    if importlib.util.find_spec("airflow") is not None:
-        return
-    sdk = {"Variable": Variable, "Connection": Connection, "BaseHook": BaseHook, "Context": dict,
-           "get_current_context": get_current_context, "PokeReturnValue": PokeReturnValue}
-    offered = {
-        "airflow": {}, "airflow.sdk": sdk, "airflow.sdk.exceptions": _exceptions, "airflow.exceptions": _exceptions,
-        "airflow.sdk.bases": {}, "airflow.sdk.bases.hook": sdk, "airflow.sdk.bases.sensor": sdk,
-        "airflow.models": sdk, "airflow.models.variable": sdk, "airflow.models.connection": sdk,
-        "airflow.hooks": {}, "airflow.hooks.base": sdk, "airflow.sensors": {}, "airflow.sensors.base": sdk,
-        "airflow.operators": {}, "airflow.operators.python": sdk,
-    }
-    for path, names in offered.items():
-        module = sys.modules[path] = types.ModuleType(path)
-        module.__path__ = []
-        vars(module).update(names)
-        parent, _, name = path.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], name, module)
+class _Airflow:
+    """Functions written for Airflow import these; where no Airflow is found they get ours, which mean the same here."""
+
+    def __init__(self):
+        sdk = {"Variable": Variable, "Connection": Connection, "BaseHook": BaseHook, "Context": dict,
+               "get_current_context": get_current_context, "PokeReturnValue": PokeReturnValue}
+        bare = ("airflow", "airflow.sdk.bases", "airflow.hooks", "airflow.sensors", "airflow.operators")
+        ours = ("airflow.sdk", "airflow.sdk.bases.hook", "airflow.sdk.bases.sensor", "airflow.models", "airflow.models.variable",
+                "airflow.models.connection", "airflow.hooks.base", "airflow.sensors.base", "airflow.operators.python")
+        self._modules = {**{path: {} for path in bare}, **{path: sdk for path in ours},
+                         "airflow.exceptions": _exceptions, "airflow.sdk.exceptions": _exceptions}
+
+    def find_spec(self, path, _folders=None, _target=None):
+        if path in self._modules:
+            return importlib.machinery.ModuleSpec(path, self, is_package=True)
+        return None
+
+    def create_module(self, _spec):
+        return None
+
+    def exec_module(self, module):
+        vars(module).update(self._modules[module.__name__])
 
 
 # --- The call -------------------------------------------------------------------------------------------------------------------
@@ -420,6 +433,8 @@ def _by_path(path):
 
 
 def _by_file(path, name, folders):
+    import importlib.util
+
     places = [path] if os.path.isabs(path) else [os.path.join(folder, path) for folder in folders]
     for place in places:
         if os.path.isfile(place):
@@ -433,24 +448,42 @@ def _by_file(path, name, folders):
     raise FileNotFoundError(f"{_what()}_file {path!r} does not exist (looked at {', '.join(places)})")
 
 
-def _call(function, args, kwargs, context):
-    """Gives a function the context names its signature asks for, as Airflow does; op_kwargs win."""
+def _signature(function):
+    """What a function takes: the names of its positional parameters, how many of them have no name to callers, the names of the
+    others, and whether any name will do."""
+    if type(function) is types.FunctionType and not {"__wrapped__", "__signature__"} & vars(function).keys():
+        code = function.__code__
+        count = code.co_argcount
+        others = code.co_varnames[count : count + code.co_kwonlyargcount]
+        return code.co_varnames[:count], code.co_posonlyargcount, others, bool(code.co_flags & 0x08)
+    import inspect
+
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # built-in functions may have no signature
         parameters = []
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        known = dict(context)
-    else:
-        named = parameters[len(args):]
-        known = {p.name: context[p.name] for p in named if p.kind is not p.POSITIONAL_ONLY and p.name in context}
-    taken = {parameter.name for parameter in parameters[: len(args)]}
-    known = {name: value for name, value in known.items() if name not in taken}
-    value = function(*args, **{**known, **kwargs})
-    if inspect.iscoroutine(value):
+    kinds = inspect.Parameter
+    names = {kind: [] for kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD, kinds.VAR_POSITIONAL,
+                                   kinds.KEYWORD_ONLY, kinds.VAR_KEYWORD)}
+    for parameter in parameters:
+        names[parameter.kind].append(parameter.name)
+    only = names[kinds.POSITIONAL_ONLY]
+    return only + names[kinds.POSITIONAL_OR_KEYWORD], len(only), names[kinds.KEYWORD_ONLY], bool(names[kinds.VAR_KEYWORD])
+
+
+def _call(function, args, kwargs, context):
+    """Gives a function the context names its signature asks for, as Airflow does; op_kwargs win."""
+    positional, only, others, takes_any = _signature(function)
+    wanted = context if takes_any else (*positional[max(only, len(args)) :], *others)
+    known = {name: context[name] for name in wanted if name in context and name not in positional[: len(args)]}
+    return _awaited(function(*args, **{**known, **kwargs}))
+
+
+def _awaited(value):
+    if isinstance(value, types.CoroutineType):
         import asyncio
 
-        value = asyncio.run(value)
+        return asyncio.run(value)
     return value
 
 
@@ -458,14 +491,12 @@ def _call_back(function, kwargs, context):
     """As Airflow and dag-factory do: a function gets the context and its arguments, a notifier is made of them first."""
     if isinstance(function, type):
         function, kwargs = function(**kwargs), {}
-    value = function(context, **kwargs)
-    if inspect.iscoroutine(value):
-        import asyncio
-
-        asyncio.run(value)
+    _awaited(function(context, **kwargs))
 
 
 def _code(text, kwargs, context):
+    import linecache
+
     name = "<python_callable>"
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     names = {"__name__": "__main__", "__builtins__": __builtins__, **context, **kwargs}
@@ -479,7 +510,7 @@ def _run():
     if bundle:
         sys.path.insert(0, bundle)
         folders = [os.path.join(bundle, os.path.dirname(_job["relative_fileloc"])), bundle]
-    _offer_airflow()
+    sys.meta_path.append(_Airflow())  # the last to be asked
     _context.update(_make_context(_job))
     _offered.update(_context)
     args, kwargs = _job["op_args"], _job["op_kwargs"]
@@ -503,6 +534,8 @@ def _success(value):
 
 
 def _failure(error):
+    import traceback
+
     names = {kind.__name__ for kind in type(error).__mro__}
     reason = "".join(traceback.format_exception_only(type(error), error)).strip()
     if _job["kind"] == "callback":
@@ -550,7 +583,9 @@ def _seconds(error):
 
 
 def _describe(error):
-    """The traceback without this file's own frames."""
+    """The traceback without the frames that are not the task's."""
+    import traceback
+
     own = os.path.abspath(__file__)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if os.path.abspath(frame.filename) != own
               and not frame.filename.startswith("<frozen importlib")]
@@ -569,7 +604,7 @@ def main():
     with open(job_path, encoding="utf-8") as file:
         _job.update(json.load(file))
     sys.argv = [_job["task_id"]]
-    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
+    sys.path[:] = [path for path in sys.path if path not in ("", os.path.dirname(os.path.abspath(__file__)))]
     try:
         result = _success(_run())
     except BaseException as error:  # SystemExit and KeyboardInterrupt end the task too, and must be told
@@ -587,7 +622,3 @@ def main():
     sys.stderr.flush()
     # Threads the task left behind must not keep it running.
     os._exit(1 if result["state"] == "failed" else 0)
-
-
-if __name__ == "__main__":
-    main()
