@@ -119,7 +119,7 @@ pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
     })?;
     let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
     let folder = layout.executor(&name)?;
-    let node = wiring::executor(config, config.executor.server.clone(), SecretString::from(token.trim()), folder);
+    let node = wiring::executor(app, config.executor.server.clone(), SecretString::from(token.trim()), folder);
     let shutdown = Shutdown::on_signals()?;
     let _metrics = metrics::start(config, &shutdown.orderly).await?;
     tracing::info!(name, server = node.server, slots = node.slots, "executor starting");

@@ -17,7 +17,7 @@ use updraft_store::{
 
 use crate::{
     cli::App,
-    config::Config,
+    config::{Config, docker::docker_daemon},
     metrics::Metrics,
     standalone::{
         data_dir::{self, Layout},
@@ -145,13 +145,8 @@ pub(crate) fn webserver(
 }
 
 /// The node's configuration.
-pub(crate) fn executor(
-    config: &Config,
-    server: String,
-    token: SecretString,
-    data_dir: PathBuf,
-) -> updraft_executor::Config {
-    let given = &config.executor;
+pub(crate) fn executor(app: &App, server: String, token: SecretString, data_dir: PathBuf) -> updraft_executor::Config {
+    let given = &app.loaded.config.executor;
     let name = given.name.clone().unwrap_or_else(hostname);
     let mut node = updraft_executor::Config::new(name, server, token, data_dir);
     node.slots = given.slots();
@@ -159,7 +154,10 @@ pub(crate) fn executor(
     node.labels.clone_from(&given.labels);
     node.queues.clone_from(&given.queues);
     node.docker = if given.docker { updraft_executor::DockerMode::Auto } else { updraft_executor::DockerMode::Off };
-    node.docker_host.clone_from(&given.docker_host);
+    let daemon = docker_daemon(given, &app.environment);
+    node.docker_host = daemon.host;
+    node.docker_certificates = daemon.certificates;
+    node.docker_privileged = given.docker_privileged;
     node.default_image.clone_from(&given.default_image);
     node.stop_grace = given.stop_grace;
     node.venv_cache = given.venv_cache << 20;

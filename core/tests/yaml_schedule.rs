@@ -325,7 +325,7 @@ fn an_argument_of_an_operator_that_nothing_runs_takes_no_dag_away() {
     for (operator, argument) in [
         (pod, "image: x, container_logs: true"),
         (pod, "image: x, container_logs: [base, sidecar]"),
-        (docker, "image: x, ipc_mode: host"),
+        (docker, "image: x, api_version: '1.41'"),
         (docker, "image: x, tls_verify: false"),
     ] {
         assert_eq!(with_argument(operator, argument), (true, vec![("without_effect".to_owned(), false)]), "{argument}");

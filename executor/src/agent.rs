@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use updraft_core::lease::Lease;
 use updraft_protocol::{
-    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterResponse, StartAttempt,
+    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterResponse, RunRef, StartAttempt,
 };
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ use crate::{
     registration::{Registration, offer_nothing, register},
     report::{Answer, Body},
     runner::{
-        docker::{self, Docker},
+        docker::{self, Docker, RunKey},
         python, sweep,
         venv::Environments,
     },
@@ -69,6 +69,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Exec
     if tokio::time::timeout(patience, node.tracker.wait()).await.is_err() {
         tracing::warn!(attempts = node.live_count(), "attempts did not end in time; they are left behind");
     }
+    docker::remove_rooms(&node, true).await;
     node.halt.cancel();
     for ended in [reporter.await, shipper.await, watcher.await] {
         if let Err(error) = ended {
@@ -94,7 +95,7 @@ fn build(config: Config, identity: Uuid) -> Result<Arc<Node>, ExecutorError> {
         Ok((journal, logs, work_dir.canonicalize()?, bundles, shim, environments))
     };
     let (journal, logs, work_dir, bundles, shim, environments) = open().map_err(|source| data_dir(&config, source))?;
-    let docker = Docker::new(config.docker, config.docker_host.clone());
+    let docker = Docker::new(&config);
     Ok(Node::new(Parts { config, identity, client, journal, logs, docker, bundles, shim, environments, work_dir }))
 }
 
@@ -339,9 +340,16 @@ async fn reconcile_loop(node: &Arc<Node>, every: Duration) -> Served {
     loop {
         docker::remove_orphans(node).await;
         tokio::time::sleep(every).await;
-        let request = ReconcileRequest { session: node.session, attempts: node.journal.attempts() };
+        let runs = node.docker.runs().into_iter();
+        let runs =
+            runs.map(|RunKey { dag_id, run_id }| RunRef { dag_id: dag_id.to_string(), run_id: run_id.to_string() });
+        let request =
+            ReconcileRequest { session: node.session, attempts: node.journal.attempts(), runs: runs.collect() };
         match node.client.reconcile(&request).await {
-            Ok(response) => apply_reconcile(node, &response),
+            Ok(response) => {
+                apply_reconcile(node, &response);
+                docker::remove_rooms(node, false).await;
+            }
             Err(error) => {
                 if let Some(served) = fatal(&error) {
                     return served;
@@ -361,4 +369,8 @@ fn apply_reconcile(node: &Arc<Node>, response: &ReconcileResponse) {
     for id in &response.report_again {
         report_again(node, *id);
     }
+    let over = response.over.iter();
+    let over =
+        over.map(|RunRef { dag_id, run_id }| RunKey { dag_id: dag_id.as_str().into(), run_id: run_id.as_str().into() });
+    node.docker.over(&over.collect::<Vec<_>>());
 }

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use updraft_core::{
-    operator::{BashArgs, BashSensorArgs, Command, ExitCodes, OperatorKind, PythonArgs},
+    operator::{BashArgs, BashSensorArgs, Command, DockerArgs, ExitCodes, OperatorKind, PythonArgs},
     spec::{Failure, FailureClass, Outcome, TaskSpec},
 };
 use updraft_protocol::{FinishedReport, StartAttempt, StartedReport};
@@ -170,6 +170,8 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
                 skip_on_exit_code: ExitCodes::None,
                 output_encoding,
                 image: None,
+                pull: None,
+                reuse: None,
             };
             match image(named) {
                 Some(image) => docker::run(job, Plan::bash(job, args, image, rendered, bundle.as_deref())).await,
@@ -185,7 +187,11 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
             let image = image(args.image.take());
             python_job(job, args, image, rendered).await
         }
-        OperatorKind::Docker => docker::run(job, Plan::docker(job, arguments(&rendered.args)?, rendered)?).await,
+        OperatorKind::Docker => {
+            let args: DockerArgs = arguments(&rendered.args)?;
+            let folder = if args.mount_tmp_dir { Some(make_open_folder(job)?) } else { None };
+            docker::run_operator(job, args, rendered, folder).await
+        }
         OperatorKind::KubernetesPod => {
             job.log.say("warning", "This node has no Kubernetes cluster: the pod's image, command, arguments and environment run as a Docker container.");
             docker::run(job, Plan::pod(job, arguments(&rendered.args)?, rendered)?).await
@@ -235,6 +241,13 @@ fn make_folder(job: &Job) -> Result<PathBuf, Failure> {
             Err(failure(FailureClass::NodeError, reason))
         }
     }
+}
+
+/// The same for a container, whose user need not be this node's.
+fn make_open_folder(job: &Job) -> Result<PathBuf, Failure> {
+    let folder = make_folder(job)?;
+    python::open_to_all(&folder)?;
+    Ok(folder)
 }
 
 async fn remove_folder(job: &Job) {

@@ -35,6 +35,10 @@ pub struct Config {
     pub docker: DockerMode,
     /// `unix:///path` or `tcp://host:port`; without it `/var/run/docker.sock`.
     pub docker_host: Option<String>,
+    /// A folder with `ca.pem`, `cert.pem` and `key.pem`: the daemon is spoken to by TLS.
+    pub docker_certificates: Option<PathBuf>,
+    /// Whether a task may have `privileged`.
+    pub docker_privileged: bool,
     /// When set, `bash` and `python` tasks that name no image run in a container of this one.
     pub default_image: Option<String>,
     /// Between SIGTERM and SIGKILL when the node itself stops a task (timeout, shutdown).
@@ -65,6 +69,8 @@ impl Config {
             queues: Vec::new(),
             docker: DockerMode::Auto,
             docker_host: None,
+            docker_certificates: None,
+            docker_privileged: false,
             default_image: None,
             stop_grace: Duration::from_secs(10),
             keep_results: Duration::from_hours(24),

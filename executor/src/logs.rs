@@ -10,4 +10,4 @@ mod spool;
 
 pub(crate) use lines::{LineSplitter, MAX_LINE};
 pub(crate) use shipper::Shipper;
-pub(crate) use spool::{AttemptLog, Resume, Stream};
+pub(crate) use spool::{AttemptLog, Position, Resume, Stream};

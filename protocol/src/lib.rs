@@ -112,6 +112,16 @@ pub struct AttemptReport {
 pub struct ReconcileRequest {
     pub session: Uuid,
     pub attempts: Vec<AttemptReport>,
+    /// Runs of which the node keeps something that goes with them, such as a container that their tasks share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunRef>,
+}
+
+/// A run by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRef {
+    pub dag_id: String,
+    pub run_id: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -121,6 +131,9 @@ pub struct ReconcileResponse {
     pub stop: Vec<Uuid>,
     /// Finished on the node but still live on the server: report the result again.
     pub report_again: Vec<Uuid>,
+    /// Of the `runs` of the request: those that ended, or that the server does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<RunRef>,
 }
 
 /// `POST /executor/v1/poll`: asks for work and is the heartbeat. Held by the server until there is work or `poll_ms` passed.

@@ -1,6 +1,7 @@
 //! The configuration: default TOML, then a file, then `UPDRAFT__SECTION__KEY`, then flags, into one typed struct that is
 //! checked at start. The only place that reads the environment.
 
+pub(crate) mod docker;
 mod layers;
 mod show;
 pub(crate) mod types;
@@ -70,6 +71,11 @@ impl Environment {
     /// The variables of these names, as far as they are set.
     pub(crate) fn chosen(&self, names: &[String]) -> BTreeMap<String, String> {
         self.others.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
+    }
+
+    /// One that is not a setting.
+    pub(crate) fn other(&self, name: &str) -> Option<&str> {
+        self.others.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// All variables that are not settings: the store takes `AIRFLOW_VAR_…` and `AIRFLOW_CONN_…` from them.

@@ -133,6 +133,9 @@ pub(crate) struct Executor {
     pub(crate) docker: bool,
     #[serde(deserialize_with = "optional")]
     pub(crate) docker_host: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) docker_cert_path: Option<PathBuf>,
+    pub(crate) docker_privileged: bool,
 }
 
 impl Executor {

@@ -204,7 +204,7 @@ async fn start(
     if !flags.no_executor {
         let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
         let folder = layout.executor(&name)?;
-        let node = wiring::executor(config, url.to_owned(), SecretString::from(token), folder);
+        let node = wiring::executor(app, url.to_owned(), SecretString::from(token), folder);
         roles.spawn(EXECUTOR, |shutdown| async { Ok(updraft_executor::run(node, shutdown).await?) });
     }
     Ok(roles)

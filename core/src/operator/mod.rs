@@ -22,7 +22,9 @@ mod trigger_dagrun;
 mod values;
 
 pub use branch::{BranchArgs, DateTimeBranchArgs, DayOfWeekBranchArgs, ShortCircuitArgs};
-pub use container::{AutoRemove, DockerArgs, KubernetesPodArgs, Mount};
+pub use container::{
+    AutoRemove, DeviceRequest, DockerArgs, KubernetesPodArgs, Mount, PullPolicy, RESULT_FILE, Reuse, Tmpfs, Ulimit,
+};
 pub use external_task::ExternalTaskArgs;
 pub use file::FileSensorArgs;
 pub use hitl::{HitlArgs, HitlKind, HitlParam};

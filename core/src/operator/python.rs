@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::values::{flag, yes};
+use super::{
+    PullPolicy,
+    values::{flag, yes},
+};
 
 /// Arguments of `PythonOperator`, `BranchPythonOperator` (the result names the tasks to follow: an id, a list of ids, or nothing)
 /// and `PythonSensor` (tried until the result is truthy): `python_callable` is an import path or, with a line break, code; or file and name.
@@ -39,6 +42,9 @@ pub struct PythonArgs {
     pub index_urls: Vec<String>,
     #[serde(default)]
     pub image: Option<String>,
+    /// Native, of the image's container.
+    #[serde(default)]
+    pub pull: Option<PullPolicy>,
 }
 
 /// A list, or the lines of a text without its comments.

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Command, ExitCodes};
+use super::{Command, ExitCodes, PullPolicy, Reuse};
 
 /// Arguments of `BashOperator`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,11 @@ pub struct BashArgs {
     /// Native: run in a container of this image.
     #[serde(default)]
     pub image: Option<String>,
+    /// Native, of the container.
+    #[serde(default)]
+    pub pull: Option<PullPolicy>,
+    #[serde(default)]
+    pub reuse: Option<Reuse>,
 }
 
 /// Arguments of `BashSensor`: the command is tried until it exits with 0.

@@ -73,10 +73,33 @@ struct Inner {
 /// What adoption needs to know of what is already in the log of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resume {
-    /// The timestamp of the last line that came from the container, as the Docker daemon wrote it.
+    pub(crate) stdout: Position,
+    pub(crate) stderr: Position,
+}
+
+/// How far one stream of a container is in its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The timestamp of the last line, as the Docker daemon wrote it.
     pub(crate) timestamp: Option<String>,
-    /// How many of its lines carry that timestamp.
+    /// How many lines carry that timestamp.
     pub(crate) count: usize,
+    /// The last line was cut at [`super::MAX_LINE`]: its rest, with the same timestamp, is no other line.
+    cut: bool,
+}
+
+impl Position {
+    pub(crate) fn new(timestamp: String, count: usize) -> Self {
+        Self { timestamp: Some(timestamp), count, cut: false }
+    }
+
+    /// Takes the next line of the stream.
+    fn advance(&mut self, line: &LogLine) {
+        let same = self.timestamp.as_ref() == Some(&line.timestamp);
+        let count = if same { self.count + usize::from(!self.cut) } else { 1 };
+        let cut = line.event.len() > super::MAX_LINE - 4;
+        *self = Self { timestamp: Some(line.timestamp.clone()), count, cut };
+    }
 }
 
 impl AttemptLog {
@@ -186,27 +209,20 @@ impl AttemptLog {
             Err(error) => return Err(error),
         };
         let mut whole = 0;
-        let mut continued = false;
         for line in BufReader::new(file).split(b'\n') {
             let line = line?;
             let Ok(parsed) = serde_json::from_slice::<LogLine>(&line) else { break };
             whole += line.len() as u64 + 1;
-            let stream = match parsed.logger.as_str() {
-                "task.stdout" => Stream::Stdout,
-                "task.stderr" => Stream::Stderr,
-                _ => continue,
-            };
-            // A long line was written in pieces of the same time: one line of the container.
-            let piece = continued && resume.timestamp.as_ref() == Some(&parsed.timestamp);
-            continued = parsed.event.len() > super::MAX_LINE - 4;
-            if resume.timestamp.as_ref() == Some(&parsed.timestamp) {
-                resume.count += usize::from(!piece);
-            } else {
-                resume = Resume { timestamp: Some(parsed.timestamp), count: 1 };
-            }
-            match stream {
-                Stream::Stdout => inner.last_stdout = Some(parsed.event),
-                Stream::Stderr => inner.last_stderr = Some(parsed.event),
+            match parsed.logger.as_str() {
+                "task.stdout" => {
+                    resume.stdout.advance(&parsed);
+                    inner.last_stdout = Some(parsed.event);
+                }
+                "task.stderr" => {
+                    resume.stderr.advance(&parsed);
+                    inner.last_stderr = Some(parsed.event);
+                }
+                _ => {}
             }
         }
         if whole < inner.len {

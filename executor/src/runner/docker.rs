@@ -1,18 +1,25 @@
 //! Containers, through the Docker daemon of this machine.
 
 mod adopt;
+mod conclude;
 mod connection;
 mod cursor;
 mod facts;
 mod follow;
 mod image;
+mod layers;
+mod operator;
 mod plan;
+mod registry;
+mod room;
 mod run;
 mod words;
 
 pub(crate) use adopt::{adopt, remove_orphans};
 pub(crate) use connection::Docker;
+pub(crate) use operator::run_operator;
 pub(crate) use plan::{Plan, ResultFrom, Watch, in_container};
+pub(crate) use room::{RunKey, remove_rooms};
 pub(crate) use run::{Leftover, clean, run};
 
 use updraft_core::ids::AttemptId;

@@ -99,6 +99,7 @@ pub(crate) fn callback(call: &Call) -> PythonArgs {
         pip_install_options: Vec::new(),
         index_urls: Vec::new(),
         image: None,
+        pull: None,
     }
 }
 
@@ -215,6 +216,7 @@ pub(crate) async fn run_in_container(
     open_to_all(&folder)?;
     let _channel = Channel::open(job, &folder)?;
     let mut plan = Plan::new(job, image, rendered);
+    plan.image.pull = args.pull.unwrap_or_default();
     plan.body.entrypoint = Some(vec![args.interpreter.unwrap_or_else(|| "python3".to_owned()), "-u".to_owned()]);
     plan.body.cmd = Some(
         [
@@ -395,7 +397,7 @@ fn write_job(
 }
 
 /// The image's user need not be this node's.
-fn open_to_all(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn open_to_all(folder: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).map_err(|error| {
         failure(FailureClass::NodeError, format!("The task's folder cannot be opened to its container: {error}."))

@@ -11,16 +11,23 @@ use axum::{
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use updraft_executor::DockerMode;
+use updraft_executor::{Config, DockerMode};
 
 use crate::fake::{Fake, TestNode};
 
-struct Daemon {
+pub(crate) struct Daemon {
     socket: PathBuf,
-    asked: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Seen>>,
     server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    asked: Vec<String>,
+    /// The bodies of `POST /containers/create`.
+    created: Vec<Value>,
 }
 
 impl Drop for Daemon {
@@ -31,25 +38,43 @@ impl Drop for Daemon {
 
 impl Daemon {
     /// Answers as Docker 20.10 does; a started container has ended with exit code 0 already.
-    fn start(folder: &std::path::Path) -> Self {
+    pub(crate) fn start(folder: &std::path::Path) -> Self {
         let socket = folder.join("docker.sock");
         let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&asked));
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&seen));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { socket, asked, server }
+        Self { socket, seen, server }
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.seen.lock().unwrap().asked.clone()
+    }
+
+    /// The body of the last `POST /containers/create`.
+    pub(crate) fn created(&self) -> Value {
+        self.seen.lock().unwrap().created.last().unwrap().clone()
+    }
+
+    /// The configuration of a node on this daemon.
+    pub(crate) fn config(&self, fake: &Fake, dir: &std::path::Path) -> Config {
+        let mut config = TestNode::config(fake, dir);
+        config.docker = DockerMode::Auto;
+        config.docker_host = Some(format!("unix://{}", self.socket.display()));
+        config
     }
 }
 
-async fn answer(State(asked): State<Arc<Mutex<Vec<String>>>>, request: Request) -> Response {
+async fn answer(State(seen): State<Arc<Mutex<Seen>>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    asked.lock().unwrap().push(format!("{} {path}", request.method()));
+    let method = request.method().clone();
+    seen.lock().unwrap().asked.push(format!("{method} {path}"));
     let path = path.strip_prefix("/v1.41").unwrap_or(&path);
-    match (request.method(), path) {
+    if path == "/containers/create" {
+        let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        seen.lock().unwrap().created.push(serde_json::from_slice(&body).unwrap());
+    }
+    match (&method, path) {
         (&Method::GET, "/_ping") => "OK".into_response(),
         (&Method::GET, "/version") => axum::Json(json!({"Version": "20.10.24", "ApiVersion": "1.41"})).into_response(),
         (&Method::GET, "/containers/json") => axum::Json(json!([])).into_response(),
@@ -81,10 +106,7 @@ async fn an_old_daemon_is_asked_for_nothing_newer_than_it_speaks() {
     let fake = Fake::start().await;
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
-    let mut config = TestNode::config(&fake, dir.path());
-    config.docker = DockerMode::Auto;
-    config.docker_host = Some(format!("unix://{}", daemon.socket.display()));
-    let node = TestNode::start_with(config);
+    let node = TestNode::start_with(daemon.config(&fake, dir.path()));
     let id = fake.hand_out(task());
     let report = fake.finished(id).await;
     assert_eq!(report.return_value, Some(json!("hello")), "{:?}", report.failure_reason);
@@ -98,7 +120,7 @@ async fn an_old_daemon_is_asked_for_nothing_newer_than_it_speaks() {
     let name = format!("/containers/updraft-{id}");
     assert_eq!(
         own.iter().map(|request| request.replace("/v1.41", "").replace(&name, "")).collect::<Vec<_>>(),
-        ["POST /start", "GET /logs", "GET /json", "DELETE "],
+        ["POST /start", "GET /logs", "GET /json", "GET /logs", "DELETE "],
         "nothing more than is needed is asked"
     );
 }

@@ -10,15 +10,15 @@ use uuid::Uuid;
 use crate::fake::{Fake, TestNode, kinds, lines};
 
 /// Made by `tools/busybox-image.sh` where no registry is reachable.
-const IMAGE: &str = "busybox";
+pub(crate) const IMAGE: &str = "busybox";
 
-fn docker(args: &[&str]) -> Option<String> {
+pub(crate) fn docker(args: &[&str]) -> Option<String> {
     let output = std::process::Command::new("docker").args(args).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Whether the tests can run here; says so when not.
-fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     let ready = docker(&["image", "inspect", IMAGE]).is_some();
     if !ready {
         println!("skipped: no Docker daemon with the image {IMAGE} here");
@@ -26,12 +26,12 @@ fn ready() -> bool {
     ready
 }
 
-fn exists(id: Uuid) -> bool {
+pub(crate) fn exists(id: Uuid) -> bool {
     docker(&["ps", "-aq", "--filter", &format!("name=updraft-{id}")]).is_some_and(|found| !found.is_empty())
 }
 
 /// Waits until the daemon has no container of the attempt: removal follows the report.
-async fn gone(id: Uuid) {
+pub(crate) async fn gone(id: Uuid) {
     for _ in 0..600 {
         if !exists(id) {
             return;
@@ -41,7 +41,7 @@ async fn gone(id: Uuid) {
     panic!("the container of {id} is still there");
 }
 
-async fn start(fake: &Fake, dir: &std::path::Path) -> TestNode {
+pub(crate) async fn start(fake: &Fake, dir: &std::path::Path) -> TestNode {
     let mut config = TestNode::config(fake, dir);
     config.docker = DockerMode::Auto;
     let node = TestNode::start_with(config);
@@ -49,7 +49,7 @@ async fn start(fake: &Fake, dir: &std::path::Path) -> TestNode {
     node
 }
 
-fn task(args: Value) -> Value {
+pub(crate) fn task(args: Value) -> Value {
     let mut all = json!({"image": IMAGE});
     for (name, value) in args.as_object().unwrap() {
         all[name] = value.clone();

@@ -35,6 +35,8 @@ pub(crate) struct Seen {
     pub(crate) running: Option<f64>,
     /// A poll said that containers can be started.
     pub(crate) docker: bool,
+    /// Why the last poll said that none can be started; empty when they can.
+    pub(crate) docker_away: Option<String>,
     pub(crate) reports: usize,
     starts: Vec<StartAttempt>,
     confirmed: HashSet<Uuid>,
@@ -49,6 +51,8 @@ pub(crate) struct Seen {
     pub(crate) sessions: HashSet<Uuid>,
     pub(crate) refuse: Option<(StatusCode, &'static str)>,
     pub(crate) reconcile: ReconcileResponse,
+    /// The runs that the node asked about last.
+    pub(crate) runs: Vec<RunRef>,
     pub(crate) bundles: HashMap<String, Vec<u8>>,
     pub(crate) values: Vec<ResolvedRef>,
 }
@@ -245,7 +249,11 @@ pub(crate) struct TestNode {
 
 impl TestNode {
     pub(crate) fn config(fake: &Fake, dir: &std::path::Path) -> Config {
-        let mut config = Config::new("n1", &fake.url, "token".to_owned().into(), dir.to_owned());
+        Self::config_at(&fake.url, dir)
+    }
+
+    pub(crate) fn config_at(server: &str, dir: &std::path::Path) -> Config {
+        let mut config = Config::new("n1", server, "token".to_owned().into(), dir.to_owned());
         config.docker = DockerMode::Off;
         config.stop_grace = Duration::from_millis(500);
         config
@@ -322,7 +330,9 @@ async fn poll(State(shared): Server, Json(request): Json<PollRequest>) -> Respon
     {
         let mut seen = shared.lock();
         seen.running = request.stats.get("running").copied();
-        seen.docker |= request.runners.iter().any(|runner| runner.name == "docker" && runner.available);
+        let docker = request.runners.iter().find(|runner| runner.name == "docker").unwrap();
+        seen.docker |= docker.available;
+        seen.docker_away.clone_from(&docker.reason);
     }
     shared.changed.send_replace(());
     loop {
@@ -382,7 +392,10 @@ async fn report(State(shared): Server, Json(request): Json<ReportRequest>) -> Re
 }
 
 async fn reconcile(State(shared): Server, Json(request): Json<ReconcileRequest>) -> Response {
-    let seen = shared.lock();
+    let mut seen = shared.lock();
+    if !request.runs.is_empty() {
+        seen.runs.clone_from(&request.runs);
+    }
     if let Some(response) = gate(&seen, Some(request.session)) {
         return response;
     }

@@ -9,6 +9,12 @@
 
 mod daemon;
 mod docker;
+mod docker_arguments;
+mod docker_images;
+mod docker_kill;
+mod docker_own;
+mod docker_rooms;
+mod dockerd;
 mod fake;
 mod life;
 mod limits;
@@ -16,4 +22,5 @@ mod mapped;
 mod operators;
 mod process;
 mod python;
+mod registry;
 mod templates;

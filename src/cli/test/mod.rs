@@ -42,7 +42,7 @@ pub(super) async fn run(app: &App, flags: TestFlags) -> Result<ExitCode> {
 
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server::serve(listener, shared.clone(), stop.clone()));
-    let node = wiring::executor(&app.loaded.config, url, SecretString::from("local"), folder.path().to_owned());
+    let node = wiring::executor(app, url, SecretString::from("local"), folder.path().to_owned());
     let node_stop = CancellationToken::new();
     let node = tokio::spawn(updraft_executor::run(node, node_stop.clone()));
 

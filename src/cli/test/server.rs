@@ -169,7 +169,7 @@ async fn reconcile(
 ) -> Json<ReconcileResponse> {
     let engine = shared.engine();
     let gone = request.attempts.iter().map(|attempt| attempt.attempt_id).filter(|id| !engine.is_current(*id));
-    Json(ReconcileResponse { stop: gone.collect(), report_again: Vec::new() })
+    Json(ReconcileResponse { stop: gone.collect(), ..ReconcileResponse::default() })
 }
 
 async fn poll(State(shared): State<Arc<Shared>>, Json(request): Json<PollRequest>) -> Json<PollResponse> {

@@ -22,7 +22,7 @@ pub use poll::{
     Cancel, HandOut, Handed, Heartbeat, LOOKS_KEPT, LogPlace, begin_poll, forget_looks, hand_out, log_place, old_looks,
 };
 pub(crate) use reconcile::interval;
-pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, reconcile};
+pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, over, reconcile};
 pub use register::{NewNode, Registration, register};
 pub use report::{Ended, Event, EventBody, NodeReport, Process, Verdict, report};
 pub use spec::{Loaded, ResolvedRef, Start, starts};

@@ -174,6 +174,25 @@ async fn insert_lost(
     Ok(rows.into_iter().map(|row| (row.attempt_id, row.run)).collect())
 }
 
+/// Of these runs (DAG id, run id) those that ended or do not exist.
+///
+/// Called every 30 s by nodes that keep something for a run; served by `dag_dag_id_key`, `dag_run_run_id_key`.
+pub async fn over(store: &Store, runs: &[(String, String)]) -> Result<Vec<(String, String)>, StoreError> {
+    let (dags, ids): (Vec<String>, Vec<String>) = runs.iter().cloned().unzip();
+    let rows = sqlx::query!(
+        r#"select o.dag_id as "dag_id!", o.run_id as "run_id!" from unnest($1::text[], $2::text[]) as o (dag_id, run_id)
+           where not exists (
+               select from dag_run r join dag d on d.id = r.dag_fk
+               where d.dag_id = o.dag_id and r.run_id = o.run_id and r.state in ('queued', 'running')
+           )"#,
+        &dags,
+        &ids
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.dag_id, row.run_id)).collect())
+}
+
 /// A duration as Postgres takes it.
 pub(crate) fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }

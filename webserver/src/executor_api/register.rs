@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde_json::json;
 use updraft_protocol::{
     AttemptReport, NodeAttemptState as Wired, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse,
-    VERSION,
+    RunRef, VERSION,
 };
 use updraft_store::nodes::{self, NewNode, NodeAttempt, NodeAttemptState, Reconciled, Registration};
 
@@ -74,7 +74,13 @@ pub(super) async fn reconcile(
     if !reconciled.lost.is_empty() {
         tracing::warn!(lost = ?reconciled.lost, "a node does not know attempts that were handed to it");
     }
-    Ok(Json(to_wire(reconciled)))
+    let mut answer = to_wire(reconciled);
+    if !request.runs.is_empty() {
+        let runs: Vec<(String, String)> = request.runs.into_iter().map(|run| (run.dag_id, run.run_id)).collect();
+        let over = nodes::over(&api.inner.store, &runs).await?;
+        answer.over = over.into_iter().map(|(dag_id, run_id)| RunRef { dag_id, run_id }).collect();
+    }
+    Ok(Json(answer))
 }
 
 fn attempts(reports: &[AttemptReport]) -> Vec<NodeAttempt> {
@@ -93,5 +99,5 @@ fn attempts(reports: &[AttemptReport]) -> Vec<NodeAttempt> {
 }
 
 fn to_wire(reconciled: Reconciled) -> ReconcileResponse {
-    ReconcileResponse { stop: reconciled.stop, report_again: reconciled.report_again }
+    ReconcileResponse { stop: reconciled.stop, report_again: reconciled.report_again, over: Vec::new() }
 }

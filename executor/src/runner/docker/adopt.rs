@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use updraft_core::spec::{Failure, FailureClass};
 use uuid::Uuid;
 
-use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, facts, name_of, run};
+use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, facts, name_of, room, run};
 use crate::{
     clock::Moment,
     node::{Node, Stop},
@@ -30,6 +30,15 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
             stop => End::Stopped(stop),
         }),
     };
+    if watch.in_room {
+        if let Err(error) = room::remove_foreign(&job.node, &docker).await {
+            return Err(job.node.docker.failure("The run's shared container could not be removed", &error));
+        }
+        return Err(failure(
+            FailureClass::NodeError,
+            "The executor was restarted: a task in the container that its run shares (`reuse`) cannot be followed on, and was ended.",
+        ));
+    }
     let name = name_of(job.id);
     let inspected = match docker.inspect_container(&name, None).await {
         Ok(inspected) => inspected,
@@ -73,12 +82,18 @@ async fn daemon(job: &Job) -> Result<bollard::Docker, Failure> {
     }
 }
 
-/// Removes this node's containers whose attempt is not live any more.
+/// A daemon that hangs must not keep the node from reconciling.
+const ORPHANS: Duration = Duration::from_secs(30);
+
+/// Removes this node's containers whose attempt is not live any more, as far as the daemon answers.
 pub(crate) async fn remove_orphans(node: &Node) {
-    if !node.docker.status().available {
-        return;
+    let Some(docker) = node.docker.connected() else { return };
+    if tokio::time::timeout(ORPHANS, find_orphans(node, docker)).await.is_err() {
+        tracing::warn!("the Docker daemon is slow; orphans are looked for again later");
     }
-    let Ok(docker) = node.docker.client().await else { return };
+}
+
+async fn find_orphans(node: &Node, docker: bollard::Docker) {
     let filters = HashMap::from([("label".to_owned(), vec![format!("{NODE_LABEL}={}", node.identity)])]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     let containers = match docker.list_containers(Some(options)).await {
@@ -100,5 +115,8 @@ pub(crate) async fn remove_orphans(node: &Node) {
         tracing::info!(attempt_id = %id, "removing a container whose attempt is not live any more");
         metrics::counter!(updraft_core::metrics::ORPHANED_CONTAINERS.name).increment(1);
         run::remove(node, &docker, &name_of(id)).await;
+    }
+    if let Err(error) = room::remove_foreign(node, &docker).await {
+        tracing::warn!(%error, "shared containers of earlier lives are looked for again later");
     }
 }

@@ -1,28 +1,53 @@
 //! The daemon: connected when it answers, looked for again when it does not.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, errors::Error};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::RunnerStatus;
 
-use super::facts::Digests;
-use crate::{config::DockerMode, node::Node, runner::failure};
+use super::{
+    facts::Digests,
+    image::Pulls,
+    room::{Rooms, RunKey},
+};
+use crate::{
+    config::{Config, DockerMode},
+    node::Node,
+    runner::failure,
+};
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// Older daemons lack what the runner relies on (Docker 20.10 speaks 1.41).
 const OLDEST_API: (usize, usize) = (1, 41);
 /// How often the daemon is looked at.
 const WATCH: Duration = Duration::from_secs(5);
+/// A daemon that says nothing for this long hangs. Generous: it may be busy with a hundred containers.
+const SILENCE: Duration = Duration::from_secs(15);
+/// A daemon whose disk was full is offered again after this long.
+const FULL: Duration = Duration::from_secs(60);
+/// A request waits this long for the beginning of its answer. Seconds.
+const REQUEST: u64 = 120;
 
 /// The Docker daemon of this machine.
 pub(crate) struct Docker {
     mode: DockerMode,
     host: String,
-    state: Mutex<State>,
+    /// A folder with `ca.pem`, `cert.pem` and `key.pem`, when it is spoken to by TLS.
+    certificates: Option<PathBuf>,
+    state: watch::Sender<State>,
+    /// When its disk was full, in its words.
+    full: Mutex<Option<(Instant, String)>>,
+    pub(super) pulls: Pulls,
+    pub(super) rooms: Rooms,
     /// The digests of images, by id.
     pub(super) digests: Digests,
 }
@@ -34,62 +59,101 @@ enum State {
 }
 
 impl Docker {
-    pub(crate) fn new(mode: DockerMode, host: Option<String>) -> Self {
-        let state = match mode {
+    pub(crate) fn new(config: &Config) -> Self {
+        let state = match config.docker {
             DockerMode::Auto => State::Down("not looked for yet".to_owned()),
             DockerMode::Off => State::Down("switched off in this node's configuration".to_owned()),
         };
         Self {
-            mode,
-            host: host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
-            state: Mutex::new(state),
+            mode: config.docker,
+            host: config.docker_host.clone().unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+            certificates: config.docker_certificates.clone(),
+            state: watch::Sender::new(state),
+            full: Mutex::default(),
+            pulls: Pulls::default(),
+            rooms: Rooms::default(),
             digests: Digests::default(),
         }
     }
 
     /// Whether containers can be started now.
     pub(crate) fn status(&self) -> RunnerStatus {
-        let (available, reason) = match &*self.lock() {
-            State::Up(_) => (true, None),
-            State::Down(reason) => (false, Some(reason.clone())),
+        let reason = match &*self.state.borrow() {
+            State::Up(_) => self.full(),
+            State::Down(reason) => Some(reason.clone()),
         };
-        RunnerStatus { name: "docker".to_owned(), available, reason }
+        RunnerStatus { name: "docker".to_owned(), available: reason.is_none(), reason }
+    }
+
+    /// Why the daemon, though it answers, is not offered.
+    fn full(&self) -> Option<String> {
+        let full = self.full.lock().expect("no code panics while it holds this");
+        full.as_ref().filter(|(at, _)| at.elapsed() < FULL).map(|(_, words)| format!("Docker's disk is full: {words}"))
     }
 
     /// A client, when the daemon answers.
     pub(crate) async fn client(&self) -> Result<bollard::Docker, Failure> {
-        if let State::Up(client) = &*self.lock() {
-            return Ok(client.clone());
+        if let Some(client) = self.connected() {
+            return Ok(client);
         }
         self.check().await;
-        match &*self.lock() {
+        match &*self.state.borrow() {
             State::Up(client) => Ok(client.clone()),
-            State::Down(reason) => {
-                Err(failure(FailureClass::DockerUnavailable, format!("Docker cannot be used on this node: {reason}")))
-            }
+            State::Down(reason) => Err(unusable(reason)),
         }
     }
 
-    /// Looks at the daemon; true when its availability changed.
-    pub(crate) async fn check(&self) -> bool {
-        if self.mode == DockerMode::Off {
-            return false;
-        }
-        let before = self.status().available;
-        let known = match &*self.lock() {
+    /// A client, if the daemon answered when it was looked at last.
+    pub(super) fn connected(&self) -> Option<bollard::Docker> {
+        match &*self.state.borrow() {
             State::Up(client) => Some(client.clone()),
             State::Down(_) => None,
+        }
+    }
+
+    /// Runs that have a shared container here: the server says which of them are over.
+    pub(crate) fn runs(&self) -> Vec<RunKey> {
+        self.rooms.runs()
+    }
+
+    /// These runs ended.
+    pub(crate) fn over(&self, runs: &[RunKey]) {
+        self.rooms.over(runs);
+    }
+
+    /// Waits until the daemon, which answered before, does not any more.
+    pub(super) async fn lost(&self) -> Failure {
+        let mut state = self.state.subscribe();
+        match state.wait_for(|state| matches!(state, State::Down(_))).await.as_deref() {
+            Ok(State::Down(reason)) => unusable(reason),
+            Ok(State::Up(_)) | Err(_) => unusable("this node ends"),
+        }
+    }
+
+    /// Looks at the daemon.
+    pub(crate) async fn check(&self) {
+        if self.mode == DockerMode::Off {
+            return;
+        }
+        let known = self.connected();
+        let look = async {
+            match known {
+                Some(client) => match client.ping().await {
+                    Ok(_) => State::Up(client),
+                    Err(error) => State::Down(self.away(&error)),
+                },
+                None => self.connect().await.map_or_else(State::Down, State::Up),
+            }
         };
-        let state = match known {
-            Some(client) => match client.ping().await {
-                Ok(_) => State::Up(client),
-                Err(error) => State::Down(self.away(&error)),
-            },
-            None => self.connect().await.map_or_else(State::Down, State::Up),
+        let silent = || {
+            State::Down(format!(
+                "the Docker daemon at {} takes requests and does not answer within {} s; it hangs, or the machine is overloaded",
+                self.address(),
+                SILENCE.as_secs()
+            ))
         };
-        let after = matches!(state, State::Up(_));
-        *self.lock() = state;
-        before != after
+        let state = timeout(SILENCE, look).await.unwrap_or_else(|_elapsed| silent());
+        self.state.send_replace(state);
     }
 
     /// Looks at the daemon every few seconds and tells the server of changes at once.
@@ -97,9 +161,12 @@ impl Docker {
         if node.docker.mode == DockerMode::Off {
             return;
         }
+        let mut offered = node.docker.status().available;
         loop {
-            if node.docker.check().await {
-                let status = node.docker.status();
+            node.docker.check().await;
+            let status = node.docker.status();
+            if status.available != offered {
+                offered = status.available;
                 tracing::info!(
                     available = status.available,
                     reason = status.reason,
@@ -115,7 +182,33 @@ impl Docker {
     }
 
     async fn connect(&self) -> Result<bollard::Docker, String> {
-        let client = bollard::Docker::connect_with_host(&self.host).map_err(|error| self.away(&error))?;
+        // A socket is this machine's own.
+        let client = match self.certificates.as_ref().filter(|_| !self.host.starts_with("unix://")) {
+            Some(folder) => self.connect_with_tls(folder)?,
+            None if self.host.starts_with("https://") => {
+                return Err(format!(
+                    "{} wants TLS: name the folder with ca.pem, cert.pem and key.pem in `docker_cert_path` (executor), \
+                     or in DOCKER_CERT_PATH with DOCKER_TLS_VERIFY=1",
+                    self.host
+                ));
+            }
+            // Not by bollard's own choice, which reads the environment: what counts is this node's configuration.
+            None if self.host.starts_with("tcp://") || self.host.starts_with("http://") => {
+                bollard::Docker::connect_with_http(&self.host, REQUEST, API_DEFAULT_VERSION)
+                    .map_err(|error| self.away(&error))?
+            }
+            None => bollard::Docker::connect_with_host(&self.host).map_err(|error| self.away(&error))?,
+        };
+        let client = client.with_request_modifier(|mut request| {
+            // bollard 0.21 writes this header in the other alphabet than the daemon reads, which then takes it for none.
+            if let Some(login) = request.headers_mut().get_mut("x-registry-auth")
+                && let Some(text) = login.to_str().ok().map(|text| text.replace('+', "-").replace('/', "_"))
+                && let Ok(value) = text.parse()
+            {
+                *login = value;
+            }
+            request
+        });
         // bollard 0.21 does not send the version (it loses the path prefix); should a later one, this keeps it right.
         let client = client.negotiate_version().await.map_err(|error| self.away(&error))?;
         let version = client.version().await.map_err(|error| self.away(&error))?;
@@ -131,20 +224,44 @@ impl Docker {
         ))
     }
 
+    fn connect_with_tls(&self, folder: &Path) -> Result<bollard::Docker, String> {
+        let [key, cert, ca] = ["key.pem", "cert.pem", "ca.pem"].map(|name| folder.join(name));
+        if let Some(absent) = [&key, &cert, &ca].into_iter().find(|file| !file.is_file()) {
+            return Err(format!(
+                "the daemon at {} is to be spoken to by TLS, and `{}` is not there",
+                self.host,
+                absent.display()
+            ));
+        }
+        bollard::Docker::connect_with_ssl(&self.host, &key, &cert, &ca, REQUEST, API_DEFAULT_VERSION)
+            .map_err(|error| self.away(&error))
+    }
+
+    /// Where the daemon listens, as people write it.
+    fn address(&self) -> &str {
+        self.host.strip_prefix("unix://").unwrap_or(&self.host)
+    }
+
     fn away(&self, error: &Error) -> String {
-        let socket = self.host.strip_prefix("unix://").unwrap_or(&self.host);
         let cause = match error {
             Error::SocketNotFoundError(_) => "the socket does not exist".to_owned(),
             error => deepest(error),
         };
-        format!("no Docker daemon answers at {socket} ({cause}). Is dockerd running?")
+        format!("no Docker daemon answers at {} ({cause}). Is dockerd running?", self.address())
     }
 
-    /// A failed call as a failure: the daemon away, or its own words.
+    /// A failed call as a failure: the daemon away, its disk full, or its own words.
     pub(crate) fn failure(&self, what: &str, error: &Error) -> Failure {
         match error {
-            Error::DockerResponseServerError { message, .. } => {
-                failure(FailureClass::ContainerError, format!("{what}: {}.", message.trim().trim_end_matches('.')))
+            Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
+                let words = message.trim().trim_end_matches('.');
+                if words.contains("no space left on device") {
+                    *self.full.lock().expect("no code panics while it holds this") =
+                        Some((Instant::now(), words.to_owned()));
+                    let reason = format!("{what}: Docker's disk on this node is full ({words}).");
+                    return failure(FailureClass::DockerUnavailable, reason);
+                }
+                failure(FailureClass::ContainerError, format!("{what}: {words}."))
             }
             error if is_away(error) => {
                 failure(FailureClass::DockerUnavailable, format!("{what}: {}", self.away(error)))
@@ -152,10 +269,10 @@ impl Docker {
             error => failure(FailureClass::ContainerError, format!("{what}: {error}.")),
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics while it holds the state")
-    }
+fn unusable(reason: &str) -> Failure {
+    failure(FailureClass::DockerUnavailable, format!("Docker cannot be used on this node: {reason}"))
 }
 
 /// Whether an error means that the daemon did not answer.

@@ -1,43 +1,51 @@
 //! Where a container's log was left, so that it goes on without a lost or a doubled line.
 //!
 //! The daemon stamps every line and can answer from a second on; what it repeats is told by the stamps, and by counting the lines
-//! of the last one. The stamps have one fixed width, so they compare as text.
+//! of the last one. Each stream by itself: within one the stamps rise, but the daemon reads two of them side by side and may
+//! write a line after a later one of the other. The stamps have one fixed width, so they compare as text.
 
 use bollard::container::LogOutput;
 use chrono::DateTime;
 
-use crate::logs::{AttemptLog, LineSplitter, Resume, Stream};
+use crate::logs::{AttemptLog, LineSplitter, Position, Resume, Stream};
+
+/// How far the two streams may be out of step in the daemon's own file. Seconds.
+const SKEW: i64 = 2;
 
 /// The position in a container's log.
 #[derive(Default)]
 pub(super) struct Cursor {
-    last: Resume,
-    /// Lines to pass over since the last (re)connection: those before `.0`, and `.1` at it.
-    skip: Option<(String, usize)>,
-    stdout: Partial,
-    stderr: Partial,
+    stdout: Track,
+    stderr: Track,
 }
 
-/// A line that the daemon delivers in pieces (it cuts at 16 KiB).
+/// The position in one stream.
 #[derive(Default)]
-struct Partial {
+struct Track {
+    last: Position,
+    /// Lines to pass over since the last (re)connection: those before this position, and so many at it.
+    skip: Option<(String, usize)>,
     lines: LineSplitter,
-    /// The stamp of its first piece, and whether it is new.
+    /// The stamp of the first piece of a line that the daemon delivers in pieces (it cuts at 16 KiB), and whether it is new.
     begun: Option<(String, bool)>,
 }
 
 impl Cursor {
     pub(super) fn new(resume: Resume) -> Self {
-        Self { last: resume, ..Self::default() }
+        let track = |last| Track { last, ..Track::default() };
+        Self { stdout: track(resume.stdout), stderr: track(resume.stderr) }
     }
 
     /// Prepares for a new connection; answers the second to ask from.
     pub(super) fn reconnect(&mut self) -> i32 {
-        self.stdout = Partial::default();
-        self.stderr = Partial::default();
-        self.skip = self.last.timestamp.clone().map(|timestamp| (timestamp, self.last.count));
-        let since = self.last.timestamp.as_deref().and_then(|stamp| DateTime::parse_from_rfc3339(stamp).ok());
-        since.and_then(|since| i32::try_from(since.timestamp()).ok()).unwrap_or(0)
+        self.stdout.reconnect();
+        self.stderr.reconnect();
+        let second = |track: &Track| {
+            let stamp = DateTime::parse_from_rfc3339(track.last.timestamp.as_deref()?).ok()?;
+            Some(stamp.timestamp())
+        };
+        let latest = second(&self.stdout).max(second(&self.stderr));
+        latest.and_then(|second| i32::try_from(second - SKEW).ok()).unwrap_or(0)
     }
 
     /// Takes one message of the daemon.
@@ -48,41 +56,55 @@ impl Cursor {
                 (Stream::Stdout, message)
             }
         };
+        let track = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        track.take(message, |line, stamp| log.output_at(stream, line, stamp));
+    }
+
+    /// The stream ended for good: what came without a line break is a line too.
+    pub(super) fn finish(&mut self, log: &AttemptLog) {
+        self.stdout.finish(|line, stamp| log.output_at(Stream::Stdout, line, stamp));
+        self.stderr.finish(|line, stamp| log.output_at(Stream::Stderr, line, stamp));
+    }
+}
+
+impl Track {
+    fn reconnect(&mut self) {
+        self.lines = LineSplitter::default();
+        if let Some((_, true)) = self.begun.take() {
+            // Not handed out yet: it comes again, from its first piece on.
+            self.last.count -= 1;
+        }
+        self.skip = self.last.timestamp.clone().map(|timestamp| (timestamp, self.last.count));
+    }
+
+    fn take(&mut self, message: &[u8], mut line: impl FnMut(&[u8], String)) {
         let (stamp, text) = match message.iter().position(|byte| *byte == b' ') {
             Some(end) if message[..end].is_ascii() => {
                 (String::from_utf8_lossy(&message[..end]).into_owned(), &message[end + 1..])
             }
             // Without a stamp (a terminal's prompt cut by the end of the stream): as new as the line before.
-            _ => (self.last.timestamp.clone().unwrap_or_default(), &message[..]),
+            _ => (self.last.timestamp.clone().unwrap_or_default(), message),
         };
-        let begun = match stream {
-            Stream::Stdout => self.stdout.begun.take(),
-            Stream::Stderr => self.stderr.begun.take(),
-        };
-        let (stamp, new) = begun.unwrap_or_else(|| {
+        let (stamp, new) = self.begun.take().unwrap_or_else(|| {
             let new = self.admit(&stamp);
             (stamp, new)
         });
-        let partial = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        partial.lines.feed(text, |line| {
+        self.lines.feed(text, |text| {
             if new {
-                log.output_at(stream, line, stamp.clone());
+                line(text, stamp.clone());
             }
         });
         if !text.ends_with(b"\n") {
-            partial.begun = Some((stamp, new));
+            self.begun = Some((stamp, new));
         }
     }
 
-    /// The stream ended for good: what came without a line break is a line too.
-    pub(super) fn finish(&mut self, log: &AttemptLog) {
-        for (stream, partial) in [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)] {
-            if let Some((stamp, true)) = partial.begun.take() {
-                partial.lines.finish(|line| log.output_at(stream, line, stamp));
-            }
+    fn finish(&mut self, mut line: impl FnMut(&[u8], String)) {
+        if let Some((stamp, true)) = self.begun.take() {
+            self.lines.finish(|text| line(text, stamp));
         }
     }
 
@@ -103,7 +125,7 @@ impl Cursor {
         if self.last.timestamp.as_deref() == Some(stamp) {
             self.last.count += 1;
         } else {
-            self.last = Resume { timestamp: Some(stamp.to_owned()), count: 1 };
+            self.last = Position::new(stamp.to_owned(), 1);
         }
         true
     }
@@ -113,27 +135,43 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    fn admitted(cursor: &mut Cursor, stamps: &[&str]) -> Vec<bool> {
-        stamps.iter().map(|stamp| cursor.admit(stamp)).collect()
+    fn taken(track: &mut Track, messages: &[&str]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for message in messages {
+            track.take(message.as_bytes(), |line, _| lines.push(String::from_utf8_lossy(line).into_owned()));
+        }
+        lines
     }
 
     #[test]
     fn a_resumed_log_repeats_and_loses_nothing() {
         let mut cursor = Cursor::default();
         assert_eq!(cursor.reconnect(), 0);
-        assert_eq!(
-            admitted(&mut cursor, &["2026-01-01T00:00:01.1Z", "2026-01-01T00:00:01.2Z", "2026-01-01T00:00:01.2Z"]),
-            [true; 3]
-        );
-        assert_eq!(cursor.reconnect(), 1_767_225_601);
-        let again = [
-            "2026-01-01T00:00:01.1Z",
-            "2026-01-01T00:00:01.2Z",
-            "2026-01-01T00:00:01.2Z",
-            "2026-01-01T00:00:01.2Z",
-            "2026-01-01T00:00:01.3Z",
-        ];
-        assert_eq!(admitted(&mut cursor, &again), [false, false, false, true, true]);
-        assert_eq!(cursor.last, Resume { timestamp: Some("2026-01-01T00:00:01.3Z".to_owned()), count: 1 });
+        let [one, two, three] =
+            ["2026-01-01T00:00:01.1Z a\n", "2026-01-01T00:00:01.2Z b\n", "2026-01-01T00:00:01.2Z c\n"];
+        assert_eq!(taken(&mut cursor.stdout, &[one, two, three]), ["a", "b", "c"]);
+        assert_eq!(cursor.reconnect(), 1_767_225_599);
+        let more = ["2026-01-01T00:00:01.2Z d\n", "2026-01-01T00:00:01.3Z e\n"];
+        assert_eq!(taken(&mut cursor.stdout, &[one, two, three, more[0], more[1]]), ["d", "e"]);
+        assert_eq!(cursor.stdout.last.timestamp.as_deref(), Some("2026-01-01T00:00:01.3Z"));
+    }
+
+    #[test]
+    fn a_line_whose_end_was_not_seen_comes_again_whole() {
+        let mut track = Track::default();
+        let (begin, end) = ("2026-01-01T00:00:01.1Z be", "2026-01-01T00:00:01.2Z gun\n");
+        assert!(taken(&mut track, &[begin]).is_empty());
+        track.reconnect();
+        assert_eq!(taken(&mut track, &[begin, end]), ["begun"]);
+        track.reconnect();
+        assert!(taken(&mut track, &[begin, end]).is_empty());
+    }
+
+    #[test]
+    fn a_line_written_after_a_later_one_of_the_other_stream_is_not_lost() {
+        let mut cursor = Cursor::default();
+        taken(&mut cursor.stdout, &["2026-01-01T00:00:01.2Z out\n"]);
+        cursor.reconnect();
+        assert_eq!(taken(&mut cursor.stderr, &["2026-01-01T00:00:01.1Z err\n"]), ["err"]);
     }
 }

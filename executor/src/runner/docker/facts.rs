@@ -3,9 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerState};
+use tokio::time::timeout;
 
 use crate::runner::{Job, cgroup, memory::Looks};
 
@@ -78,6 +80,8 @@ enum Group {
 }
 
 impl Memory {
+    const PATIENCE: Duration = Duration::from_secs(1);
+
     pub(super) fn new() -> Self {
         Self { looks: Looks::new(), group: Group::Unknown }
     }
@@ -89,7 +93,8 @@ impl Memory {
 
     pub(super) async fn look(&mut self, job: &Job, docker: &bollard::Docker, name: &str) {
         if matches!(self.group, Group::Unknown)
-            && let Ok(inspected) = docker.inspect_container(name, None).await
+            // A daemon that hangs must not keep the task from its timeout.
+            && let Ok(Ok(inspected)) = timeout(Self::PATIENCE, docker.inspect_container(name, None)).await
         {
             let pid = inspected.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
             let id = inspected.id.unwrap_or_default();

@@ -1,45 +1,178 @@
-//! Getting an image onto the node.
+//! Getting an image onto the node: one pull per image at a time, whoever waits for it shares its outcome.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::{
+    auth::DockerCredentials, errors::Error, models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder,
+};
 use futures::StreamExt;
-use updraft_core::spec::{Failure, FailureClass};
+use tokio::{
+    sync::watch,
+    time::{Instant, interval_at},
+};
+use updraft_core::{
+    operator::PullPolicy,
+    spec::{Failure, FailureClass},
+};
 
-use super::connection::is_away;
-use crate::runner::{Job, failure};
+use super::{connection::is_away, layers::Layers};
+use crate::{
+    node::Node,
+    runner::{Job, failure},
+};
 
 /// The launch deadline is extended this often while a pull goes on.
 const TELL: Duration = Duration::from_secs(15);
+/// How often a pull's progress is a line of the task's log.
+const SHOW: Duration = Duration::from_secs(5);
 
-/// Pulls an image, telling the server that the attempt is being prepared.
-pub(super) async fn pull(job: &Job, docker: &bollard::Docker, image: &str) -> Result<(), Failure> {
-    let (name, tag) = reference(image);
-    job.log.say("info", &format!("Pulling image {image}"));
-    job.preparing(&format!("pulling image {image}"));
-    let options = CreateImageOptionsBuilder::default().from_image(name).tag(tag).build();
-    let mut progress = docker.create_image(Some(options), None, None);
-    let mut told = Instant::now();
-    while let Some(step) = progress.next().await {
-        let error = match step {
-            Ok(step) => step.error_detail.and_then(|detail| detail.message),
-            Err(error) if is_away(&error) => {
-                return Err(job.node.docker.failure(&format!("Image {image} could not be pulled"), &error));
-            }
-            Err(bollard::errors::Error::DockerResponseServerError { message, .. }) => Some(message),
-            Err(bollard::errors::Error::DockerStreamError { error }) => Some(error),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(error) = error {
-            return Err(missing(image, &format!("could not be pulled: {}", error.trim().trim_end_matches('.'))));
+/// An image and how to get it.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) name: String,
+    pub(crate) pull: PullPolicy,
+    /// What its registry wants to see.
+    pub(crate) login: Option<DockerCredentials>,
+}
+
+impl Image {
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, pull: PullPolicy::Missing, login: None }
+    }
+}
+
+/// Where a pull stands.
+#[derive(Clone, Debug)]
+enum Pulling {
+    /// In words for people; empty until the registry has answered.
+    Going(String),
+    Over(Result<(), Failure>),
+}
+
+/// An image, and who asks for it: another login may not see it.
+type Key = (String, Option<String>);
+
+/// The pulls under way on this node.
+#[derive(Default)]
+pub(super) struct Pulls {
+    under_way: Mutex<HashMap<Key, watch::Sender<Pulling>>>,
+}
+
+impl Pulls {
+    /// Takes part in the pull of an image; begins it when there is none. It ends when nobody waits for it any more.
+    fn join(&self, node: &Arc<Node>, docker: &bollard::Docker, image: &Image) -> watch::Receiver<Pulling> {
+        let login = image.login.as_ref().map(|login| format!("{:?}:{:?}", login.username, login.password));
+        let key = (image.name.clone(), login);
+        let mut under_way = self.lock();
+        if let Some(pull) = under_way.get(&key) {
+            return pull.subscribe();
         }
-        if told.elapsed() >= TELL {
-            job.preparing(&format!("pulling image {image}"));
-            told = Instant::now();
+        let (sender, receiver) = watch::channel(Pulling::Going(String::new()));
+        under_way.insert(key.clone(), sender.clone());
+        drop(under_way);
+        let (task, docker, image) = (Arc::clone(node), docker.clone(), image.clone());
+        node.tracker.spawn(async move {
+            let mut work = std::pin::pin!(work(&task, &docker, &image, &sender));
+            loop {
+                tokio::select! {
+                    over = &mut work => {
+                        task.docker.pulls.lock().remove(&key);
+                        sender.send_replace(Pulling::Over(over));
+                        return;
+                    }
+                    () = sender.closed() => {
+                        let mut under_way = task.docker.pulls.lock();
+                        // Somebody may have joined just now.
+                        if sender.receiver_count() == 0 {
+                            under_way.remove(&key);
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        receiver
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<Pulling>>> {
+        self.under_way.lock().expect("no code panics while it holds the list")
+    }
+}
+
+/// Pulls an image for an attempt, telling the server that it is being prepared and the task's log how far it is.
+pub(super) async fn pull(job: &Job, docker: &bollard::Docker, image: &Image) -> Result<(), Failure> {
+    let name = &image.name;
+    job.log.say("info", &format!("Pulling image {name}"));
+    job.preparing(&format!("pulling image {name}"));
+    let pulling = job.node.docker.pulls.join(&job.node, docker, image);
+    let mut end = pulling.clone();
+    let mut over = std::pin::pin!(end.wait_for(|pulling| matches!(pulling, Pulling::Over(_))));
+    let (mut tell, mut show) = (interval_at(Instant::now() + TELL, TELL), interval_at(Instant::now() + SHOW, SHOW));
+    let mut shown = String::new();
+    loop {
+        tokio::select! {
+            over = &mut over => {
+                match over.map(|pulling| pulling.clone()) {
+                    Ok(Pulling::Over(result)) => result?,
+                    Ok(Pulling::Going(_)) | Err(_) => {
+                        return Err(failure(FailureClass::NodeError, format!("The pull of image {name} was given up.")));
+                    }
+                }
+                job.log.say("info", &format!("Pulled image {name}"));
+                return Ok(());
+            }
+            _ = tell.tick() => job.preparing(&format!("pulling image {name}")),
+            _ = show.tick() => {
+                let text = match &*pulling.borrow() {
+                    Pulling::Going(text) => text.clone(),
+                    Pulling::Over(_) => continue,
+                };
+                if text != shown {
+                    job.log.say("info", &format!("Pulling image {name}: {text}"));
+                    shown = text;
+                }
+            }
         }
     }
-    job.log.say("info", &format!("Pulled image {image}"));
+}
+
+async fn work(
+    node: &Node,
+    docker: &bollard::Docker,
+    image: &Image,
+    told: &watch::Sender<Pulling>,
+) -> Result<(), Failure> {
+    let (name, tag) = reference(&image.name);
+    let options = CreateImageOptionsBuilder::default().from_image(name).tag(tag).build();
+    let mut progress = std::pin::pin!(docker.create_image(Some(options), None, image.login.clone()));
+    let mut layers = Layers::default();
+    while let Some(step) = progress.next().await {
+        match step {
+            Ok(CreateImageInfo { error_detail: Some(detail), .. }) => {
+                return Err(unpulled(&image.name, &detail.message.unwrap_or_default()));
+            }
+            Ok(step) => {
+                layers.take(step);
+                told.send_replace(Pulling::Going(layers.to_string()));
+            }
+            Err(error) if is_away(&error) => {
+                return Err(node.docker.failure(&format!("Image {} could not be pulled", image.name), &error));
+            }
+            Err(Error::DockerResponseServerError { message: error, .. } | Error::DockerStreamError { error }) => {
+                return Err(unpulled(&image.name, &error));
+            }
+            Err(error) => return Err(unpulled(&image.name, &error.to_string())),
+        }
+    }
     Ok(())
+}
+
+fn unpulled(image: &str, error: &str) -> Failure {
+    missing(image, &format!("could not be pulled: {}", error.trim().trim_end_matches('.')))
 }
 
 /// The failure of an image that is not there.

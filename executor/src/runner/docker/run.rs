@@ -2,10 +2,11 @@
 
 use bollard::{
     errors::Error,
+    models::ContainerCreateBody,
     query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use updraft_core::{
-    operator::AutoRemove,
+    operator::{AutoRemove, PullPolicy},
     spec::{Failure, FailureClass, Outcome},
 };
 
@@ -14,8 +15,9 @@ use super::{
     connection::has_status,
     facts,
     follow::{self, Followed},
-    image, name_of,
-    plan::Pull,
+    image::{self, Image},
+    name_of,
+    room::run_in_room,
 };
 use crate::{
     clock::Moment,
@@ -32,9 +34,8 @@ pub(crate) struct Leftover {
 
 /// Runs an attempt in a container.
 pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
-    let Plan { image, pull, body, watch } = plan;
-    job.log.say("info", &format!("Starting container from image {image}"));
-    facts::note_plan(job, &image, &body);
+    job.log.say("info", &format!("Starting container from image {}", plan.image.name));
+    facts::note_plan(job, &plan.image.name, &plan.body);
     if let Some(user) = &job.spec.run_as_user {
         job.log.say(
             "warning",
@@ -43,28 +44,35 @@ pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
             ),
         );
     }
+    if plan.watch.in_room { Box::pin(run_in_room(job, plan)).await } else { Box::pin(run_alone(job, plan)).await }
+}
+
+/// Runs it in a container of its own.
+async fn run_alone(job: &Job, plan: Plan) -> Result<End, Failure> {
+    let Plan { image, body, watch } = plan;
     let docker = tokio::select! {
         docker = job.node.docker.client() => docker?,
         stop = job.stopped() => return Ok(before_start(stop)),
     };
-    let ready = async {
-        if pull == Pull::Always {
-            image::pull(job, &docker, &image).await?;
-        }
-        create(job, &docker, &image, pull, body, &watch).await
-    };
+    let name = name_of(job.id);
+    let ready = create(job, &docker, &image, &name, body, || record(job, &watch));
     let id = tokio::select! {
         id = ready => id?,
+        // Perhaps it is created after all: whatever answers next removes it as an orphan.
+        lost = job.node.docker.lost() => return Err(lost),
         stop = job.stopped() => {
             // It may or may not have been created: make sure it is not.
-            remove(&job.node, &docker, &name_of(job.id)).await;
+            remove(&job.node, &docker, &name).await;
             job.uncreated();
             return Ok(before_start(stop));
         }
     };
     updraft_core::failpoint!("executor.after_create");
-    let name = name_of(job.id);
-    if let Err(error) = docker.start_container(&name, None).await {
+    let started = tokio::select! {
+        started = docker.start_container(&name, None) => started,
+        lost = job.node.docker.lost() => return Err(lost),
+    };
+    if let Err(error) = started {
         let failure = start_failure(job, &error);
         if failure.class == FailureClass::DockerUnavailable {
             // Perhaps it started after all: whatever answers next removes it as an orphan.
@@ -106,7 +114,7 @@ pub(super) async fn watch_on(
 }
 
 /// What a stop means to an attempt that has no container yet.
-fn before_start(stop: Stop) -> End {
+pub(super) fn before_start(stop: Stop) -> End {
     match stop {
         // Nothing has begun: the next life of the node begins it.
         Stop::Shutdown => End::Left,
@@ -114,25 +122,31 @@ fn before_start(stop: Stop) -> End {
     }
 }
 
-async fn create(
+/// Writes down that the attempt's container, or its process in a room, is about to begin.
+pub(super) fn record(job: &Job, watch: &Watch) -> Result<(), Failure> {
+    let recorded = serde_json::to_value(watch)
+        .map_err(std::io::Error::from)
+        .and_then(|watch| job.node.journal.container(job.id, watch));
+    // Without this line a restart could start the task a second time.
+    recorded.map_err(|error| failure(FailureClass::NodeError, format!("The node cannot write its journal: {error}.")))
+}
+
+/// Creates a container, pulling its image when it has to be. `before`: done before each try. Answers its id.
+pub(super) async fn create(
     job: &Job,
     docker: &bollard::Docker,
-    image: &str,
-    pull: Pull,
-    body: bollard::models::ContainerCreateBody,
-    watch: &Watch,
+    image: &Image,
+    name: &str,
+    body: ContainerCreateBody,
+    before: impl Fn() -> Result<(), Failure>,
 ) -> Result<String, Failure> {
-    let name = name_of(job.id);
+    if image.pull == PullPolicy::Always {
+        image::pull(job, docker, image).await?;
+    }
     let mut pulled = false;
     loop {
-        let recorded = serde_json::to_value(watch)
-            .map_err(std::io::Error::from)
-            .and_then(|watch| job.node.journal.container(job.id, watch));
-        if let Err(error) = recorded {
-            // Without this line a restart could start the task a second time.
-            return Err(failure(FailureClass::NodeError, format!("The node cannot write its journal: {error}.")));
-        }
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        before()?;
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
         match docker.create_container(Some(options), body.clone()).await {
             Ok(created) => {
                 for warning in created.warnings {
@@ -142,11 +156,11 @@ async fn create(
             }
             Err(error) if has_status(&error, 404) && error.to_string().to_lowercase().contains("no such image") => {
                 job.uncreated();
-                if pull == Pull::Never {
-                    return Err(image::missing(image, "its pull policy is Never"));
+                if image.pull == PullPolicy::Never {
+                    return Err(image::missing(&image.name, "its pull policy is never"));
                 }
                 if pulled {
-                    return Err(image::missing(image, "is not there after a pull either"));
+                    return Err(image::missing(&image.name, "is not there after a pull either"));
                 }
                 image::pull(job, docker, image).await?;
                 pulled = true;
@@ -158,9 +172,11 @@ async fn create(
 
 /// Why a container did not start; the runtime says "not found" and "permission denied" in words only.
 fn start_failure(job: &Job, error: &Error) -> Failure {
-    let Error::DockerResponseServerError { message, .. } = error else {
-        return job.node.docker.failure("The container could not be started", error);
-    };
+    let known = job.node.docker.failure("The container could not be started", error);
+    let Error::DockerResponseServerError { message, .. } = error else { return known };
+    if known.class == FailureClass::DockerUnavailable {
+        return known;
+    }
     let detail = message.rsplit_once("process: ").map_or(message.as_str(), |(_, detail)| detail);
     let detail = detail.trim().trim_end_matches(": unknown");
     let lower = detail.to_lowercase();

@@ -1,0 +1,326 @@
+//! Containers that the tasks of one run share (`reuse: run`): made with the first task, removed with the run.
+//!
+//! A room is a container that waits; a task is a process in it (`exec`), which starts several times faster than a container.
+//! Tasks share one when they are of the same run and ask for the same image and settings; command, environment and folder are
+//! each task's own. A room belongs to one life of its node: the next life removes it, since a process in it, unlike a container,
+//! cannot be followed on.
+
+mod tenant;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bollard::{
+    container::LogOutput,
+    models::{ContainerCreateBody, ExecConfig},
+    query_parameters::ListContainersOptionsBuilder,
+};
+use futures::StreamExt;
+use tokio::{sync::OnceCell, time::Instant};
+use updraft_core::{
+    ids::{DagId, RunId},
+    spec::{Failure, FailureClass},
+};
+use uuid::Uuid;
+
+use super::{NODE_LABEL, Plan, connection::has_status, run};
+use crate::{
+    node::Node,
+    runner::{Job, failure},
+};
+
+pub(super) use tenant::run as run_in_room;
+
+/// The label that marks a room; its value is the life of the node that made it.
+pub(super) const ROOM_LABEL: &str = "updraft.room";
+/// A room without tasks is removed after this, whether or not the server says that its run is over.
+const IDLE: Duration = Duration::from_mins(10);
+/// A daemon that hangs must keep the node neither from reconciling nor from ending.
+const REMOVAL: Duration = Duration::from_secs(15);
+/// What a room does: it waits, and takes care of processes whose parents are gone.
+const WAITER: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
+/// `oom_kill` of the room's control group, version 1 or 2.
+const OOM_KILLS: &str = r#"for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+  while read -r name count; do [ "$name" = oom_kill ] && echo "$count"; done < "$file"
+done 2>/dev/null; exit 0"#;
+
+/// A run, as nodes and servers name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RunKey {
+    pub(crate) dag_id: DagId,
+    pub(crate) run_id: RunId,
+}
+
+/// What tasks must have in common to share a room.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    run: RunKey,
+    /// The container without what is each task's own, as JSON.
+    settings: String,
+}
+
+/// A shared container.
+pub(super) struct Room {
+    name: String,
+    /// What the image starts by itself; known once the container runs.
+    made: OnceCell<Made>,
+    state: Mutex<State>,
+    /// Processes of it that the kernel killed for their memory, as far as they were asked after.
+    oom_kills: AtomicU64,
+}
+
+/// A room that runs.
+pub(super) struct Made {
+    id: String,
+    /// The image's id.
+    image: Option<String>,
+    entrypoint: Vec<String>,
+    cmd: Vec<String>,
+}
+
+#[derive(Default)]
+struct State {
+    tasks: usize,
+    /// Since when it has no task.
+    idle: Option<Instant>,
+    /// Its run ended.
+    over: bool,
+}
+
+/// The rooms of this life of the node.
+#[derive(Default)]
+pub(super) struct Rooms {
+    by_key: Mutex<HashMap<Key, Arc<Room>>>,
+}
+
+/// A task's place in a room; given up when dropped.
+pub(super) struct Place {
+    room: Arc<Room>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.room.state();
+        state.tasks -= 1;
+        if state.tasks == 0 {
+            state.idle = Some(Instant::now());
+        }
+    }
+}
+
+impl Rooms {
+    /// A place in the room of the task's run and settings, which need not be made yet.
+    fn enter(&self, job: &Job, body: &ContainerCreateBody) -> Result<Place, Failure> {
+        let settings = settings(body).map_err(|error| {
+            failure(FailureClass::NodeError, format!("The container's settings cannot be written: {error}."))
+        })?;
+        let mut by_key = self.lock();
+        let room = by_key.entry(Key { run: run_of(job), settings }).or_insert_with(|| {
+            Arc::new(Room {
+                name: format!("updraft-run-{}", Uuid::new_v4()),
+                made: OnceCell::new(),
+                state: Mutex::default(),
+                oom_kills: AtomicU64::new(0),
+            })
+        });
+        let mut state = room.state();
+        state.tasks += 1;
+        state.idle = None;
+        // A task of the run came: it was cleared, or the word of its end was about an earlier one of this name.
+        state.over = false;
+        drop(state);
+        Ok(Place { room: Arc::clone(room) })
+    }
+
+    /// Its container is gone: the next task makes another.
+    fn forget(&self, room: &Arc<Room>) {
+        self.lock().retain(|_, known| !Arc::ptr_eq(known, room));
+    }
+
+    /// Runs that have a room here: the server says which of them are over.
+    pub(super) fn runs(&self) -> Vec<RunKey> {
+        let mut runs: Vec<RunKey> = Vec::new();
+        for key in self.lock().keys() {
+            if !runs.contains(&key.run) {
+                runs.push(key.run.clone());
+            }
+        }
+        runs
+    }
+
+    /// These runs ended: their rooms go as soon as nobody is in them.
+    pub(super) fn over(&self, runs: &[RunKey]) {
+        for (_, room) in self.lock().iter().filter(|(key, _)| runs.contains(&key.run)) {
+            room.state().over = true;
+        }
+    }
+
+    /// Takes out the rooms that nobody needs any more.
+    fn done(&self, all: bool) -> Vec<Arc<Room>> {
+        let done = |room: &Room| {
+            let state = room.state();
+            all || (state.tasks == 0 && (state.over || state.idle.is_some_and(|since| since.elapsed() >= IDLE)))
+        };
+        self.lock().extract_if(|_, room| done(room)).map(|(_, room)| room).collect()
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.lock().values().any(|room| room.name == name)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Room>>> {
+        self.by_key.lock().expect("no code panics while it holds the list")
+    }
+}
+
+impl Room {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds this")
+    }
+
+    /// The running container; the first task makes it and the others wait.
+    async fn made(&self, job: &Job, docker: &bollard::Docker, plan: &Plan) -> Result<&Made, Failure> {
+        let make = async || {
+            let body = waiting(job, &plan.body);
+            let created = run::create(job, docker, &plan.image, &self.name, body, || Ok(())).await?;
+            let failed = |error| job.node.docker.failure("The container of the run could not be started", &error);
+            if let Err(error) = docker.start_container(&self.name, None).await {
+                run::remove(&job.node, docker, &self.name).await;
+                let failure = failed(error);
+                let hint = "`reuse: run` needs `/bin/sh` in the image";
+                return Err(Failure { reason: format!("{} ({hint})", failure.reason), ..failure });
+            }
+            let image = docker.inspect_image(&plan.image.name).await.map_err(failed)?;
+            let config = image.config.unwrap_or_default();
+            job.log.say("info", "Made the container that tasks of this run share");
+            Ok(Made {
+                id: created,
+                image: image.id,
+                entrypoint: config.entrypoint.unwrap_or_default(),
+                cmd: config.cmd.unwrap_or_default(),
+            })
+        };
+        self.made.get_or_try_init(make).await
+    }
+
+    /// Runs a line of shell in the room as its root and returns what it printed.
+    async fn ask(
+        &self,
+        docker: &bollard::Docker,
+        script: &str,
+        args: &[&str],
+    ) -> Result<String, bollard::errors::Error> {
+        let words = [&["/bin/sh", "-c", script, "updraft"], args].concat();
+        let config = ExecConfig {
+            attach_stdout: Some(true),
+            user: Some("0".to_owned()),
+            cmd: Some(words.into_iter().map(str::to_owned).collect()),
+            ..ExecConfig::default()
+        };
+        let exec = docker.create_exec(&self.name, config).await?;
+        let bollard::exec::StartExecResults::Attached { mut output, .. } = docker.start_exec(&exec.id, None).await?
+        else {
+            return Ok(String::new());
+        };
+        let mut text = Vec::new();
+        while let Some(piece) = output.next().await {
+            if let LogOutput::StdOut { message } = piece? {
+                text.extend_from_slice(&message);
+            }
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Whether the kernel killed a process of the room for its memory since `before`; remembers what it sees.
+    async fn oom_killed_since(&self, docker: &bollard::Docker, before: u64) -> bool {
+        let count = match self.ask(docker, OOM_KILLS, &[]).await {
+            Ok(text) => text.lines().next().and_then(|count| count.trim().parse().ok()).unwrap_or(0),
+            Err(error) => {
+                tracing::debug!(%error, room = self.name, "the room cannot be asked after its memory");
+                0
+            }
+        };
+        self.oom_kills.fetch_max(count, Ordering::Relaxed);
+        count > before
+    }
+}
+
+fn run_of(job: &Job) -> RunKey {
+    RunKey { dag_id: job.spec.run.dag_id.clone(), run_id: job.spec.run.run_id.clone() }
+}
+
+/// What tasks share of a container: all but command, environment, folder and labels.
+fn settings(body: &ContainerCreateBody) -> serde_json::Result<String> {
+    let shared = ContainerCreateBody {
+        cmd: None,
+        entrypoint: None,
+        env: None,
+        working_dir: None,
+        labels: None,
+        tty: None,
+        ..body.clone()
+    };
+    serde_json::to_string(&serde_json::to_value(shared)?)
+}
+
+/// The room's own container.
+fn waiting(job: &Job, body: &ContainerCreateBody) -> ContainerCreateBody {
+    let run = run_of(job);
+    let label = |name: &str, value: String| (name.to_owned(), value);
+    ContainerCreateBody {
+        entrypoint: Some(["/bin/sh", "-c"].map(str::to_owned).to_vec()),
+        cmd: Some(vec![WAITER.to_owned()]),
+        env: None,
+        working_dir: None,
+        tty: None,
+        labels: Some(HashMap::from([
+            label(ROOM_LABEL, job.node.session.to_string()),
+            label(NODE_LABEL, job.node.identity.to_string()),
+            label("updraft.dag_id", run.dag_id.to_string()),
+            label("updraft.run_id", run.run_id.to_string()),
+        ])),
+        ..body.clone()
+    }
+}
+
+/// Removes the rooms that nobody needs any more, and those of earlier lives of the node. `all`: the node ends.
+pub(crate) async fn remove_rooms(node: &Node, all: bool) {
+    let done = node.docker.rooms.done(all);
+    let Some(docker) = node.docker.connected() else { return };
+    let removal = async {
+        for room in done {
+            run::remove(node, &docker, &room.name).await;
+        }
+    };
+    if tokio::time::timeout(REMOVAL, removal).await.is_err() {
+        tracing::warn!("the Docker daemon is slow; shared containers are removed later");
+    }
+}
+
+/// Removes this node's rooms that no task of this life made.
+pub(super) async fn remove_foreign(node: &Node, docker: &bollard::Docker) -> Result<(), bollard::errors::Error> {
+    let labels = vec![format!("{NODE_LABEL}={}", node.identity), ROOM_LABEL.to_owned()];
+    let filters = HashMap::from([("label".to_owned(), labels)]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    for container in docker.list_containers(Some(options)).await? {
+        let name = container.names.unwrap_or_default().pop().unwrap_or_default();
+        let name = name.trim_start_matches('/');
+        if node.docker.rooms.holds(name) {
+            continue;
+        }
+        tracing::info!(container = name, "removing the shared container of a run that this node has no task of");
+        run::remove(node, docker, name).await;
+    }
+    Ok(())
+}
+
+/// Whether a call failed because the room is gone.
+fn is_gone(error: &bollard::errors::Error) -> bool {
+    has_status(error, 404) || has_status(error, 409)
+}

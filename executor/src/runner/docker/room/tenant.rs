@@ -1,0 +1,354 @@
+//! One task in a room: a process from its start to its end, with everything it started.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use bollard::{
+    container::LogOutput,
+    errors::Error,
+    exec::StartExecResults,
+    models::{ContainerCreateBody, ExecConfig},
+};
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::time::Instant;
+use updraft_core::spec::{Failure, FailureClass};
+use updraft_protocol::XCOM_LIMIT;
+
+use super::{Made, Place, Room, is_gone};
+use crate::{
+    logs::{LineSplitter, Stream},
+    node::Stop,
+    runner::{
+        End, Finished, Job, bash,
+        cgroup::oom,
+        docker::{
+            Plan, Watch, facts,
+            plan::ResultFrom,
+            run::{before_start, record},
+        },
+        failure,
+    },
+};
+
+/// Runs the words after its own arguments in a folder, and ends what they leave running.
+const RUN: &str = include_str!("run.sh");
+/// Signals every process of an attempt.
+const STOP: &str = include_str!("stop.sh");
+/// Where tasks have their folders.
+const FOLDERS: &str = "/tmp/updraft";
+/// What was killed is gone by then, or the daemon does not answer.
+const KILLED: Duration = Duration::from_secs(15);
+
+/// Runs an attempt as a process of the room of its run.
+pub(in crate::runner::docker) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
+    if let Some(what) = misfit(&plan) {
+        return Err(failure(
+            FailureClass::InvalidArguments,
+            format!("{what} needs a container of the task's own: leave `reuse` out."),
+        ));
+    }
+    let docker = tokio::select! {
+        docker = job.node.docker.client() => docker?,
+        stop = job.stopped() => return Ok(before_start(stop)),
+    };
+    let ready = async {
+        // A room that ended since it was used last is made anew, once.
+        let mut again = true;
+        loop {
+            let place = job.node.docker.rooms.enter(job, &plan.body)?;
+            let made = place.room.made(job, &docker, &plan).await?;
+            record(job, &plan.watch)?;
+            match start(job, &docker, &place.room, made, &plan.body).await {
+                Ok(process) => {
+                    job.note(|execution| execution.container_id = Some(made.id.clone()));
+                    facts::note_image(job, &docker, made.image.as_deref()).await;
+                    return Ok((process, place));
+                }
+                Err(error) if is_gone(&error) && std::mem::take(&mut again) => {
+                    job.node.docker.rooms.forget(&place.room);
+                }
+                Err(error) => {
+                    job.uncreated();
+                    return Err(job
+                        .node
+                        .docker
+                        .failure("The task could not be started in the run's container", &error));
+                }
+            }
+        }
+    };
+    let (process, place) = tokio::select! {
+        ready = ready => ready?,
+        lost = job.node.docker.lost() => return Err(lost),
+        stop = job.stopped() => {
+            job.uncreated();
+            return Ok(before_start(stop));
+        }
+    };
+    job.progress.launched(job.started());
+    follow(job, &docker, &place, process, &plan.watch).await
+}
+
+/// What of a task cannot be in a room.
+fn misfit(plan: &Plan) -> Option<&'static str> {
+    match plan.watch.result {
+        ResultFrom::File(_) => Some("`retrieve_output`"),
+        ResultFrom::Shim => Some("A Python task"),
+        _ => None,
+    }
+}
+
+/// A started process.
+struct Process {
+    exec: String,
+    output: std::pin::Pin<Box<dyn futures::Stream<Item = Result<LogOutput, Error>> + Send>>,
+    /// What was known of the room's killed processes before.
+    oom_kills: u64,
+}
+
+async fn start(
+    job: &Job,
+    docker: &bollard::Docker,
+    room: &Room,
+    made: &Made,
+    body: &ContainerCreateBody,
+) -> Result<Process, Error> {
+    let own = format!("{FOLDERS}/{}", job.id);
+    let (folder, whose) = body.working_dir.as_ref().map_or((own.as_str(), "own"), |folder| (folder, "its"));
+    // The first line is what the script that ends it looks for.
+    let script = format!("# {}\n{RUN}", job.id);
+    let mut words =
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), script, "updraft".to_owned(), folder.to_owned(), whose.to_owned()];
+    match (&body.entrypoint, &body.cmd) {
+        // Docker's rule: another entrypoint has no use for the image's command.
+        (Some(entrypoint), cmd) => words.extend(entrypoint.iter().chain(cmd.iter().flatten()).cloned()),
+        (None, Some(cmd)) => words.extend(made.entrypoint.iter().chain(cmd).cloned()),
+        (None, None) => words.extend(made.entrypoint.iter().chain(&made.cmd).cloned()),
+    }
+    let config = ExecConfig {
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: body.tty,
+        env: body.env.clone(),
+        cmd: Some(words),
+        ..ExecConfig::default()
+    };
+    let oom_kills = room.oom_kills.load(Ordering::Relaxed);
+    let exec = docker.create_exec(&room.name, config).await?.id;
+    match docker.start_exec(&exec, None).await? {
+        StartExecResults::Attached { output, .. } => Ok(Process { exec, output, oom_kills }),
+        StartExecResults::Detached => Ok(Process { exec, output: futures::stream::empty().boxed(), oom_kills }),
+    }
+}
+
+/// What is kept of the output beside the log.
+#[derive(Default)]
+struct Kept {
+    /// Every line of both streams.
+    lines: Vec<Value>,
+    /// Standard output.
+    stdout: Vec<u8>,
+    bytes: usize,
+}
+
+enum Ending {
+    Timeout,
+    Told(Stop),
+}
+
+async fn follow(
+    job: &Job,
+    docker: &bollard::Docker,
+    place: &Place,
+    process: Process,
+    watch: &Watch,
+) -> Result<End, Failure> {
+    let Process { exec, mut output, oom_kills } = process;
+    let room = &place.room;
+    let (mut stdout, mut stderr) = (LineSplitter::default(), LineSplitter::default());
+    let mut kept = Kept::default();
+    let mut ending: Option<Ending> = None;
+    let mut killed = false;
+    let far = Duration::from_hours(24 * 365);
+    let alarm = tokio::time::sleep(job.spec.execution_timeout.unwrap_or(far));
+    let kill = tokio::time::sleep(far);
+    tokio::pin!(alarm, kill);
+    loop {
+        tokio::select! {
+            piece = output.next() => match piece {
+                Some(Ok(piece)) => take(job, &piece, watch, (&mut stdout, &mut stderr), &mut kept),
+                // The connection broke: what the process came to is asked for below.
+                Some(Err(error)) => {
+                    tracing::debug!(%error, room = room.name, "the output of a task in a room broke off");
+                    break;
+                }
+                None => break,
+            },
+            stop = job.stopped(), if !matches!(ending, Some(Ending::Told(_))) => {
+                let grace = match &stop {
+                    Stop::Shutdown => job.node.config.stop_grace,
+                    Stop::Stale => Duration::ZERO,
+                    Stop::Cancel { grace, reason } => {
+                        job.log.say("warning", &format!("Stopping the task: {reason}. SIGTERM now, SIGKILL in {} s.", grace.as_secs_f64()));
+                        *grace
+                    }
+                };
+                signal(docker, room, job, "TERM").await;
+                kill.as_mut().reset(Instant::now() + grace);
+                ending = Some(Ending::Told(stop));
+            }
+            () = &mut alarm, if ending.is_none() => {
+                job.log.say("error", &format!("{} Stopping the task.", bash::timeout_failure(job).reason));
+                signal(docker, room, job, "TERM").await;
+                kill.as_mut().reset(Instant::now() + job.node.config.stop_grace);
+                ending = Some(Ending::Timeout);
+            }
+            () = &mut kill => {
+                // A daemon that does not answer: what is left of the task ends with the room.
+                if std::mem::replace(&mut killed, true) {
+                    match ending.take() {
+                        Some(Ending::Timeout) => return Ok(End::Finished(Finished::failed(bash::timeout_failure(job)))),
+                        Some(Ending::Told(stop @ (Stop::Stale | Stop::Shutdown))) => return Ok(End::Stopped(stop)),
+                        // It is not gone before the daemon says so.
+                        other => ending = other,
+                    }
+                }
+                signal(docker, room, job, "KILL").await;
+                kill.as_mut().reset(Instant::now() + KILLED);
+            }
+        }
+    }
+    for (stream, lines) in [(Stream::Stdout, &mut stdout), (Stream::Stderr, &mut stderr)] {
+        lines.finish(|line| keep_line(job, stream, line, watch, &mut kept));
+    }
+    let code = exit_code(job, docker, room, &exec).await;
+    match ending {
+        Some(Ending::Told(stop)) => {
+            // Also what left the task's own group.
+            signal(docker, room, job, "KILL").await;
+            Ok(End::Stopped(stop))
+        }
+        Some(Ending::Timeout) => {
+            signal(docker, room, job, "KILL").await;
+            Ok(End::Finished(Finished::failed(bash::timeout_failure(job))))
+        }
+        None => Ok(End::Finished(conclude(job, docker, room, code?, oom_kills, watch, kept).await)),
+    }
+}
+
+fn take(
+    job: &Job,
+    piece: &LogOutput,
+    watch: &Watch,
+    (stdout, stderr): (&mut LineSplitter, &mut LineSplitter),
+    kept: &mut Kept,
+) {
+    let (stream, lines, message) = match piece {
+        LogOutput::StdErr { message } => (Stream::Stderr, stderr, message),
+        LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
+            (Stream::Stdout, stdout, message)
+        }
+    };
+    if watch.result == ResultFrom::Json && stream == Stream::Stdout && kept.stdout.len() <= XCOM_LIMIT {
+        kept.stdout.extend_from_slice(message);
+    }
+    lines.feed(message, |line| keep_line(job, stream, line, watch, kept));
+}
+
+fn keep_line(job: &Job, stream: Stream, line: &[u8], watch: &Watch, kept: &mut Kept) {
+    if watch.result == ResultFrom::AllLines && kept.bytes <= XCOM_LIMIT {
+        kept.bytes += line.len();
+        kept.lines.push(Value::String(String::from_utf8_lossy(line).trim().to_owned()));
+    }
+    if watch.show {
+        job.log.output(stream, line);
+    }
+}
+
+/// Signals the task's processes, and no other's. A room that is gone has none.
+async fn signal(docker: &bollard::Docker, room: &Room, job: &Job, signal: &str) {
+    let id = job.id.to_string();
+    match tokio::time::timeout(KILLED, room.ask(docker, STOP, &[&id, signal])).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) if is_gone(&error) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, attempt_id = %job.id, signal, "a task in a room could not be signalled");
+        }
+        Err(_) => tracing::warn!(attempt_id = %job.id, signal, "the daemon did not signal a task in a room in time"),
+    }
+}
+
+/// What the process came to; its end follows that of its output at once.
+async fn exit_code(
+    job: &Job,
+    docker: &bollard::Docker,
+    room: &std::sync::Arc<Room>,
+    exec: &str,
+) -> Result<i64, Failure> {
+    loop {
+        match docker.inspect_exec(exec).await {
+            Ok(inspected) if inspected.running == Some(true) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(inspected) => match inspected.exit_code {
+                Some(code) if runs(docker, room, code).await => return Ok(code),
+                _ => {
+                    job.node.docker.rooms.forget(room);
+                    return Err(failure(
+                        FailureClass::ContainerError,
+                        "The container that the tasks of this run share ended while the task ran in it.",
+                    ));
+                }
+            },
+            Err(error) => {
+                job.node.docker.rooms.forget(room);
+                return Err(job.node.docker.failure("The container of the run cannot be looked at", &error));
+            }
+        }
+    }
+}
+
+/// Whether the room still runs; asked only after an end that may be the room's own.
+async fn runs(docker: &bollard::Docker, room: &Room, code: i64) -> bool {
+    if !matches!(code, 137 | 143 | 255) {
+        return true;
+    }
+    let inspected = docker.inspect_container(&room.name, None).await;
+    inspected.is_ok_and(|inspected| inspected.state.is_some_and(|state| state.running == Some(true)))
+}
+
+async fn conclude(
+    job: &Job,
+    docker: &bollard::Docker,
+    room: &Room,
+    code: i64,
+    oom_kills: u64,
+    watch: &Watch,
+    kept: Kept,
+) -> Finished {
+    if code == 0 {
+        job.log.say("info", "Command exited with code 0");
+        return result(job, watch, kept).map_or_else(Finished::failed, Finished::success).with_exit_code(code);
+    }
+    if watch.skip.contains(code) {
+        job.log.say("info", &format!("Command exited with code {code}: skipped"));
+        return Finished::skipped().with_exit_code(code);
+    }
+    job.log.say("error", &format!("Command exited with code {code}"));
+    let failure = if code == 137 && room.oom_killed_since(docker, oom_kills).await {
+        oom(job)
+    } else {
+        bash::exit_failure(code, job.log.last_stderr())
+    };
+    Finished::failed(failure).with_exit_code(code)
+}
+
+fn result(job: &Job, watch: &Watch, kept: Kept) -> Result<Option<Value>, Failure> {
+    match watch.result {
+        ResultFrom::Nothing | ResultFrom::Shim | ResultFrom::File(_) => Ok(None),
+        ResultFrom::LastLine => Ok(job.log.last_line().map(|line| Value::String(line.trim().to_owned()))),
+        ResultFrom::LastStdout => Ok(Some(job.log.last_stdout().unwrap_or_default().into())),
+        ResultFrom::AllLines if kept.bytes > XCOM_LIMIT => Err(bash::output_too_large()),
+        ResultFrom::AllLines => Ok(Some(Value::Array(kept.lines))),
+        ResultFrom::Json if kept.stdout.len() > XCOM_LIMIT => Err(bash::output_too_large()),
+        ResultFrom::Json => bash::json_result(&kept.stdout),
+    }
+}
