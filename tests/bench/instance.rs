@@ -13,12 +13,14 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
+
+use crate::api::Api;
 
 /// The node's slots; also the concurrency of the floors.
 pub(crate) const SLOTS: u32 = 16;
@@ -27,37 +29,7 @@ pub(crate) struct Instance {
     pub(crate) start_seconds: f64,
     child: Child,
     folder: TempDir,
-    api: Api,
-}
-
-/// A webserver's REST API, logged in.
-pub(crate) struct Api {
-    http: reqwest::Client,
-    url: String,
-    token: String,
-}
-
-impl Api {
-    pub(crate) async fn login(url: &str, password: &str) -> Self {
-        let http = reqwest::Client::new();
-        let login = json!({"username": "admin", "password": password});
-        let answer = http.post(format!("{url}/auth/token")).json(&login).send().await.unwrap();
-        let answer: Value = answer.json().await.unwrap();
-        let token = answer["access_token"].as_str().unwrap().to_owned();
-        Self { http, url: url.to_owned(), token }
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token).send().await.unwrap();
-        answer.json().await.unwrap()
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(body);
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-        answer.json().await.unwrap()
-    }
+    pub(crate) api: Api,
 }
 
 impl Instance {

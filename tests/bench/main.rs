@@ -7,7 +7,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot go on panics")]
 
+#[path = "../support/api.rs"]
+mod api;
 mod floors;
+mod handout;
 mod instance;
 mod loader;
 mod memory;
@@ -72,12 +75,17 @@ async fn main() {
         eprintln!("running making of runs");
         making = runs::measure(&instance, quick).await;
     }
+    let mut hand_out = Vec::new();
+    if only.is_empty() || only.iter().any(|word| "hand-out".contains(word.as_str())) {
+        eprintln!("running hand-out");
+        hand_out = handout::measure(&instance, quick).await;
+    }
     eprintln!("measuring the floors");
     let floors = floors::measure(&instance, docker).await;
     let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
     print(&rows);
     println!();
-    for line in making {
+    for line in making.into_iter().chain(hand_out) {
         println!("{line}");
     }
     for (name, value) in floors {

@@ -16,8 +16,9 @@ use tokio::{
 };
 
 use crate::{
+    api::Api,
     floors::sql,
-    instance::{Api, Instance, resident_mb},
+    instance::{Instance, resident_mb},
     loader,
     runs::until,
 };

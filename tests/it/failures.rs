@@ -11,8 +11,8 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    fleet::{dag, docker_answers, node},
-    support::{open_folder, process::PATIENCE, standalone::Standalone},
+    fleet::{dag, node},
+    support::{fleet::docker_answers, open_folder, process::PATIENCE, standalone::Standalone},
 };
 
 /// What `runs why --output json` knows of the last try of a task.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::support::{
+    fleet::docker_answers,
     process::{PATIENCE, Watched, updraft},
     standalone::Standalone,
     write,
@@ -51,15 +52,6 @@ fn tasks(run: &Value) -> Vec<(String, String, i64)> {
         .iter()
         .map(|task| (text(task, "hostname"), text(task, "state"), task["try_number"].as_i64().unwrap_or(-1)))
         .collect()
-}
-
-/// Docker is a part of what is promised here; where it is not, say so and test the rest.
-pub(crate) async fn docker_answers() -> bool {
-    let answers = Command::new("docker").arg("info").output().await.is_ok_and(|output| output.status.success());
-    if !answers {
-        eprintln!("skipped: no Docker daemon answers");
-    }
-    answers
 }
 
 #[tokio::test]

@@ -5,9 +5,7 @@
 //! came to its end without anybody's help.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -16,6 +14,7 @@ use updraft_store::{Store, check};
 
 use super::support::{
     fleet::{Fleet, PATIENCE},
+    ledger::{self, Ledger},
     process::finish,
     write,
 };
@@ -26,21 +25,11 @@ const KILLS: usize = 24;
 /// Four tasks that write a ledger, and a decision.
 fn write_dag(fleet: &Fleet) {
     let ledger = fleet.path("ledger");
-    let bash = |task: &str| {
-        format!(
-            "    bash: |\n      echo \"start {{{{ run_id }}}} {task} {{{{ ti.try_number }}}} $UPDRAFT_ATTEMPT_ID\" >> {path}\n      \
-             sleep 0.1\n      echo \"end {{{{ run_id }}}} {task} {{{{ ti.try_number }}}} $UPDRAFT_ATTEMPT_ID\" >> {path}\n",
-            path = ledger.display()
-        )
-    };
+    let bash = ledger::script(&ledger, "sleep 0.1");
     let dag = format!(
-        "max_active_runs: 50\nis_paused_upon_creation: false\ndefault_args: {{retries: 20, retry_delay: 0}}\ntasks:\n  a:\n{}  b:\n{}    \
-         depends_on: a\n  c:\n{}    depends_on: a\n  gate:\n    short_circuit: \"{{{{ 'yes' }}}}\"\n    depends_on: a\n  d:\n{}    \
-         depends_on: [b, c, gate]\n",
-        bash("a"),
-        bash("b"),
-        bash("c"),
-        bash("d")
+        "max_active_runs: 50\nis_paused_upon_creation: false\ndefault_args: {{retries: 20, retry_delay: 0}}\ntasks:\n  a:\n{bash}  b:\n{bash}    \
+         depends_on: a\n  c:\n{bash}    depends_on: a\n  gate:\n    short_circuit: \"{{{{ 'yes' }}}}\"\n    depends_on: a\n  d:\n{bash}    \
+         depends_on: [b, c, gate]\n"
     );
     write(&fleet.path("dags"), "ledger.yaml", &dag);
     fs::write(&ledger, "").unwrap();
@@ -90,57 +79,6 @@ async fn nothing_is_lost_and_nothing_ends_twice_whoever_dies_when() {
     fleet.until(&store, "select not exists (select 1 from dag_run where state in ('queued', 'running'))", false).await;
     assert_eq!(count(&store, "select count(*) from dag_run where state = 'success'").await, RUNS as i64, "seed {seed}");
     assert_eq!(check::invariants(&store).await.unwrap(), [], "seed {seed}");
-    check_ledger(&store, &fleet.path("ledger"), seed).await;
-}
-
-/// One line of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
-    run: String,
-    task: String,
-    try_number: i32,
-}
-
-async fn check_ledger(store: &Store, ledger: &Path, seed: u64) {
-    let known: Vec<(String, String, i32, uuid::Uuid, Option<String>)> = sqlx::query_as(
-        "select r.run_id, t.task_id, t.try_number, t.attempt_id, t.failure_class
-         from task_instance t join dag_run r on r.id = t.dag_run_id
-         union all
-         select r.run_id, h.task_id, h.try_number, h.attempt_id, h.failure_class
-         from task_instance_history h join dag_run r on r.id = h.dag_run_id",
-    )
-    .fetch_all(store.pool())
-    .await
-    .unwrap();
-    let attempts: HashMap<uuid::Uuid, (Key, Option<String>)> = known
-        .into_iter()
-        .map(|(run, task, try_number, attempt, class)| (attempt, (Key { run, task, try_number }, class)))
-        .collect();
-    let mut ended: BTreeSet<Key> = BTreeSet::new();
-    let mut open: HashMap<(String, String), BTreeMap<i32, uuid::Uuid>> = HashMap::new();
-    let text = fs::read_to_string(ledger).unwrap();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [what, run, task, try_number, attempt] = words[..] else { panic!("half a line: {line:?} (seed {seed})") };
-        let attempt: uuid::Uuid = attempt.parse().unwrap();
-        let key = Key { run: run.into(), task: task.into(), try_number: try_number.parse().unwrap() };
-        let (known, _) = attempts.get(&attempt).unwrap_or_else(|| panic!("nobody knows of {line:?} (seed {seed})"));
-        assert_eq!(known, &key, "seed {seed}");
-        let tries = open.entry((key.run.clone(), key.task.clone())).or_default();
-        if what == "start" {
-            // Whatever has not ended here was lost with its node, or killed with it: never simply forgotten.
-            for earlier in tries.values() {
-                let class = attempts[earlier].1.as_deref();
-                assert!(
-                    matches!(class, Some("node_lost" | "launch_timeout" | "node_error" | "signal")),
-                    "{line:?} overlaps an earlier try that ended as {class:?} (seed {seed})"
-                );
-            }
-            tries.insert(key.try_number, attempt);
-        } else {
-            assert!(ended.insert(key.clone()), "{line:?} ended twice (seed {seed})");
-            tries.remove(&key.try_number);
-        }
-    }
-    assert!(ended.len() >= RUNS * 4, "{} ends for {} tasks (seed {seed})", ended.len(), RUNS * 4);
+    let ledger = Ledger::check(&store, &fleet.path("ledger"), &format!("seed {seed}")).await;
+    assert!(ledger.ended.len() >= RUNS * 4, "{} ends for {} tasks (seed {seed})", ledger.ended.len(), RUNS * 4);
 }

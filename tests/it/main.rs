@@ -7,6 +7,7 @@ mod scenario_files;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cancel;
 mod cli;
 mod failures;
 mod fleet;
@@ -14,8 +15,11 @@ mod git;
 mod kill;
 mod metrics;
 mod notify;
+mod outage;
+mod partition;
 mod scenarios;
 mod scheduling;
+mod silence;
 mod standalone;
 mod tour;
 mod triggerer;

@@ -5,16 +5,25 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use updraft_store::{Store, testing::TestDb};
+use updraft_store::{Store, StoreConfig, testing::TestDb};
+use uuid::Uuid;
 
 use super::{
+    api::Api,
     open_folder,
+    postgres::Postgres,
     process::{finish, updraft},
     write,
 };
@@ -45,11 +54,41 @@ const WEBSERVER_FAILPOINTS: &[&str] = &[
     "register.after_commit",
 ];
 
+/// Where a deployment has its state.
+pub(crate) enum Database {
+    /// On the test cluster.
+    Shared(TestDb),
+    /// On a server that the test may stop.
+    Own(Postgres),
+}
+
+impl Database {
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Shared(db) => db.url.clone(),
+            Self::Own(postgres) => postgres.url(),
+        }
+    }
+
+    pub(crate) async fn store(&self) -> Store {
+        let config = StoreConfig { url: self.url(), pool_size: 8, application_name: "updraft test".to_owned() };
+        Store::connect(config).await.unwrap()
+    }
+}
+
 /// The processes are killed when it is dropped.
 pub(crate) struct Fleet {
     folder: TempDir,
-    pub(crate) db: TestDb,
+    pub(crate) db: Database,
     pub(crate) port: u16,
+    /// Where the webserver listens, and nodes look for it.
+    pub(crate) host: String,
+    /// The executors that [`Self::begin`] starts.
+    pub(crate) nodes: Vec<&'static str>,
+    /// What all processes have in their environment, over what they usually have.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// What the program of a process is started with: a namespace to enter, a clock to believe.
+    pub(crate) wrappers: BTreeMap<&'static str, Vec<String>>,
     processes: BTreeMap<&'static str, Child>,
     pub(crate) rng: StdRng,
     /// How many processes died so far.
@@ -59,12 +98,35 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Nothing runs yet.
     pub(crate) async fn new(seed: u64) -> Self {
+        Self::on(seed, open_folder(), Database::Shared(TestDb::new().await))
+    }
+
+    /// With a Postgres of its own, which may be stopped.
+    pub(crate) async fn with_own_postgres(seed: u64) -> (Self, Store) {
         let folder = open_folder();
-        let db = TestDb::new().await;
+        let postgres = Postgres::start(folder.path().join("postgres")).await;
+        let fleet = Self::on(seed, folder, Database::Own(postgres));
+        let store = fleet.db.store().await;
+        store.migrate().await.unwrap();
+        (fleet, store)
+    }
+
+    fn on(seed: u64, folder: TempDir, db: Database) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::create_dir_all(folder.path().join("bin")).unwrap();
         fs::create_dir_all(folder.path().join("dags")).unwrap();
-        Self { folder, db, port, processes: BTreeMap::new(), rng: StdRng::seed_from_u64(seed), kills: 0 }
+        Self {
+            folder,
+            db,
+            port,
+            host: "127.0.0.1".to_owned(),
+            nodes: vec!["n1", "n2"],
+            variables: Vec::new(),
+            wrappers: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            rng: StdRng::seed_from_u64(seed),
+            kills: 0,
+        }
     }
 
     /// A file or folder of the deployment. What lies in `bin` is a program that tasks find.
@@ -76,17 +138,30 @@ impl Fleet {
         let mut command = updraft(self.folder.path());
         command
             .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", self.path("bin").display()))
-            .env("UPDRAFT__DATABASE__URL", &self.db.url)
+            .env("UPDRAFT__DATABASE__URL", self.db.url())
             .env("UPDRAFT__AUTH__ADMIN_PASSWORD", PASSWORD)
             .env("UPDRAFT__AUTH__JWT_SECRET", "a secret of sixty-four characters, the same for all webservers!!")
             .env("UPDRAFT__CORE__DATA_DIR", self.path("data"))
             .env("UPDRAFT__CORE__DAGS_FOLDER", self.path("dags"))
+            .env("UPDRAFT__WEBSERVER__HOST", &self.host)
             .env("UPDRAFT__WEBSERVER__PORT", self.port.to_string())
             .env("UPDRAFT__EXECUTOR__LEASE", "3")
             .env("UPDRAFT__EXECUTOR__DOCKER", "false")
-            .env("UPDRAFT__CLIENT__SERVER", format!("http://127.0.0.1:{}", self.port))
-            .env("UPDRAFT__CLIENT__PASSWORD", PASSWORD);
+            .env("UPDRAFT__CLIENT__SERVER", self.url())
+            .env("UPDRAFT__CLIENT__PASSWORD", PASSWORD)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// The webserver's.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}:{}", self.host, self.port)
+    }
+
+    /// The REST API, once the webserver answers.
+    pub(crate) async fn api(&self) -> Api {
+        self.until_it_answers().await;
+        Api::login(&self.url(), PASSWORD).await
     }
 
     /// Starts a process; armed, it dies by itself at one of its role's failpoints, once in a while.
@@ -102,8 +177,7 @@ impl Fleet {
                 WEBSERVER_FAILPOINTS
             }
             node => {
-                let server = format!("http://127.0.0.1:{}", self.port);
-                command.args(["executor", "--name", node, "--server", &server]);
+                command.args(["executor", "--name", node, "--server", &self.url()]);
                 command.arg("--token-file").arg(self.path("token"));
                 command.env("UPDRAFT__CORE__DATA_DIR", self.path(node)).env("UPDRAFT__EXECUTOR__SLOTS", "8");
                 &[]
@@ -112,6 +186,9 @@ impl Fleet {
         if armed && !points.is_empty() && self.rng.random_bool(0.6) {
             let point = points[self.rng.random_range(0..points.len())];
             command.env("UPDRAFT_FAILPOINTS", format!("{point}=abort@{}", self.rng.random_range(1..40)));
+        }
+        if let Some(wrapper) = self.wrappers.get(name) {
+            command = wrapped(wrapper, &command);
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("{name}.log"))).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -152,15 +229,77 @@ impl Fleet {
         let token = finish(self.command().args(["executor", "token", "create", "fleet"])).await;
         assert_eq!(token.code, Some(0), "{}", token.stderr);
         write(self.folder.path(), "token", &token.stdout);
-        for name in ["s1", "s2", "w", "n1", "n2"] {
+        for name in ["s1", "s2", "w"].into_iter().chain(self.nodes.clone()) {
             self.start(name, false);
         }
     }
 
-    /// Waits until a query says true, and starts anew what dies meanwhile.
-    pub(crate) async fn until(&mut self, store: &Store, what: &'static str, armed: bool) {
+    /// Writes a DAG, starts everything, and waits until the DAG is there and every node has registered.
+    pub(crate) async fn begin_with(&mut self, store: &Store, dag_id: &str, dag: &str) {
+        write(&self.path("dags"), &format!("{dag_id}.yaml"), dag);
+        self.begin().await;
+        let ready = format!(
+            "select exists (select from dag where dag_id = '{dag_id}' and not is_paused)
+                    and (select count(*) from executor where state = 'active') = {}",
+            self.nodes.len()
+        );
+        self.until(store, &ready, false).await;
+    }
+
+    /// The server of [`Self::with_own_postgres`].
+    pub(crate) fn postgres(&self) -> &Postgres {
+        match &self.db {
+            Database::Own(postgres) => postgres,
+            Database::Shared(_) => panic!("the test cluster is everybody's"),
+        }
+    }
+
+    /// Waits until something is so.
+    pub(crate) async fn until_true(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let begun = Instant::now();
-        while !sqlx::query_scalar::<_, bool>(what).fetch_one(store.pool()).await.unwrap() {
+        while !is_so().await {
+            assert!(begun.elapsed() < PATIENCE, "never: {what}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until an attempt has no process any more, for at most so long.
+    pub(crate) async fn until_none_of(&self, attempt: Uuid, patience: Duration) {
+        let begun = Instant::now();
+        while let [pid, ..] = processes_of(attempt)[..] {
+            assert!(
+                begun.elapsed() < patience,
+                "process {pid} of {attempt} is there after {patience:?}\n{}",
+                self.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Sends a signal to a process, which goes on or not.
+    pub(crate) fn signal(&self, name: &'static str, signal: Signal) {
+        let id = self.processes[name].id().expect("it runs");
+        kill(Pid::from_raw(id.cast_signed()), signal).unwrap();
+    }
+
+    /// What a process has said so far.
+    pub(crate) fn said(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// Waits until a process has said something.
+    pub(crate) async fn until_said(&self, name: &str, what: &str) {
+        let begun = Instant::now();
+        while !self.said(name).contains(what) {
+            assert!(begun.elapsed() < PATIENCE, "{name} never says {what:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a query says true, and starts anew what dies meanwhile.
+    pub(crate) async fn until(&mut self, store: &Store, what: &str, armed: bool) {
+        let begun = Instant::now();
+        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(what)).fetch_one(store.pool()).await.unwrap() {
             self.kills += self.revive(armed);
             assert!(begun.elapsed() < PATIENCE, "never true: {what}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -170,7 +309,7 @@ impl Fleet {
     /// Waits until the webserver takes connections.
     pub(crate) async fn until_it_answers(&self) {
         let begun = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        while tokio::net::TcpStream::connect((self.host.as_str(), self.port)).await.is_err() {
             assert!(begun.elapsed() < PATIENCE, "the webserver does not answer\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -179,10 +318,49 @@ impl Fleet {
     /// The last words of every process.
     pub(crate) fn logs(&self) -> String {
         let tail = |name: &&str| {
-            let text = fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
+            let text = self.said(name);
             let lines: Vec<&str> = text.lines().rev().take(15).collect();
             format!("--- {name}\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
         };
-        ["s1", "s2", "w", "n1", "n2"].iter().map(tail).collect()
+        ["s1", "s2", "w"].iter().chain(&self.nodes).map(tail).collect()
     }
+}
+
+/// The same command, run by a wrapper that becomes it.
+fn wrapped(wrapper: &[String], command: &Command) -> Command {
+    let command = command.as_std();
+    let mut outer = Command::new(&wrapper[0]);
+    outer.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args()).env_clear();
+    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer.stdin(Stdio::null()).kill_on_drop(true);
+    outer
+}
+
+/// Docker is a part of what is promised; where it is not, say so and test the rest.
+pub(crate) async fn docker_answers() -> bool {
+    let answers = Command::new("docker").arg("info").output().await.is_ok_and(|output| output.status.success());
+    if !answers {
+        eprintln!("skipped: no Docker daemon answers");
+    }
+    answers
+}
+
+/// Whether there is a container of an attempt.
+pub(crate) async fn has_container(attempt: Uuid) -> bool {
+    let filter = format!("name=updraft-{attempt}");
+    let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output().await.unwrap();
+    !listed.stdout.is_empty()
+}
+
+/// The live processes of an attempt: all carry it in their environment.
+pub(crate) fn processes_of(attempt: Uuid) -> Vec<i32> {
+    let mark = format!("UPDRAFT_ATTEMPT_ID={attempt}").into_bytes();
+    let id = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| id(entry.ok()?));
+    // One that ends meanwhile, or is a zombie, has no environment.
+    let of_attempt = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+    };
+    pids.filter(of_attempt).collect()
 }

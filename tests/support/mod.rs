@@ -1,6 +1,10 @@
 //! What the integration tests share: the binary as a process, its output, and a client for its REST API.
 
+pub(crate) mod api;
 pub(crate) mod fleet;
+pub(crate) mod ledger;
+pub(crate) mod netns;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod standalone;
 

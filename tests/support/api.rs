@@ -1,0 +1,52 @@
+//! A webserver's REST API, for whoever has a password.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+/// Logged in as `admin`.
+pub(crate) struct Api {
+    http: reqwest::Client,
+    pub(crate) url: String,
+    token: String,
+}
+
+impl Api {
+    pub(crate) async fn login(url: &str, password: &str) -> Self {
+        // The second time in a process it is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::new();
+        let login = json!({"username": "admin", "password": password});
+        let answer = http.post(format!("{url}/auth/token")).json(&login).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        Self { http, url: url.to_owned(), token }
+    }
+
+    /// The answer, whatever its status.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.request(Method::GET, path).send().await.unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        self.send(Method::POST, path, body).await
+    }
+
+    /// The answer, which must be a success.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
+        let answer = self.request(method, path).json(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Starts a run.
+    pub(crate) async fn trigger(&self, dag_id: &str, run_id: &str) -> Value {
+        let body = json!({"logical_date": null, "dag_run_id": run_id});
+        self.post(&format!("/api/v2/dags/{dag_id}/dagRuns"), &body).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+}
