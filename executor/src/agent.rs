@@ -244,6 +244,7 @@ async fn poll_loop(node: &Arc<Node>, registered: &RegisterResponse) -> Served {
             free_slots: node.config.slots.saturating_sub(node.live_count() as u32),
             runners: node.runners(),
             stats: node.stats(),
+            desktop: node.desktop().await,
         };
         let asked = Instant::now();
         let answer = tokio::select! {

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use rand::Rng;
-use reqwest::{RequestBuilder, Response, StatusCode, header::RETRY_AFTER};
+use reqwest::{
+    RequestBuilder, Response, StatusCode,
+    header::{DATE, RETRY_AFTER},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use updraft_core::{lease::Lease, metrics::NODE_CALL_FAILURES};
 use updraft_protocol::{
-    ATTEMPT_TOKEN_HEADER, ErrorResponse, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse,
-    Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse,
-    ResolvedRef,
+    ATTEMPT_TOKEN_HEADER, AboutResponse, ErrorResponse, LogsResponse, PollRequest, PollResponse, ReconcileRequest,
+    ReconcileResponse, Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, ResolveRequest,
+    ResolveResponse, ResolvedRef,
 };
 use uuid::Uuid;
 
@@ -76,6 +79,18 @@ impl Client {
 
     pub(crate) async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse, CallError> {
         self.post("register", request, TIMEOUT).await
+    }
+
+    /// Who the server is, and the `Date` of its answer, of a refusal too.
+    pub(crate) async fn about(&self) -> (Result<AboutResponse, CallError>, Option<String>) {
+        let request = self.results.get(self.url("about")).timeout(TIMEOUT).bearer_auth(self.token.expose_secret());
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return (Err(later(&error)), None),
+        };
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+        let answer = if response.status().is_success() { read(response).await } else { Err(refusal(response).await) };
+        (answer, date)
     }
 
     /// Asks for work. `held` is how long the server may hold the request.

@@ -15,6 +15,8 @@ mod bundle;
 mod client;
 mod clock;
 mod config;
+mod desktop;
+mod doctor;
 mod guardian;
 mod identity;
 mod journal;
@@ -30,4 +32,5 @@ mod stats;
 
 pub use agent::run;
 pub use config::{Config, DockerMode, ExecutorError};
+pub use doctor::{Finding, Level, examine};
 pub use render::template_ref;

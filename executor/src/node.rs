@@ -3,20 +3,21 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use updraft_protocol::{NodeAttemptState, RunnerStatus, StartedReport};
+use updraft_protocol::{Desktop, NodeAttemptState, RunnerStatus, StartedReport};
 use uuid::Uuid;
 
 use crate::{
     bundle::Bundles,
     client::Client,
     config::Config,
+    desktop,
     journal::Journal,
     logs::Shipper,
     report::Outbox,
@@ -61,6 +62,8 @@ pub(crate) struct Node {
     live: Mutex<HashMap<Uuid, watch::Sender<Option<Stop>>>>,
     /// When the load facts were read, and what they said.
     stats: Mutex<Option<(Instant, BTreeMap<String, f64>)>>,
+    /// The same of the screen.
+    desktop: AsyncMutex<Option<(Instant, Option<Desktop>)>>,
     /// Cancels received and not yet reported as stopped.
     cancelling: Mutex<HashSet<Uuid>>,
     /// Attempts' tasks and their clean-up.
@@ -112,6 +115,7 @@ impl Node {
             cgroups: Cgroups::new(identity, session),
             live: Mutex::default(),
             stats: Mutex::default(),
+            desktop: AsyncMutex::default(),
             cancelling: Mutex::default(),
             tracker: TaskTracker::new(),
             halt: CancellationToken::new(),
@@ -209,6 +213,19 @@ impl Node {
         };
         stats.insert("running".to_owned(), self.live_count() as f64);
         stats
+    }
+
+    /// The session at the screen, if there is one.
+    pub(crate) async fn desktop(&self) -> Option<Desktop> {
+        let mut cached = self.desktop.lock().await;
+        match &*cached {
+            Some((at, desktop)) if at.elapsed() < Duration::from_secs(5) => desktop.clone(),
+            _ => {
+                let fresh = Box::pin(desktop::read(Path::new("/"), &self.programs)).await;
+                *cached = Some((Instant::now(), fresh.clone()));
+                fresh
+            }
+        }
     }
 
     /// What runs here, for register and poll.

@@ -31,6 +31,15 @@ pub const XCOM_LIMIT: usize = 16 * 1024 * 1024;
 /// The key of a task's result.
 pub const RETURN_VALUE: &str = "return_value";
 
+/// `GET /executor/v1/about`: who answers. Asked by people who look why a node does not work; it changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AboutResponse {
+    /// The server's version, for people.
+    pub version: String,
+    pub protocol_min: u32,
+    pub protocol_max: u32,
+}
+
 /// `POST /executor/v1/register`: a node introduces itself, at start and after the server forgot it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegisterRequest {
@@ -150,6 +159,24 @@ pub struct PollRequest {
     /// Load facts for people: `cpu`, `memory_free`, `disk_free`, `running`.
     #[serde(default)]
     pub stats: BTreeMap<String, f64>,
+    /// Of a node with a screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<Desktop>,
+}
+
+/// The session at a node's screen; what is not known is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desktop {
+    /// Who is logged in; absent: nobody, the login screen waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `x11`, `wayland`, …
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<bool>,
+    /// `1920x1080`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

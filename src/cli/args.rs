@@ -166,6 +166,23 @@ pub(crate) enum ExecutorCommand {
     /// Tokens by which nodes are let in
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Looks whether a node can work here, and says what to do where it cannot
+    Doctor(DoctorFlags),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorFlags {
+    /// A webserver's URL
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// A file that holds the node's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Where the node's journal and cache are kept
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
 }
 
 #[derive(Debug, Subcommand)]
@@ -596,14 +613,18 @@ impl Arguments {
                 if let Some(ExecutorCommand::Token(TokenCommand::Create { database_url, .. })) = &given.command {
                     flags.set("database.url", database_url.clone());
                 }
+                let (mut server, mut token_file, mut data_dir) = (&given.server, &given.token_file, &given.data_dir);
+                if let Some(ExecutorCommand::Doctor(doctor)) = &given.command {
+                    (server, token_file, data_dir) = (&doctor.server, &doctor.token_file, &doctor.data_dir);
+                }
                 flags.set("executor.name", given.name.clone());
-                flags.set("executor.server", given.server.clone());
-                flags.set("executor.token_file", path(&given.token_file));
+                flags.set("executor.server", server.clone());
+                flags.set("executor.token_file", path(token_file));
                 flags.set("executor.slots", given.slots);
                 flags.set("executor.weight", given.weight);
                 flags.set("executor.labels", Some(given.labels.clone()).filter(|labels| !labels.is_empty()));
                 flags.set("executor.queues", Some(given.queues.clone()).filter(|queues| !queues.is_empty()));
-                flags.set("core.data_dir", path(&given.data_dir));
+                flags.set("core.data_dir", path(data_dir));
             }
             Command::Db(DbCommand::Migrate(given) | DbCommand::Check(given) | DbCommand::RotateFernetKey(given)) => {
                 flags.set("database.url", given.database_url.clone());

@@ -9,6 +9,7 @@ mod config;
 mod convert;
 mod dags;
 mod db;
+mod doctor;
 mod entities;
 mod entity_args;
 mod executors;
@@ -55,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Executor(executor) => match executor.command {
             None => roles::executor(&app).await,
             Some(ExecutorCommand::Token(token)) => db::token(&app, token).await,
+            Some(ExecutorCommand::Doctor(flags)) => doctor::run(&app, flags.output.output).await,
         },
         Command::Dags(dags) => dags::run(&app, dags).await,
         Command::Runs(runs) => runs::run(&app, runs).await,

@@ -16,6 +16,7 @@ mod loader;
 mod memory;
 mod plan;
 mod runs;
+mod windmill;
 mod workload;
 
 use std::time::Duration;
@@ -70,22 +71,29 @@ async fn main() {
             rows.push((workload.name(), measured));
         }
     }
-    let mut making = Vec::new();
-    if only.is_empty() || only.iter().any(|word| "making of runs".contains(word.as_str())) {
-        eprintln!("running making of runs");
-        making = runs::measure(&instance, quick).await;
+    let chosen = |name: &str| {
+        let chosen = only.is_empty() || only.iter().any(|word| name.contains(word.as_str()));
+        if chosen {
+            eprintln!("running {name}");
+        }
+        chosen
+    };
+    let mut lines = Vec::new();
+    if chosen("making of runs") {
+        lines.extend(runs::measure(&instance, quick).await);
     }
-    let mut hand_out = Vec::new();
-    if only.is_empty() || only.iter().any(|word| "hand-out".contains(word.as_str())) {
-        eprintln!("running hand-out");
-        hand_out = handout::measure(&instance, quick).await;
+    if chosen("hand-out") {
+        lines.extend(handout::measure(&instance, quick).await);
+    }
+    if chosen("windmill") {
+        lines.extend(windmill::measure(&instance, quick).await);
     }
     eprintln!("measuring the floors");
     let floors = floors::measure(&instance, docker).await;
     let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
     print(&rows);
     println!();
-    for line in making.into_iter().chain(hand_out) {
+    for line in lines {
         println!("{line}");
     }
     for (name, value) in floors {

@@ -79,11 +79,7 @@ impl Workload {
         let dag_id = self.dag_id();
         let ledger = instance.folder().join(format!("{dag_id}.ledger"));
         fs::write(instance.folder().join(format!("dags/{dag_id}.yaml")), self.yaml(&ledger)).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while instance.get(&format!("/api/v2/dags/{dag_id}")).await["dag_id"].is_null() {
-            assert!(Instant::now() < deadline, "the DAG {dag_id} does not load");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        loaded(instance, &dag_id).await;
         trigger_and_wait(instance, &dag_id, 1, "warm").await;
         fs::write(&ledger, "").unwrap();
         let begin = Instant::now();
@@ -166,7 +162,16 @@ impl Workload {
     }
 }
 
-async fn trigger_and_wait(instance: &Instance, dag_id: &str, runs: usize, prefix: &str) {
+/// Waits until the server has read a DAG's file.
+pub(crate) async fn loaded(instance: &Instance, dag_id: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while instance.get(&format!("/api/v2/dags/{dag_id}")).await["dag_id"].is_null() {
+        assert!(Instant::now() < deadline, "the DAG {dag_id} does not load");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub(crate) async fn trigger_and_wait(instance: &Instance, dag_id: &str, runs: usize, prefix: &str) {
     let path = format!("/api/v2/dags/{dag_id}/dagRuns");
     let triggers = (0..runs).map(|number| {
         let body = json!({"logical_date": null, "dag_run_id": format!("{prefix}_{number}")});

@@ -9,6 +9,7 @@ mod support;
 
 mod cancel;
 mod cli;
+mod doctor;
 mod failures;
 mod fleet;
 mod git;

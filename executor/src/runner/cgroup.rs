@@ -62,6 +62,14 @@ impl Cgroups {
         found.as_deref().map_err(String::as_str)
     }
 
+    /// Whether groups can be made; leaves nothing behind.
+    pub(crate) fn probe(&self) -> Result<(), String> {
+        for hierarchy in self.hierarchies()? {
+            fs::remove_dir(&hierarchy.folder).map_err(|error| format!("{}: {error}", hierarchy.folder.display()))?;
+        }
+        Ok(())
+    }
+
     /// A group for an attempt's processes; the reason where there can be none.
     pub(crate) fn make(&self, attempt: Uuid, resources: &Resources) -> Result<Group, String> {
         let mut group = Group { folders: Vec::new() };

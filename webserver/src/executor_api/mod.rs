@@ -109,6 +109,7 @@ impl ExecutorApi {
 /// The routes, to be nested under `/executor/v1`.
 pub fn router(state: ExecutorApi) -> Router {
     Router::new()
+        .route("/about", get(register::about))
         .route("/register", post(register::register))
         .route("/reconcile", post(register::reconcile))
         .route("/poll", post(poll::poll))

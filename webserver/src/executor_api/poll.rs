@@ -87,6 +87,9 @@ async fn begin(api: &ExecutorApi, token: TokenId, request: &PollRequest) -> Resu
     let runners = serde_json::to_value(&request.runners).map_err(|error| ApiError::invalid(error.to_string()))?;
     let mut stats = json!(request.stats);
     stats["free_slots"] = json!(request.free_slots);
+    if let Some(desktop) = &request.desktop {
+        stats["desktop"] = json!(desktop);
+    }
     let lease = api.inner.settings.lease;
     let heartbeat = nodes::begin_poll(&api.inner.store, token, request.session, &runners, &stats, lease).await?;
     heartbeat.map(|heartbeat| heartbeat.executor_id).ok_or_else(ApiError::unknown_session)

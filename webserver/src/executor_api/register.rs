@@ -1,10 +1,10 @@
-//! `POST /register` and `POST /reconcile`.
+//! `GET /about`, `POST /register` and `POST /reconcile`.
 
 use axum::{Json, extract::State};
 use serde_json::json;
 use updraft_protocol::{
-    AttemptReport, NodeAttemptState as Wired, ReconcileRequest, ReconcileResponse, RegisterRequest, RegisterResponse,
-    RunRef, VERSION,
+    AboutResponse, AttemptReport, NodeAttemptState as Wired, ReconcileRequest, ReconcileResponse, RegisterRequest,
+    RegisterResponse, RunRef, VERSION,
 };
 use updraft_store::nodes::{self, NewNode, NodeAttempt, NodeAttemptState, Reconciled, Registration};
 
@@ -12,6 +12,12 @@ use super::{ExecutorApi, auth::Node, error::ApiError, wire::Wire};
 
 /// Characters of a node's name, at most.
 const NAME_LIMIT: usize = 250;
+
+/// Who answers, to whoever has a node's token.
+pub(super) async fn about(Node(_): Node) -> Json<AboutResponse> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Json(AboutResponse { version, protocol_min: VERSION, protocol_max: VERSION })
+}
 
 pub(super) async fn register(
     State(api): State<ExecutorApi>,

@@ -110,6 +110,7 @@ pub(crate) fn poll_request(node: Node, have: &[Uuid]) -> PollRequest {
         free_slots: 4,
         runners: Vec::new(),
         stats: [("cpu".to_owned(), 0.5)].into(),
+        desktop: None,
     }
 }
 

@@ -1,5 +1,7 @@
+use serde_json::json;
 use updraft_core::spec::TaskSpec;
-use updraft_store::{nodes, wake::Signal};
+use updraft_protocol::{Desktop, RunnerStatus};
+use updraft_store::{nodes, query::executors, wake::Signal};
 use updraft_webserver::logs::LogKey;
 use uuid::Uuid;
 
@@ -15,6 +17,23 @@ async fn a_poll_brings_what_is_placed_with_all_it_takes_to_run_it() {
     assert_eq!(start.attempt_id, attempt);
     let spec: TaskSpec = serde_json::from_value(start.spec.clone()).unwrap();
     assert_eq!((spec.task_id.as_str(), spec.run.run_id.as_str(), start.token.len()), ("t0", "r1", 64));
+}
+
+#[tokio::test]
+async fn a_poll_tells_the_load_of_the_node_and_what_is_on_its_screen() {
+    let client = Client::new().await;
+    let node = client.node("n1").await;
+    client.seed.placed(node, "t0", -1).await;
+    let mut request = poll_request(node, &[]);
+    request.desktop =
+        Some(Desktop { user: Some("robot".to_owned()), kind: "x11".to_owned(), locked: Some(false), resolution: None });
+    // News, which is written at once; the load alone is written now and then.
+    request.runners = vec![RunnerStatus { name: "process".to_owned(), available: true, reason: None }];
+    assert!(client.post("/poll", &request).await.status.is_success());
+    let mut connection = client.seed.store.pool().acquire().await.unwrap();
+    let told = executors::of_name(&mut connection, Some("n1")).await.unwrap().remove(0).stats;
+    assert_eq!(told["cpu"], 0.5);
+    assert_eq!(told["desktop"], json!({"user": "robot", "kind": "x11", "locked": false}));
 }
 
 #[tokio::test]

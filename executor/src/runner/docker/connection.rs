@@ -103,6 +103,15 @@ impl Docker {
         }
     }
 
+    /// The version of its API that the daemon speaks, for people.
+    pub(crate) async fn api_version(&self) -> String {
+        let version = match self.client().await {
+            Ok(client) => client.version().await.ok().and_then(|version| version.api_version),
+            Err(_) => None,
+        };
+        version.unwrap_or_else(|| "of unknown version".to_owned())
+    }
+
     /// A client, if the daemon answered when it was looked at last.
     pub(super) fn connected(&self) -> Option<bollard::Docker> {
         match &*self.state.borrow() {
