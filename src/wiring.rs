@@ -161,6 +161,7 @@ pub(crate) fn executor(app: &App, server: String, token: SecretString, data_dir:
     node.default_image.clone_from(&given.default_image);
     node.stop_grace = given.stop_grace;
     node.venv_cache = given.venv_cache << 20;
+    node.log_spool_limit = given.log_spool_limit;
     env!("CARGO_PKG_VERSION").clone_into(&mut node.version);
     node
 }

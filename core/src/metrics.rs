@@ -160,6 +160,8 @@ catalogue! {
     SPOOL_BYTES = Executor Gauge "updraft_node_spool_bytes" [];
     /// Bytes of logs that the server took.
     LOG_BYTES_SHIPPED = Executor Counter "updraft_node_log_bytes_shipped" [];
+    /// Lines of logs that were dropped: limit (of one log), spool (of all), disk (cannot be written).
+    LOG_LINES_DROPPED = Executor Counter "updraft_node_log_lines_dropped" ["reason"];
     /// Containers removed because no live attempt owns them.
     ORPHANED_CONTAINERS = Executor Counter "updraft_orphaned_containers" [];
 }

@@ -85,7 +85,7 @@ fn build(config: Config, identity: Uuid) -> Result<Arc<Node>, ExecutorError> {
     let client = Arc::new(Client::new(&config.server, config.token.clone())?);
     let open = || -> std::io::Result<_> {
         let journal = Arc::new(Journal::open(&config.data_dir, config.keep_results)?);
-        let logs = Arc::new(Shipper::new(config.data_dir.join("logs"), Arc::clone(&client))?);
+        let logs = Arc::new(Shipper::new(config.data_dir.join("logs"), config.log_spool_limit, Arc::clone(&client))?);
         let work_dir = config.data_dir.join("work");
         std::fs::create_dir_all(&work_dir)?;
         // Relative folders would mean another place to a process with a folder of its own.

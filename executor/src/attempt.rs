@@ -85,10 +85,10 @@ fn prepare(node: &Arc<Node>, start: &Arc<StartAttempt>, stop: StopSignal, life: 
     }
     let log = match life {
         Life::Fresh => node.logs.open(start.attempt_id),
-        Life::Again | Life::Adopted { .. } => node.logs.reopen(start.attempt_id),
+        Life::Again | Life::Adopted { .. } => node.logs.reopen(start.attempt_id).map_err(|error| {
+            failure(FailureClass::NodeError, format!("The node cannot read what it has of the task's log: {error}."))
+        })?,
     };
-    let log = log
-        .map_err(|error| failure(FailureClass::NodeError, format!("The node cannot write the task's log: {error}.")))?;
     Ok(Some(Job::new(node, start, spec, log, stop)))
 }
 

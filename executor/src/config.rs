@@ -45,6 +45,8 @@ pub struct Config {
     pub stop_grace: Duration,
     /// How long results are kept and replayed on request.
     pub keep_results: Duration,
+    /// Bytes of logs that may wait on this node's disk for the server.
+    pub log_spool_limit: u64,
     /// The shell of `bash` tasks; a name is looked up in `PATH`.
     pub shell: OsString,
     /// The interpreter of `python` tasks that name none.
@@ -56,7 +58,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A node with the defaults: 8 slots, weight 1, queue `default`, Docker if there is one, 10 s grace, results kept for 24 h.
+    /// A node with the defaults: 8 slots, weight 1, queue `default`, Docker if there is one, 10 s grace, results kept for 24 h,
+    /// 4 GiB of logs that wait.
     pub fn new(name: impl Into<String>, server: impl Into<String>, token: SecretString, data_dir: PathBuf) -> Self {
         Self {
             name: name.into(),
@@ -74,6 +77,7 @@ impl Config {
             default_image: None,
             stop_grace: Duration::from_secs(10),
             keep_results: Duration::from_hours(24),
+            log_spool_limit: 4 << 30,
             shell: "bash".into(),
             python: "python3".into(),
             venv_cache: 4 << 30,

@@ -398,4 +398,7 @@ pub struct LogLine {
     pub event: String,
     /// `task.stdout`, `task.stderr`, `executor`.
     pub logger: String,
+    /// The line was longer than one of these may be and goes on in the next one of its logger.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
 }

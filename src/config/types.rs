@@ -130,6 +130,7 @@ pub(crate) struct Executor {
     pub(crate) stop_grace: Duration,
     /// MiB.
     pub(crate) venv_cache: u64,
+    pub(crate) log_spool_limit: u64,
     pub(crate) docker: bool,
     #[serde(deserialize_with = "optional")]
     pub(crate) docker_host: Option<String>,

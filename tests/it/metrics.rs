@@ -161,7 +161,9 @@ fn calls(code: &str) -> Vec<(String, BTreeSet<String>)> {
             });
             let inside = &rest[..end.unwrap()];
             let name = inside.split([',', ')']).next().unwrap().trim().to_owned();
-            let labels = inside.split("=>").filter_map(|part| {
+            // A label stands before each arrow; what is behind the last one is a value.
+            let arrows = inside.matches("=>").count();
+            let labels = inside.split("=>").take(arrows).filter_map(|part| {
                 let part = part.trim_end();
                 let quoted = part.strip_suffix('"')?;
                 Some(quoted.rsplit_once('"')?.1.to_owned())

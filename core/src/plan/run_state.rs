@@ -213,17 +213,13 @@ pub struct RunState {
 impl RunState {
     /// A run with these instances; those of tasks that the DAG does not have must be left out.
     pub fn new(run: Run, dag: Arc<Dag>, tis: impl IntoIterator<Item = (Key, Ti)>) -> Self {
-        let mut all: Vec<(Key, Ti)> = tis.into_iter().collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        let mut sizes = vec![0; dag.tasks.len()];
-        for (key, _) in &all {
-            sizes[key.task] += 1;
+        let mut by_task: Vec<Vec<(i32, Ti)>> = vec![Vec::new(); dag.tasks.len()];
+        for (key, ti) in tis {
+            by_task[key.task].push((key.map_index, ti));
         }
-        // Exactly as large as needed: thousands of runs are held, most of whose tasks have one instance.
-        let mut all = all.into_iter();
-        let tis = sizes.into_iter().map(|size| {
-            let mut instances = Vec::with_capacity(size);
-            instances.extend(all.by_ref().take(size).map(|(key, ti)| (key.map_index, ti)));
+        let tis = by_task.into_iter().map(|mut instances| {
+            instances.sort_unstable_by_key(|(map_index, _)| *map_index);
+            instances.shrink_to_fit();
             Instances(instances)
         });
         let mut state =

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use updraft_core::metrics::LOG_BYTES_SHIPPED;
 use uuid::Uuid;
 
-use super::spool::{AttemptLog, Spool};
+use super::{
+    segments::Segments,
+    spool::{AttemptLog, Budget, Spool},
+};
 use crate::client::{Backoff, CallError, Client};
 
 /// Lines wait this long for others before they are sent.
@@ -24,14 +27,18 @@ const CHUNK: usize = 1024 * 1024;
 /// Requests under way at once.
 const CONCURRENT: usize = 4;
 
-/// Tells the shipper which spools have news.
-#[derive(Default)]
+/// Tells the shipper which spools have news, and all of them how much may wait.
 pub(super) struct Wake {
+    pub(super) budget: Budget,
     dirty: Mutex<HashMap<Uuid, Arc<Spool>>>,
     notify: Notify,
 }
 
 impl Wake {
+    pub(super) fn new(limit: u64) -> Self {
+        Self { budget: Budget::new(limit), dirty: Mutex::default(), notify: Notify::new() }
+    }
+
     pub(super) fn dirty(&self, spool: &Arc<Spool>) {
         let mut dirty = self.dirty.lock().expect("no code panics while it holds the list");
         if dirty.insert(spool.id, Arc::clone(spool)).is_none() && dirty.len() == 1 {
@@ -60,21 +67,22 @@ enum Shipped {
 }
 
 impl Shipper {
-    pub(crate) fn new(dir: PathBuf, client: Arc<Client>) -> io::Result<Self> {
+    /// `limit`: bytes that may wait for the server.
+    pub(crate) fn new(dir: PathBuf, limit: u64, client: Arc<Client>) -> io::Result<Self> {
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { dir, client, wake: Arc::default(), spools: Mutex::default() })
+        Ok(Self { dir, client, wake: Arc::new(Wake::new(limit)), spools: Mutex::default() })
     }
 
     /// The log of a new attempt.
-    pub(crate) fn open(&self, id: Uuid) -> io::Result<AttemptLog> {
-        let log = AttemptLog::create(id, self.path(id), Arc::clone(&self.wake), Some(0))?;
+    pub(crate) fn open(&self, id: Uuid) -> AttemptLog {
+        let log = AttemptLog::fresh(id, &self.dir, Arc::clone(&self.wake));
         self.spools().insert(id, log.clone());
-        Ok(log)
+        log
     }
 
     /// The log of an attempt of an earlier life, which goes on; made anew when it is gone.
     pub(crate) fn reopen(&self, id: Uuid) -> io::Result<AttemptLog> {
-        let log = AttemptLog::create(id, self.path(id), Arc::clone(&self.wake), None)?;
+        let log = AttemptLog::found(id, &self.dir, Arc::clone(&self.wake))?;
         self.spools().insert(id, log.clone());
         self.wake.dirty(&log.spool);
         Ok(log)
@@ -82,9 +90,7 @@ impl Shipper {
 
     /// Takes up the logs an earlier life left and nobody writes to any more. `owed`: attempts whose result is not settled.
     pub(crate) fn take_up(&self, owed: &HashSet<Uuid>) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()?.parse::<Uuid>().ok()) else { continue };
+        for id in Segments::ids(&self.dir)? {
             if self.spools().contains_key(&id) {
                 continue;
             }
@@ -108,7 +114,7 @@ impl Shipper {
 
     /// Bytes of all logs that the server does not have.
     pub(crate) fn unsent(&self) -> u64 {
-        self.spools().values().map(|log| log.spool.unsent()).sum()
+        self.wake.budget.unsent()
     }
 
     /// Ships until `stop`; then once more for at most `linger`.
@@ -190,7 +196,7 @@ impl Shipper {
             Ok(None) => return Shipped::Done,
             Err(error) => {
                 tracing::warn!(%error, attempt_id = %spool.id, "a spooled log cannot be read; the rest of it is lost");
-                spool.sent(u64::MAX);
+                spool.give_up();
                 return Shipped::Done;
             }
         };
@@ -208,7 +214,7 @@ impl Shipper {
             }
             Err(CallError::Rejected { status, detail, .. }) => {
                 tracing::warn!(%status, detail, attempt_id = %spool.id, "the server does not take this attempt's log; it is dropped");
-                spool.sent(u64::MAX);
+                spool.give_up();
                 Shipped::Done
             }
             Err(error) => Shipped::Failed(error),
@@ -220,10 +226,6 @@ impl Shipper {
             spool.remove();
             self.spools().remove(&spool.id);
         }
-    }
-
-    fn path(&self, id: Uuid) -> PathBuf {
-        self.dir.join(format!("{id}.ndjson"))
     }
 
     fn spools(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, AttemptLog>> {

@@ -1,18 +1,23 @@
 //! One attempt's log on the node.
 
 use std::{
-    borrow::Cow,
-    fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    io::{self, BufRead},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use updraft_core::mask::Mask;
+use metrics::counter;
+use updraft_core::{
+    mask::{Mask, Masked},
+    metrics::LOG_LINES_DROPPED,
+};
 use updraft_protocol::LogLine;
 use uuid::Uuid;
 
-use super::shipper::Wake;
+use super::{lines::Piece, segments::Segments, shipper::Wake};
 use crate::clock;
 
 /// Bytes held back from the file until somebody flushes them.
@@ -21,6 +26,35 @@ const BUFFER: usize = 64 * 1024;
 const TAIL: usize = 256 * 1024;
 /// More than this of one attempt's log is dropped, with a line that says so.
 const LOG_LIMIT: u64 = 1024 * 1024 * 1024;
+
+/// What all logs of the node may take on its disk before the server has it.
+pub(super) struct Budget {
+    limit: u64,
+    unsent: AtomicU64,
+}
+
+impl Budget {
+    pub(super) fn new(limit: u64) -> Self {
+        Self { limit, unsent: AtomicU64::new(0) }
+    }
+
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.unsent() >= self.limit
+    }
+
+    /// One log counted as `old` and is `new` now.
+    fn change(&self, old: u64, new: u64) {
+        if new >= old {
+            self.unsent.fetch_add(new - old, Ordering::Relaxed);
+        } else {
+            self.unsent.fetch_sub(old - new, Ordering::Relaxed);
+        }
+    }
+}
 
 /// Where a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,28 +80,77 @@ pub(crate) struct AttemptLog {
 
 pub(super) struct Spool {
     pub(super) id: Uuid,
-    path: PathBuf,
     inner: Mutex<Inner>,
     wake: Arc<Wake>,
 }
 
 struct Inner {
-    file: Option<File>,
-    /// Bytes not in the file yet.
+    segments: Segments,
+    /// Bytes that are in no file yet.
     buffer: Vec<u8>,
-    /// The last bytes of the file and the buffer, from `tail_from`; empty when they grew too many.
+    /// Lines in it.
+    buffered: u64,
+    /// The last bytes of the files and the buffer, from `tail_from`; empty when they grew too many.
     tail: Vec<u8>,
     tail_from: u64,
-    /// All bytes written so far, file and buffer.
+    /// All bytes written so far, files and buffer.
     len: u64,
     /// What the server has; unknown after a restart.
     sent: Option<u64>,
+    /// What of it counts in the node's budget.
+    counted: u64,
     closed: bool,
     settled: bool,
+    /// Nothing more is taken, here or by the server.
     full: bool,
+    dropped: Dropped,
     mask: Arc<Mask>,
-    last_stdout: Option<String>,
-    last_stderr: Option<String>,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// One stream of the task.
+#[derive(Default)]
+struct Output {
+    /// Its last line, secrets and all: it may be the task's result.
+    last: Option<String>,
+    /// A line that is longer than one of the log, while it goes on.
+    long: Option<Masked>,
+}
+
+/// Lines that were not kept since the last that was.
+#[derive(Default)]
+struct Dropped {
+    lines: u64,
+    reason: Option<Reason>,
+}
+
+/// Why lines are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// All logs of the node together wait for the server.
+    Spool,
+    /// The disk.
+    Disk,
+}
+
+impl Reason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Spool => "spool",
+            Self::Disk => "disk",
+        }
+    }
+
+    fn told(self, lines: u64) -> String {
+        match self {
+            Self::Spool => format!(
+                "{lines} lines are missing here: the server did not take logs, and those that wait on this node reached \
+                 executor.log_spool_limit."
+            ),
+            Self::Disk => format!("{lines} lines are missing here: they could not be written to this node's disk."),
+        }
+    }
 }
 
 /// What adoption needs to know of what is already in the log of a container.
@@ -84,7 +167,7 @@ pub(crate) struct Position {
     pub(crate) timestamp: Option<String>,
     /// How many lines carry that timestamp.
     pub(crate) count: usize,
-    /// The last line was cut at [`super::MAX_LINE`]: its rest, with the same timestamp, is no other line.
+    /// The last line goes on: its rest, with the same timestamp, is no other line.
     cut: bool,
 }
 
@@ -97,33 +180,42 @@ impl Position {
     fn advance(&mut self, line: &LogLine) {
         let same = self.timestamp.as_ref() == Some(&line.timestamp);
         let count = if same { self.count + usize::from(!self.cut) } else { 1 };
-        let cut = line.event.len() > super::MAX_LINE - 4;
-        *self = Self { timestamp: Some(line.timestamp.clone()), count, cut };
+        *self = Self { timestamp: Some(line.timestamp.clone()), count, cut: line.goes_on };
     }
 }
 
 impl AttemptLog {
-    pub(super) fn create(id: Uuid, path: PathBuf, wake: Arc<Wake>, sent: Option<u64>) -> io::Result<Self> {
-        let len = match std::fs::metadata(&path) {
-            Ok(data) => data.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        let inner = Inner {
-            file: None,
+    /// The log of a new attempt.
+    pub(super) fn fresh(id: Uuid, folder: &Path, wake: Arc<Wake>) -> Self {
+        Self::of(id, Segments::none(folder, id), wake, Some(0))
+    }
+
+    /// The log of an attempt that an earlier life may have written to.
+    pub(super) fn found(id: Uuid, folder: &Path, wake: Arc<Wake>) -> io::Result<Self> {
+        Ok(Self::of(id, Segments::found(folder, id)?, wake, None))
+    }
+
+    fn of(id: Uuid, segments: Segments, wake: Arc<Wake>, sent: Option<u64>) -> Self {
+        let len = segments.len();
+        let mut inner = Inner {
+            segments,
             buffer: Vec::new(),
+            buffered: 0,
             tail: Vec::new(),
             tail_from: len,
             len,
             sent,
+            counted: 0,
             closed: false,
             settled: false,
             full: false,
+            dropped: Dropped::default(),
             mask: Arc::default(),
-            last_stdout: None,
-            last_stderr: None,
+            stdout: Output::default(),
+            stderr: Output::default(),
         };
-        Ok(Self { spool: Arc::new(Spool { id, path, inner: Mutex::new(inner), wake }) })
+        inner.count(&wake.budget);
+        Self { spool: Arc::new(Spool { id, inner: Mutex::new(inner), wake }) }
     }
 
     /// Secrets to hide from here on.
@@ -139,40 +231,61 @@ impl AttemptLog {
     }
 
     /// A line of the task's own output.
-    pub(crate) fn output(&self, stream: Stream, line: &[u8]) {
-        self.output_at(stream, line, clock::timestamp());
+    pub(crate) fn output(&self, stream: Stream, piece: Piece<'_>) {
+        self.output_at(stream, piece, clock::timestamp());
     }
 
     /// A line of the task's own output with the time it was written at.
-    pub(crate) fn output_at(&self, stream: Stream, line: &[u8], timestamp: String) {
-        let text = String::from_utf8_lossy(line);
+    pub(crate) fn output_at(&self, stream: Stream, piece: Piece<'_>, timestamp: String) {
+        let text = String::from_utf8_lossy(piece.bytes);
         let mut inner = self.spool.lock();
-        match stream {
-            Stream::Stdout => inner.last_stdout = Some(text.clone().into_owned()),
-            Stream::Stderr => inner.last_stderr = Some(text.clone().into_owned()),
+        let mask = Arc::clone(&inner.mask);
+        let output = match stream {
+            Stream::Stdout => &mut inner.stdout,
+            Stream::Stderr => &mut inner.stderr,
+        };
+        output.last = Some(text.clone().into_owned());
+        // A secret may lie across the pieces of a long line.
+        let text = match (output.long.take(), piece.goes_on) {
+            (None, false) => mask.apply(&text).into_owned(),
+            (long, goes_on) => {
+                let mut long = long.unwrap_or_default();
+                let mut text = long.feed(&mask, &text);
+                if goes_on {
+                    output.long = Some(long);
+                } else {
+                    text += &long.finish(&mask);
+                }
+                text
+            }
+        };
+        if text.is_empty() && piece.goes_on {
+            return;
         }
         let level = if stream == Stream::Stderr { "error" } else { "info" };
-        self.spool.push(&mut inner, level, stream.logger(), &text, timestamp);
+        self.spool.push(&mut inner, level, stream.logger(), text, timestamp, piece.goes_on);
     }
 
     /// The node's own words.
     pub(crate) fn say(&self, level: &str, text: &str) {
         let mut inner = self.spool.lock();
         for line in text.lines() {
-            self.spool.push(&mut inner, level, "executor", line, clock::timestamp());
+            let text = inner.mask.apply(line).into_owned();
+            self.spool.push(&mut inner, level, "executor", text, clock::timestamp(), false);
         }
     }
 
     /// The last line of standard output so far.
     pub(crate) fn last_stdout(&self) -> Option<String> {
-        self.spool.lock().last_stdout.clone()
+        self.spool.lock().stdout.last.clone()
     }
 
     /// The last line of standard error so far, secrets masked: part of a failure's reason.
     pub(crate) fn last_stderr(&self) -> Option<String> {
         let inner = self.spool.lock();
         inner
-            .last_stderr
+            .stderr
+            .last
             .as_deref()
             .filter(|line| !line.trim().is_empty())
             .map(|line| inner.mask.apply(line).into_owned())
@@ -181,7 +294,7 @@ impl AttemptLog {
     /// The last line of standard output so far, or of standard error when there is no other.
     pub(crate) fn last_line(&self) -> Option<String> {
         let inner = self.spool.lock();
-        inner.last_stdout.clone().or_else(|| inner.last_stderr.clone())
+        inner.stdout.last.clone().or_else(|| inner.stderr.last.clone())
     }
 
     /// A text of the task that goes into a report, secrets masked.
@@ -193,6 +306,8 @@ impl AttemptLog {
     pub(crate) fn close(&self) {
         let mut inner = self.spool.lock();
         inner.closed = true;
+        inner.tell_dropped();
+        inner.count(&self.spool.wake.budget);
         // A node that ends while the server is away ships it in its next life.
         self.spool.flush(&mut inner);
         drop(inner);
@@ -203,33 +318,29 @@ impl AttemptLog {
     pub(crate) fn resume(&self) -> io::Result<Resume> {
         let mut resume = Resume::default();
         let mut inner = self.spool.lock();
-        let file = match File::open(&self.spool.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(resume),
-            Err(error) => return Err(error),
-        };
-        let mut whole = 0;
-        for line in BufReader::new(file).split(b'\n') {
+        let mut whole = inner.segments.begin();
+        for line in inner.segments.reader()?.split(b'\n') {
             let line = line?;
             let Ok(parsed) = serde_json::from_slice::<LogLine>(&line) else { break };
             whole += line.len() as u64 + 1;
             match parsed.logger.as_str() {
                 "task.stdout" => {
                     resume.stdout.advance(&parsed);
-                    inner.last_stdout = Some(parsed.event);
+                    inner.stdout.last = Some(parsed.event);
                 }
                 "task.stderr" => {
                     resume.stderr.advance(&parsed);
-                    inner.last_stderr = Some(parsed.event);
+                    inner.stderr.last = Some(parsed.event);
                 }
                 _ => {}
             }
         }
         if whole < inner.len {
             // The crash tore the last line; the container's log has it whole.
-            OpenOptions::new().write(true).open(&self.spool.path)?.set_len(whole)?;
+            inner.segments.truncate(whole)?;
             inner.len = whole;
             inner.tail_from = whole;
+            inner.count(&self.spool.wake.budget);
         }
         Ok(resume)
     }
@@ -240,61 +351,57 @@ impl Spool {
         self.inner.lock().expect("no code panics while it holds a log")
     }
 
-    fn push(self: &Arc<Self>, inner: &mut Inner, level: &str, logger: &str, text: &str, timestamp: String) {
+    fn push(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        level: &str,
+        logger: &str,
+        event: String,
+        timestamp: String,
+        goes_on: bool,
+    ) {
         if inner.full {
+            counter!(LOG_LINES_DROPPED.name, "reason" => "limit").increment(1);
             return;
         }
-        let (level, text) = if inner.len < LOG_LIMIT {
-            (level, inner.mask.apply(text))
+        if self.wake.budget.is_used_up() {
+            inner.drop_lines(1, Reason::Spool);
+            return;
+        }
+        inner.tell_dropped();
+        if inner.len < LOG_LIMIT {
+            inner.write(&LogLine { timestamp, level: level.to_owned(), event, logger: logger.to_owned(), goes_on });
         } else {
             inner.full = true;
-            ("warning", Cow::Borrowed("The log is longer than 1 GiB; the rest is dropped."))
-        };
-        let line = LogLine {
-            timestamp,
-            level: level.to_owned(),
-            event: text.into_owned(),
-            logger: if inner.full { "executor" } else { logger }.to_owned(),
-        };
-        let before = inner.buffer.len();
-        serde_json::to_writer(&mut inner.buffer, &line).expect("a log line is plain JSON, and memory takes it");
-        inner.buffer.push(b'\n');
-        let added = inner.buffer.len() - before;
-        inner.len += added as u64;
-        let Inner { buffer, tail, .. } = inner;
-        tail.extend_from_slice(&buffer[before..]);
-        if inner.tail.len() > TAIL {
-            inner.tail.clear();
-            inner.tail_from = inner.len;
+            let event = "The log is longer than 1 GiB; the rest is dropped.".to_owned();
+            inner.write(&own_words(event));
         }
         if inner.buffer.len() >= BUFFER {
             self.flush(inner);
         }
+        inner.count(&self.wake.budget);
         self.wake.dirty(self);
     }
 
-    /// Moves the buffer to the file. A file that cannot be written (disk full) costs log lines, never the attempt.
+    /// Moves the buffer to the files. A disk that cannot be written costs log lines, never the attempt.
     fn flush(&self, inner: &mut Inner) {
         if inner.buffer.is_empty() {
             return;
         }
-        let written = match &mut inner.file {
-            Some(file) => file.write_all(&inner.buffer),
-            None => OpenOptions::new().create(true).append(true).open(&self.path).and_then(|mut file| {
-                file.write_all(&inner.buffer)?;
-                inner.file = Some(file);
-                Ok(())
-            }),
-        };
-        if let Err(error) = written {
-            tracing::warn!(%error, attempt_id = %self.id, path = %self.path.display(), "log lines are lost: the spool cannot be written");
-            // Keep offsets true: what is on disk is all there is.
-            let on_disk = std::fs::metadata(&self.path).map_or(0, |data| data.len());
-            inner.len = on_disk;
+        if let Err(error) = inner.segments.append(&inner.buffer) {
+            if inner.dropped.reason.is_none() {
+                tracing::warn!(%error, attempt_id = %self.id, "log lines are lost: the spool cannot be written");
+            }
+            let lines = inner.buffered;
+            inner.drop_lines(lines, Reason::Disk);
+            // Keep offsets true: what is in the files is all there is.
+            inner.len = inner.segments.len();
             inner.tail.clear();
-            inner.tail_from = on_disk;
+            inner.tail_from = inner.len;
+            inner.count(&self.wake.budget);
         }
         inner.buffer.clear();
+        inner.buffered = 0;
     }
 
     /// The next bytes to send and their offset. `None`: nothing to send now.
@@ -310,22 +417,19 @@ impl Spool {
             let to = inner.tail.len().min(from + limit);
             return Ok(Some((sent, inner.tail[from..to].to_vec())));
         }
-        let mut bytes = vec![0; limit.min((inner.len - sent) as usize)];
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(sent))?;
-        file.read_exact(&mut bytes)?;
+        let begin = inner.segments.begin();
+        if sent < begin {
+            let reason =
+                format!("the server has {sent} bytes, and what lies before {begin} was deleted when it had them");
+            return Err(io::Error::other(reason));
+        }
+        let bytes = inner.segments.read(sent, limit)?;
         Ok(Some((sent, bytes)))
     }
 
     /// Whether the server's size is not known yet.
     pub(super) fn size_unknown(&self) -> bool {
         self.lock().sent.is_none()
-    }
-
-    /// How many bytes the server does not have, as far as it is known what it has.
-    pub(super) fn unsent(&self) -> u64 {
-        let inner = self.lock();
-        inner.len.saturating_sub(inner.sent.unwrap_or(0))
     }
 
     /// The server has `size` bytes.
@@ -336,6 +440,21 @@ impl Spool {
             inner.tail.clear();
             inner.tail_from = inner.len;
         }
+        inner.segments.release(size);
+        inner.count(&self.wake.budget);
+    }
+
+    /// The server takes nothing more of this log, or it cannot be read any more: what there is goes, and nothing is added.
+    pub(super) fn give_up(&self) {
+        let mut inner = self.lock();
+        inner.full = true;
+        inner.buffer.clear();
+        inner.tail.clear();
+        inner.segments.remove();
+        inner.len = 0;
+        inner.tail_from = 0;
+        inner.sent = Some(0);
+        inner.count(&self.wake.budget);
     }
 
     /// The attempt's result is settled: once everything is sent, nobody needs this log here.
@@ -358,14 +477,144 @@ impl Spool {
     pub(super) fn remove(&self) {
         let mut inner = self.lock();
         inner.buffer.clear();
-        if inner.file.take().is_none() && inner.len == 0 {
-            return;
+        inner.segments.remove();
+    }
+}
+
+impl Inner {
+    fn write(&mut self, line: &LogLine) {
+        let before = self.buffer.len();
+        serde_json::to_writer(&mut self.buffer, line).expect("a log line is plain JSON, and memory takes it");
+        self.buffer.push(b'\n');
+        self.buffered += 1;
+        let added = self.buffer.len() - before;
+        self.len += added as u64;
+        let Self { buffer, tail, .. } = self;
+        tail.extend_from_slice(&buffer[before..]);
+        if self.tail.len() > TAIL {
+            self.tail.clear();
+            self.tail_from = self.len;
         }
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %self.path.display(), "a shipped log stays in the spool");
-            }
-            _ => {}
+    }
+
+    fn drop_lines(&mut self, lines: u64, reason: Reason) {
+        counter!(LOG_LINES_DROPPED.name, "reason" => reason.as_str()).increment(lines);
+        self.dropped.lines += lines;
+        self.dropped.reason = Some(reason);
+    }
+
+    /// Says in the log what is missing from it.
+    fn tell_dropped(&mut self) {
+        if let Some(reason) = self.dropped.reason.take() {
+            let event = reason.told(std::mem::take(&mut self.dropped.lines));
+            self.write(&own_words(event));
         }
+    }
+
+    /// Brings the budget up to date.
+    fn count(&mut self, budget: &Budget) {
+        let unsent = self.len.saturating_sub(self.sent.unwrap_or(0));
+        budget.change(std::mem::replace(&mut self.counted, unsent), unsent);
+    }
+}
+
+/// A line of the node's own about the log.
+fn own_words(event: String) -> LogLine {
+    LogLine {
+        timestamp: clock::timestamp(),
+        level: "warning".to_owned(),
+        event,
+        logger: "executor".to_owned(),
+        goes_on: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wake(limit: u64) -> Arc<Wake> {
+        Arc::new(Wake::new(limit))
+    }
+
+    /// Takes everything that is there, as the shipper does.
+    fn ship(log: &AttemptLog) -> String {
+        let mut text = String::new();
+        while let Some((offset, bytes)) = log.spool.next_chunk(1000).unwrap() {
+            log.spool.sent(offset + bytes.len() as u64);
+            text += std::str::from_utf8(&bytes).unwrap();
+        }
+        text
+    }
+
+    fn events(text: &str) -> Vec<String> {
+        text.lines().map(|line| serde_json::from_str::<LogLine>(line).unwrap().event).collect()
+    }
+
+    fn piece(bytes: &[u8], goes_on: bool) -> Piece<'_> {
+        Piece { bytes, goes_on }
+    }
+
+    #[test]
+    fn a_secret_across_the_pieces_of_a_long_line_is_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AttemptLog::fresh(Uuid::from_u128(1), folder.path(), wake(u64::MAX));
+        log.set_mask(Arc::new(Mask::of_texts(["hunter@22"])));
+        log.output(Stream::Stdout, piece(b"x=hunt", true));
+        log.output(Stream::Stderr, piece(b"hunt", false));
+        log.output(Stream::Stdout, piece(b"er@22 and more", false));
+        let text = ship(&log);
+        assert!(!text.contains("er@22"), "{text}");
+        let stdout = text.lines().map(|line| serde_json::from_str::<LogLine>(line).unwrap());
+        let stdout: String = stdout.filter(|line| line.logger == "task.stdout").map(|line| line.event).collect();
+        assert_eq!(stdout, "x=*** and more");
+        assert_eq!(log.last_stdout().as_deref(), Some("er@22 and more"), "a result is not masked");
+    }
+
+    #[test]
+    fn lines_beyond_the_spool_are_dropped_and_counted_where_they_are_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AttemptLog::fresh(Uuid::from_u128(1), folder.path(), wake(10_000));
+        for number in 0..1000 {
+            log.output(Stream::Stdout, piece(format!("line {number}").as_bytes(), false));
+        }
+        let kept = events(&ship(&log));
+        assert!((10..200).contains(&kept.len()), "{} lines", kept.len());
+        log.output(Stream::Stdout, piece(b"again", false));
+        let after = events(&ship(&log));
+        assert!(after[0].starts_with(&format!("{} lines are missing here", 1000 - kept.len())), "{after:?}");
+        assert_eq!(after[1], "again");
+    }
+
+    #[test]
+    fn a_log_of_an_earlier_life_counts_and_goes_on_where_the_server_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let (id, first) = (Uuid::from_u128(1), wake(u64::MAX));
+        let log = AttemptLog::fresh(id, folder.path(), first);
+        log.output_at(Stream::Stdout, piece(b"one", false), "t1".to_owned());
+        log.output_at(Stream::Stdout, piece(b"two", true), "t2".to_owned());
+        log.output_at(Stream::Stdout, piece(b"two", false), "t2".to_owned());
+        log.close();
+        let second = wake(u64::MAX);
+        let again = AttemptLog::found(id, folder.path(), Arc::clone(&second)).unwrap();
+        assert!(second.budget.unsent() > 0);
+        let resume = again.resume().unwrap();
+        assert_eq!(resume.stdout, Position::new("t2".to_owned(), 1), "pieces are one line");
+        again.spool.sent(0);
+        assert_eq!(events(&ship(&again)), ["one", "two", "two"]);
+        assert_eq!(second.budget.unsent(), 0);
+    }
+
+    #[test]
+    fn a_log_that_the_server_does_not_take_leaves_nothing_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let wake = wake(u64::MAX);
+        let log = AttemptLog::fresh(Uuid::from_u128(1), folder.path(), Arc::clone(&wake));
+        log.output(Stream::Stdout, piece(b"line", false));
+        log.spool.give_up();
+        log.output(Stream::Stdout, piece(b"more", false));
+        log.close();
+        assert_eq!((ship(&log), wake.budget.unsent()), (String::new(), 0));
+        assert!(Segments::ids(folder.path()).unwrap().is_empty() && log.spool.drained());
     }
 }

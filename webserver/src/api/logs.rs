@@ -294,6 +294,7 @@ impl Reader<'_> {
             level: if matches!(&*found.state, "failed" | "upstream_failed") { "error" } else { "info" }.to_owned(),
             event,
             logger: "updraft".to_owned(),
+            goes_on: false,
         }))
     }
 

@@ -190,6 +190,7 @@ fn limit_notice(limit: u64) -> String {
             "The log of this try reached its limit of {limit} bytes; the rest was not kept. The task goes on."
         ),
         logger: "webserver".to_owned(),
+        goes_on: false,
     };
     serde_json::to_string(&line).expect("a line of texts is JSON") + "\n"
 }
@@ -260,6 +261,7 @@ fn parse(line: &[u8]) -> LogLine {
         level: "info".to_owned(),
         event: String::from_utf8_lossy(line).into_owned(),
         logger: String::new(),
+        goes_on: false,
     })
 }
 

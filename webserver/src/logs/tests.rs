@@ -60,6 +60,7 @@ async fn lines_are_read_whole_and_the_rest_waits_for_its_end() {
             level: "info".to_owned(),
             event: event.to_owned(),
             logger: "task.stdout".to_owned(),
+            goes_on: false,
         };
         serde_json::to_string(&line).unwrap() + "\n"
     };

@@ -7,7 +7,7 @@
 use bollard::container::LogOutput;
 use chrono::DateTime;
 
-use crate::logs::{AttemptLog, LineSplitter, Position, Resume, Stream};
+use crate::logs::{AttemptLog, LineSplitter, Piece, Position, Resume, Stream};
 
 /// How far the two streams may be out of step in the daemon's own file. Seconds.
 const SKEW: i64 = 2;
@@ -80,7 +80,7 @@ impl Track {
         self.skip = self.last.timestamp.clone().map(|timestamp| (timestamp, self.last.count));
     }
 
-    fn take(&mut self, message: &[u8], mut line: impl FnMut(&[u8], String)) {
+    fn take(&mut self, message: &[u8], mut line: impl FnMut(Piece<'_>, String)) {
         let (stamp, text) = match message.iter().position(|byte| *byte == b' ') {
             Some(end) if message[..end].is_ascii() => {
                 (String::from_utf8_lossy(&message[..end]).into_owned(), &message[end + 1..])
@@ -92,9 +92,9 @@ impl Track {
             let new = self.admit(&stamp);
             (stamp, new)
         });
-        self.lines.feed(text, |text| {
+        self.lines.feed(text, |piece| {
             if new {
-                line(text, stamp.clone());
+                line(piece, stamp.clone());
             }
         });
         if !text.ends_with(b"\n") {
@@ -102,9 +102,9 @@ impl Track {
         }
     }
 
-    fn finish(&mut self, mut line: impl FnMut(&[u8], String)) {
+    fn finish(&mut self, mut line: impl FnMut(Piece<'_>, String)) {
         if let Some((stamp, true)) = self.begun.take() {
-            self.lines.finish(|text| line(text, stamp));
+            self.lines.finish(|piece| line(piece, stamp));
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
     fn taken(track: &mut Track, messages: &[&str]) -> Vec<String> {
         let mut lines = Vec::new();
         for message in messages {
-            track.take(message.as_bytes(), |line, _| lines.push(String::from_utf8_lossy(line).into_owned()));
+            track.take(message.as_bytes(), |line, _| lines.push(String::from_utf8_lossy(line.bytes).into_owned()));
         }
         lines
     }
