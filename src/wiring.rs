@@ -1,19 +1,24 @@
 //! From our configuration to each role's own.
 
-use std::path::{Component, PathBuf};
+use std::{
+    path::{Component, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use updraft_core::dispatch::Strategies;
 use updraft_scheduler::{
     dag_processor::{self, source::Rules},
     outbox,
 };
 use updraft_store::{
+    bucket::Bucket,
     dispatch,
     objects::Objects,
     sources::{Environment, Sources},
 };
+use updraft_webserver::LogPlace;
 
 use crate::{
     cli::App,
@@ -64,7 +69,11 @@ fn outbox(config: &Config, url: Option<&str>) -> outbox::Config {
 /// What a store answers references from beside its tables.
 pub(crate) fn sources(app: &App, layout: &Layout) -> Result<Sources> {
     let config = &app.loaded.config;
-    let objects = Objects::new(log_folder(config, layout), config.core.xcom_inline_limit);
+    let inline_limit = config.core.xcom_inline_limit;
+    let objects = match log_place(app, layout)? {
+        LogPlace::Folder(folder) => Objects::new(folder, inline_limit),
+        LogPlace::Bucket(bucket) => Objects::in_bucket(bucket, inline_limit),
+    };
     Ok(Sources { keys: fernet_keys(config, layout)?, environment: secrets_environment(app), objects })
 }
 
@@ -117,31 +126,42 @@ pub(crate) fn compile_rules(app: &App) -> Rules {
 }
 
 /// Where logs and large XComs are.
-fn log_folder(config: &Config, layout: &Layout) -> PathBuf {
-    config.webserver.log_folder.clone().unwrap_or_else(|| layout.logs())
+fn log_place(app: &App, layout: &Layout) -> Result<LogPlace> {
+    let given = &app.loaded.config.webserver;
+    let Some(url) = &given.log_store else {
+        return Ok(LogPlace::Folder(given.log_folder.clone().unwrap_or_else(|| layout.logs())));
+    };
+    // The stores' own variables, as their tools read them.
+    let ours = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
+    let environment = app.environment.others().filter(|(name, _)| ours(name));
+    let options = given.log_store_options.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned()));
+    Ok(LogPlace::Bucket(Bucket::open(url, environment.chain(options)).context("webserver.log_store")?))
 }
 
 /// The webserver's configuration. Running tasks prove themselves by tokens of a key derived from the one secret of a deployment.
 pub(crate) fn webserver(
-    config: &Config,
+    app: &App,
     layout: &Layout,
     secrets: &Secrets,
     metrics: &Metrics,
-) -> updraft_webserver::Config {
+) -> Result<updraft_webserver::Config> {
+    let config = &app.loaded.config;
     let attempt_secret = SecretString::from(format!("attempt {}", secrets.jwt_secret));
-    let logs_dir = log_folder(config, layout);
     let mut settings = updraft_webserver::Config::new(
         SecretString::from(secrets.jwt_secret.as_str()),
         SecretString::from(secrets.admin_password.as_str()),
         attempt_secret,
-        logs_dir,
+        log_place(app, layout)?,
     );
+    settings.log_limit = config.webserver.log_limit.get();
+    let days = u64::from(config.webserver.log_retention_days);
+    settings.executors.log_retention = (days > 0).then(|| Duration::from_hours(24 * days));
     settings.jwt_expiration = config.auth.jwt_expiration;
     settings.admin_user.clone_from(&config.auth.admin_user);
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
     settings.metrics = config.metrics.webserver.then(|| metrics.handle.clone());
-    settings
+    Ok(settings)
 }
 
 /// The node's configuration.

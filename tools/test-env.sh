@@ -2,7 +2,8 @@
 # test-env.sh COMMAND…: runs a command with what the tests need, and stops what it started:
 #   a throw-away Postgres (fsync off, Unix socket only) at UPDRAFT_TEST_DATABASE_URL, unless that is set already;
 #   a Docker daemon, when docker is installed, none answers and we may start one;
-#   the image `busybox`, made of Debian's busybox-static, when the daemon has none.
+#   the image `busybox`, made of Debian's busybox-static, when the daemon has none;
+#   the program moto_server, which speaks S3, at UPDRAFT_TEST_MOTO: from PyPI, kept in the user's cache.
 set -euo pipefail
 
 work=$(mktemp -d /tmp/updraft-test.XXXXXX)
@@ -72,7 +73,23 @@ start_docker() {
   say "dockerd did not answer within 30 s"
 }
 
+# An empty UPDRAFT_TEST_MOTO: tests of the object store say that they are skipped.
+find_moto() {
+  local home=${XDG_CACHE_HOME:-$HOME/.cache}/updraft-test/moto
+  mkdir -p "$(dirname "$home")"
+  (
+    flock 9
+    [ -x "$home/bin/moto_server" ] && exit
+    rm -rf "$home"
+    { python3 -m venv "$home" && timeout 180 "$home/bin/pip" install -q 'moto[server,s3]==5.*'; } >"$work/moto.log" 2>&1 || rm -rf "$home"
+  ) 9>"$home.lock"
+  if [ -x "$home/bin/moto_server" ]; then export UPDRAFT_TEST_MOTO=$home/bin/moto_server
+  else say "no moto_server (python3-venv and PyPI are needed): tests of the object store are skipped"
+  fi
+}
+
 [ -n "${UPDRAFT_TEST_DATABASE_URL:-}" ] || start_postgres
+[ -n "${UPDRAFT_TEST_MOTO+set}" ] || find_moto
 start_docker
 "$(dirname "$0")/busybox-image.sh"
 

@@ -145,6 +145,8 @@ catalogue! {
     LOGS_FULL = Webserver Counter "updraft_logs_full" [];
     /// Requests of nodes that the log store could not serve.
     LOG_STORE_ERRORS = Webserver Counter "updraft_log_store_errors" [];
+    /// Logs deleted: older than webserver.log_retention_days, or of a deleted run.
+    LOGS_EXPIRED = Webserver Counter "updraft_logs_expired" [];
 
     /// Attempts that this node may run at once.
     NODE_SLOTS = Executor Gauge "updraft_node_slots" [];

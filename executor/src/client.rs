@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Appends to an attempt's log. Answers how many bytes the server has now, also when `offset` left a gap.
-    pub(crate) async fn put_logs(&self, id: Uuid, offset: u64, bytes: Vec<u8>) -> Result<u64, CallError> {
+    pub(crate) async fn put_logs(&self, id: Uuid, offset: u64, bytes: Vec<u8>) -> Result<LogsResponse, CallError> {
         let request = self
             .logs
             .put(self.url(&format!("attempts/{id}/logs?offset={offset}")))
@@ -147,19 +147,19 @@ impl Client {
             .timeout(TIMEOUT)
             .body(bytes);
         match self.send(request).await {
-            Ok(response) => Ok(read::<LogsResponse>(response).await?.size),
-            Err(CallError::Rejected { status: StatusCode::CONFLICT, body, .. }) => match body["size"].as_u64() {
-                Some(size) => Ok(size),
-                None => self.log_size(id).await,
+            Ok(response) => read(response).await,
+            Err(CallError::Rejected { status: StatusCode::CONFLICT, body, .. }) => match serde_json::from_value(body) {
+                Ok(answer) => Ok(answer),
+                Err(_) => self.log_size(id).await,
             },
             Err(error) => Err(error),
         }
     }
 
     /// How many bytes of an attempt's log the server has.
-    pub(crate) async fn log_size(&self, id: Uuid) -> Result<u64, CallError> {
+    pub(crate) async fn log_size(&self, id: Uuid) -> Result<LogsResponse, CallError> {
         let request = self.logs.get(self.url(&format!("attempts/{id}/logs"))).timeout(TIMEOUT);
-        Ok(read::<LogsResponse>(self.send(request).await?).await?.size)
+        read(self.send(request).await?).await
     }
 
     async fn post<Q: Serialize, A: DeserializeOwned>(

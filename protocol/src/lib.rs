@@ -377,6 +377,9 @@ pub struct ResolveResponse {
 pub struct LogsResponse {
     /// How many bytes the server has now.
     pub size: u64,
+    /// For how long the node should gather lines before it sends them, where each write is dear. 0: as it likes.
+    #[serde(default)]
+    pub gather_ms: u64,
 }
 
 /// Every error body of `/executor/v1`. 503 carries `Retry-After`: nothing was written, or nothing is known of it; send it again.

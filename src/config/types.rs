@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    num::{NonZeroU16, NonZeroU32},
+    num::{NonZeroU16, NonZeroU32, NonZeroU64},
     path::PathBuf,
     time::Duration,
 };
@@ -94,6 +94,14 @@ pub(crate) struct Webserver {
     pub(crate) port: u16,
     #[serde(deserialize_with = "optional")]
     pub(crate) log_folder: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) log_store: Option<String>,
+    /// May hold keys, hence secret.
+    #[serde(deserialize_with = "pairs")]
+    pub(crate) log_store_options: Vec<(String, SecretString)>,
+    pub(crate) log_limit: NonZeroU64,
+    /// 0: for ever.
+    pub(crate) log_retention_days: u32,
     #[serde(deserialize_with = "optional")]
     pub(crate) base_url: Option<String>,
 }
@@ -257,6 +265,11 @@ fn inline_limit<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> 
     } else {
         Err(de::Error::custom(format!("{limit} is less than {}", updraft_protocol::INLINE_LIMIT)))
     }
+}
+
+/// `["key=value", …]`, whose values may be secrets.
+fn pairs<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<(String, SecretString)>, D::Error> {
+    Ok(labels(input)?.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
 /// `["key=value", …]` as a map.

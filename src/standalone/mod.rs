@@ -87,7 +87,7 @@ async fn serve(
     fs::write(layout.url(), format!("{url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
 
     let metrics = metrics::start(config, &shutdown.orderly).await?;
-    let settings = wiring::webserver(config, layout, &secrets, &metrics);
+    let settings = wiring::webserver(app, layout, &secrets, &metrics)?;
     let mut roles = start(app, flags, layout, &store, listener, &url, settings).await?;
     if let Err(error) = greet(app, layout, &url, &secrets) {
         tracing::warn!(%error, "cannot print the greeting");

@@ -10,6 +10,7 @@
 pub mod assets;
 pub mod audit;
 pub mod backfill;
+pub mod bucket;
 pub mod bundles;
 pub mod check;
 mod connect;
@@ -24,6 +25,7 @@ pub mod gauges;
 pub mod hitl;
 pub mod jobs;
 pub mod liveness;
+pub mod log_retention;
 pub mod nodes;
 pub mod objects;
 pub mod outbox;

@@ -1,4 +1,5 @@
-//! Large values: files in the log folder, which all webservers and schedulers of a deployment see. The database keeps where.
+//! Large values: files in the log folder, or objects in the log store, which all webservers and schedulers of a deployment see. The
+//! database keeps where.
 //!
 //! No file is lost track of: before it is written its place stands in `object_garbage`, due later; the statement that makes a
 //! row name the place takes it out again, and a trigger puts it back when the row goes. [`sweep`] deletes what is due.
@@ -12,49 +13,80 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    bucket::{Bucket, BucketError},
+};
 
 /// Where large values are kept, and from which size. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Objects(Option<Arc<Folder>>);
+pub struct Objects(Option<Arc<Kept>>);
 
-struct Folder {
-    root: PathBuf,
+struct Kept {
+    place: Place,
     /// Bytes of a value's JSON text; larger ones become files.
     inline_limit: usize,
+}
+
+/// Where.
+enum Place {
+    Folder(PathBuf),
+    Bucket(Bucket),
 }
 
 impl Objects {
     /// Values whose JSON is larger than `inline_limit` bytes become files under `root`. Without a folder
     /// ([`Objects::default`]) everything stays in the database.
     pub fn new(root: impl Into<PathBuf>, inline_limit: usize) -> Self {
-        Self(Some(Arc::new(Folder { root: root.into(), inline_limit })))
+        Self(Some(Arc::new(Kept { place: Place::Folder(root.into()), inline_limit })))
+    }
+
+    /// The same, in an object store.
+    pub fn in_bucket(bucket: Bucket, inline_limit: usize) -> Self {
+        Self(Some(Arc::new(Kept { place: Place::Bucket(bucket), inline_limit })))
     }
 
     /// Whether a value of so many bytes becomes a file.
     pub(crate) fn takes(&self, bytes: usize) -> bool {
-        self.0.as_ref().is_some_and(|folder| bytes > folder.inline_limit)
+        self.0.as_ref().is_some_and(|kept| bytes > kept.inline_limit)
     }
 
     /// Reads a file as JSON.
     ///
     /// # Errors
-    /// [`StoreError::Data`] naming the file and what to set.
+    /// [`StoreError::Data`] naming the file and what to set, [`StoreError::Unavailable`] while the object store does not answer.
     pub(crate) async fn get(&self, place: &str) -> Result<Value, StoreError> {
-        let path = self.path(place)?;
-        let bytes = tokio::fs::read(&path).await.map_err(|error| {
-            StoreError::Data(format!(
-                "the value kept in {} cannot be read: {error}; webserver.log_folder must be one (shared) folder for all \
-                 webservers and schedulers",
-                path.display()
-            ))
-        })?;
+        let bytes = match self.place(place)? {
+            Place::Folder(root) => {
+                let path = root.join(place);
+                tokio::fs::read(&path).await.map_err(|error| {
+                    StoreError::Data(format!(
+                        "the value kept in {} cannot be read: {error}; webserver.log_folder must be one (shared) folder for all \
+                         webservers and schedulers",
+                        path.display()
+                    ))
+                })?
+            }
+            Place::Bucket(bucket) => {
+                let found = bucket.get(place, None).await.map_err(away)?;
+                let missing = || {
+                    StoreError::Data(format!(
+                        "the value kept in {place} is not in {bucket:?}; webserver.log_store must be the same for all webservers \
+                         and schedulers"
+                    ))
+                };
+                found.ok_or_else(missing)?.to_vec()
+            }
+        };
         Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// Writes a file: whole or not at all, and durable.
     async fn put(&self, place: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let path = self.path(place)?;
+        let path = match self.place(place)? {
+            Place::Folder(root) => root.join(place),
+            Place::Bucket(bucket) => return bucket.put(place, bytes.into()).await.map_err(away),
+        };
         let shown = path.display().to_string();
         let written = tokio::task::spawn_blocking(move || write(&path, &bytes)).await;
         let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -66,7 +98,10 @@ impl Objects {
 
     /// Deletes a file; one that is not there is deleted already.
     async fn delete(&self, place: &str) -> Result<(), StoreError> {
-        let path = self.path(place)?;
+        let path = match self.place(place)? {
+            Place::Folder(root) => root.join(place),
+            Place::Bucket(bucket) => return bucket.delete(place).await.map_err(away),
+        };
         match tokio::fs::remove_file(&path).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -74,18 +109,26 @@ impl Objects {
         }
     }
 
-    fn path(&self, place: &str) -> Result<PathBuf, StoreError> {
-        let folder = self.0.as_ref().ok_or_else(|| {
+    fn place(&self, place: &str) -> Result<&Place, StoreError> {
+        let kept = self.0.as_ref().ok_or_else(|| {
             StoreError::Data(format!("the value kept in {place} cannot be read: this process has no log folder"))
         })?;
-        Ok(folder.root.join(place))
+        Ok(&kept.place)
     }
+}
+
+fn away(error: BucketError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 /// Shows the folder.
 impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Objects").field(&self.0.as_ref().map(|folder| &folder.root)).finish()
+        match self.0.as_ref().map(|kept| &kept.place) {
+            None => f.write_str("Objects"),
+            Some(Place::Folder(root)) => f.debug_tuple("Objects").field(root).finish(),
+            Some(Place::Bucket(bucket)) => f.debug_tuple("Objects").field(bucket).finish(),
+        }
     }
 }
 

@@ -7,8 +7,10 @@ mod scenario_files;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod big_log;
 mod cancel;
 mod cli;
+mod deploy;
 mod doctor;
 mod failures;
 mod fleet;
@@ -16,6 +18,7 @@ mod git;
 mod kill;
 mod metrics;
 mod notify;
+mod object_store;
 mod outage;
 mod partition;
 mod scenarios;

@@ -4,8 +4,16 @@ use std::{path::PathBuf, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use updraft_store::bucket::Bucket;
 
 use crate::{executor_api::ExecutorSettings, logs};
+
+/// Where logs are.
+#[derive(Clone, Debug)]
+pub enum LogPlace {
+    Folder(PathBuf),
+    Bucket(Bucket),
+}
 
 /// Settings of one webserver process. The binary merges them from its configuration; [`Config::new`] gives Airflow's defaults.
 #[derive(Clone, Debug)]
@@ -23,7 +31,7 @@ pub struct Config {
     /// What executor nodes are told; the same on every webserver of a deployment.
     pub executors: ExecutorSettings,
     /// Where the logs of attempts are kept.
-    pub logs_dir: PathBuf,
+    pub logs: LogPlace,
     /// Bytes that one attempt's log may hold.
     pub log_limit: u64,
     /// Rows of a list when the caller does not say (`[api] fallback_page_limit`).
@@ -44,7 +52,7 @@ impl Config {
         jwt_secret: SecretString,
         admin_password: SecretString,
         attempt_secret: SecretString,
-        logs_dir: PathBuf,
+        logs: LogPlace,
     ) -> Self {
         Self {
             instance_name: "Updraft".to_owned(),
@@ -54,7 +62,7 @@ impl Config {
             admin_user: "admin".to_owned(),
             admin_password,
             executors: ExecutorSettings::new(attempt_secret),
-            logs_dir,
+            logs,
             log_limit: logs::DEFAULT_LIMIT,
             page_limit: 50,
             maximum_page_limit: 100,

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
 
-pub use config::Config;
+pub use config::{Config, LogPlace};
 pub use measure::router as metrics_router;
 pub use router::{open_api, router};
 pub use state::App;

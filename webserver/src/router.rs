@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, post},
+    routing::{MethodRouter, get, post},
 };
 use serde_json::json;
 use utoipa::openapi::{
@@ -28,7 +28,7 @@ use crate::{
         Permission::{self, Public},
         allow, allow_unlisted,
     },
-    ui_api::{executors, notifications, tries as ui_tries, why},
+    ui_api::{executors, log_bytes, notifications, tries as ui_tries, why},
     ui_assets,
 };
 
@@ -196,6 +196,10 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
 
 fn ui(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .route(
+            "/ui/logs/{dag_id}/{dag_run_id}/{task_id}/{try_number}",
+            allow_unlisted(app, Action::Read, Kind::Log, get(log_bytes::get_log_bytes)),
+        )
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
         .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))

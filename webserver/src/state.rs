@@ -6,7 +6,7 @@ use sqlx::{Postgres, Transaction, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, StoreError, dispatch::Classes, versions::DagCache};
 
-use crate::{Config, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore};
+use crate::{Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore};
 
 /// One webserver. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +37,10 @@ impl App {
     /// [`ServeError::Config`] for a secret or password that is empty, [`ServeError::Logs`] for a folder that cannot be used.
     pub async fn new(store: Store, config: Config, shutdown: CancellationToken) -> Result<Self, ServeError> {
         let auth = Auth::new(&config).await?;
-        let logs = LogStore::open(&config.logs_dir, config.log_limit).map_err(ServeError::Logs)?;
+        let logs = match &config.logs {
+            LogPlace::Folder(folder) => LogStore::open(folder, config.log_limit).map_err(ServeError::Logs)?,
+            LogPlace::Bucket(bucket) => LogStore::in_bucket(bucket.clone(), config.log_limit),
+        };
         let settings = config.executors.clone();
         let executors = ExecutorApi::new(store.clone(), settings, logs.clone(), shutdown.clone());
         Ok(Self(Arc::new(Inner {

@@ -4,7 +4,10 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use updraft_core::metrics::LOG_BYTES_SHIPPED;
+use updraft_protocol::LogsResponse;
 use uuid::Uuid;
 
 use super::{
@@ -20,8 +24,10 @@ use super::{
 };
 use crate::client::{Backoff, CallError, Client};
 
-/// Lines wait this long for others before they are sent.
+/// Lines wait at least so long for others before they are sent.
 const GATHER: Duration = Duration::from_millis(40);
+/// And, should the server wish it, at most so long.
+const LONGEST_GATHER: Duration = Duration::from_secs(10);
 /// Bytes per request.
 const CHUNK: usize = 1024 * 1024;
 /// Requests under way at once.
@@ -57,6 +63,8 @@ pub(crate) struct Shipper {
     client: Arc<Client>,
     wake: Arc<Wake>,
     spools: Mutex<HashMap<Uuid, AttemptLog>>,
+    /// The server's wish; see [`LogsResponse`].
+    gather_ms: AtomicU64,
 }
 
 enum Shipped {
@@ -70,7 +78,13 @@ impl Shipper {
     /// `limit`: bytes that may wait for the server.
     pub(crate) fn new(dir: PathBuf, limit: u64, client: Arc<Client>) -> io::Result<Self> {
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { dir, client, wake: Arc::new(Wake::new(limit)), spools: Mutex::default() })
+        Ok(Self {
+            dir,
+            client,
+            wake: Arc::new(Wake::new(limit)),
+            spools: Mutex::default(),
+            gather_ms: AtomicU64::new(0),
+        })
     }
 
     /// The log of a new attempt.
@@ -137,7 +151,7 @@ impl Shipper {
             }
             tokio::select! {
                 () = self.wake.notify.notified(), if gather_until.is_none() && deadline.is_none() => {
-                    gather_until = Some(Instant::now() + GATHER);
+                    gather_until = Some(Instant::now() + self.gather());
                 }
                 () = tokio::time::sleep_until(gather_until.unwrap_or(not_before)), if gather_until.is_some() => {
                     gather_until = None;
@@ -186,7 +200,7 @@ impl Shipper {
     async fn ship(&self, spool: &Spool) -> Shipped {
         if spool.size_unknown() {
             match self.client.log_size(spool.id).await {
-                Ok(size) => spool.sent(size),
+                Ok(answer) => spool.sent(self.heed(&answer)),
                 Err(CallError::Rejected { status, .. }) if status == reqwest::StatusCode::NOT_FOUND => spool.sent(0),
                 Err(error) => return Shipped::Failed(error),
             }
@@ -202,7 +216,8 @@ impl Shipper {
         };
         let full = bytes.len() == CHUNK;
         match self.client.put_logs(spool.id, offset, bytes).await {
-            Ok(size) => {
+            Ok(answer) => {
+                let size = self.heed(&answer);
                 metrics::counter!(LOG_BYTES_SHIPPED.name).increment(size.saturating_sub(offset));
                 spool.sent(size);
                 if size <= offset {
@@ -219,6 +234,17 @@ impl Shipper {
             }
             Err(error) => Shipped::Failed(error),
         }
+    }
+
+    /// What the server has; remembers how long it wants lines to be gathered.
+    fn heed(&self, answer: &LogsResponse) -> u64 {
+        self.gather_ms.store(answer.gather_ms, Ordering::Relaxed);
+        answer.size
+    }
+
+    /// Lines wait this long for others before they are sent.
+    fn gather(&self) -> Duration {
+        GATHER.max(Duration::from_millis(self.gather_ms.load(Ordering::Relaxed)).min(LONGEST_GATHER))
     }
 
     fn forget_if_done(&self, spool: &Spool) {

@@ -415,7 +415,7 @@ async fn put_logs(
     let offset = query["offset"] as usize;
     let log = seen.logs.entry(id).or_default();
     if offset > log.len() {
-        return (StatusCode::CONFLICT, Json(LogsResponse { size: log.len() as u64 })).into_response();
+        return (StatusCode::CONFLICT, Json(LogsResponse { size: log.len() as u64, gather_ms: 0 })).into_response();
     }
     let known = log.len() - offset;
     if known < bytes.len() {
@@ -424,7 +424,7 @@ async fn put_logs(
     let size = log.len() as u64;
     drop(seen);
     shared.changed.send_replace(());
-    Json(LogsResponse { size }).into_response()
+    Json(LogsResponse { size, gather_ms: 0 }).into_response()
 }
 
 async fn log_size(State(shared): Server, Path(id): Path<Uuid>) -> Response {
@@ -432,7 +432,7 @@ async fn log_size(State(shared): Server, Path(id): Path<Uuid>) -> Response {
     if seen.down {
         return down();
     }
-    Json(LogsResponse { size: seen.logs.get(&id).map_or(0, |log| log.len() as u64) }).into_response()
+    Json(LogsResponse { size: seen.logs.get(&id).map_or(0, |log| log.len() as u64), gather_ms: 0 }).into_response()
 }
 
 async fn resolve(

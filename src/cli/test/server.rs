@@ -237,7 +237,7 @@ async fn put_logs(
     let mut logs = shared.logs.lock().expect("no code panics while it holds this");
     let (size, rest) = logs.entry(attempt).or_default();
     if offset > *size {
-        return (StatusCode::CONFLICT, Json(LogsResponse { size: *size }));
+        return (StatusCode::CONFLICT, Json(LogsResponse { size: *size, gather_ms: 0 }));
     }
     // What is here already came twice.
     let fresh = &body[((*size - offset) as usize).min(body.len())..];
@@ -253,12 +253,12 @@ async fn put_logs(
             tracing::debug!(%error, "nobody reads the log");
         }
     }
-    (StatusCode::OK, Json(LogsResponse { size: *size }))
+    (StatusCode::OK, Json(LogsResponse { size: *size, gather_ms: 0 }))
 }
 
 async fn log_size(State(shared): State<Arc<Shared>>, Path(attempt): Path<Uuid>) -> Json<LogsResponse> {
     let logs = shared.logs.lock().expect("no code panics while it holds this");
-    Json(LogsResponse { size: logs.get(&attempt).map_or(0, |(size, _)| *size) })
+    Json(LogsResponse { size: logs.get(&attempt).map_or(0, |(size, _)| *size), gather_ms: 0 })
 }
 
 async fn bundle(State(shared): State<Arc<Shared>>, Path(_hash): Path<String>) -> Bytes {

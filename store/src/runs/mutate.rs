@@ -167,6 +167,11 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
               h as (delete from task_instance_history where dag_run_id = $1),
               t as (delete from task_instance where dag_run_id = $1),
               l as (delete from attempt_log where dag_run_id = $1),
+              g as (insert into log_garbage (attempt_id, dag_id, run_id, task_id, map_index, try_number)
+                    select l.attempt_id, d.dag_id, r.run_id, l.task_id, l.map_index, l.try_number
+                    from attempt_log l join dag_run r on r.id = l.dag_run_id join dag d on d.id = r.dag_fk
+                    where l.dag_run_id = $1
+                    on conflict do nothing),
               q as (delete from hitl_detail where dag_run_id = $1),
               o as (delete from outbox where dag_run_id = $1),
               d as (delete from deadline where dag_run_id = $1),

@@ -5,6 +5,7 @@ mod adopt;
 mod backfill;
 mod check;
 mod due;
+mod log_retention;
 mod past;
 mod seed;
 mod start;

@@ -230,10 +230,10 @@ struct Part {
 }
 
 /// The log of one try: those of its attempts, one behind the other, before those of its callbacks.
-struct Reader<'a> {
-    app: &'a App,
-    path: &'a LogPath,
-    map_index: i32,
+pub(crate) struct Reader<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) path: &'a LogPath,
+    pub(crate) map_index: i32,
 }
 
 impl Reader<'_> {
@@ -268,7 +268,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn find(&self) -> Result<TryLog, ApiError> {
+    pub(crate) async fn find(&self) -> Result<TryLog, ApiError> {
         let LogPath { dag_id, dag_run_id, task_id, try_number } = self.path;
         let key = TiPath { dag_id, run_id: dag_run_id, task_id, map_index: self.map_index };
         let mut connection = self.app.connection().await?;
@@ -298,7 +298,7 @@ impl Reader<'_> {
         }))
     }
 
-    fn key(&self, attempt_id: Uuid) -> LogKey {
+    pub(crate) fn key(&self, attempt_id: Uuid) -> LogKey {
         LogKey {
             dag_id: self.path.dag_id.clone(),
             run_id: self.path.dag_run_id.clone(),

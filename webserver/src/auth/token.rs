@@ -104,10 +104,15 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LogPlace;
 
     fn keys(lifetime: Duration) -> Keys {
-        let mut config =
-            Config::new("secret".to_owned().into(), "p".to_owned().into(), "a".to_owned().into(), "logs".into());
+        let mut config = Config::new(
+            "secret".to_owned().into(),
+            "p".to_owned().into(),
+            "a".to_owned().into(),
+            LogPlace::Folder("logs".into()),
+        );
         config.jwt_expiration = lifetime;
         Keys::new(&config)
     }

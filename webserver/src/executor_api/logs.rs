@@ -48,9 +48,9 @@ pub(super) async fn put(
     match api.inner.logs.append(&key, offset, bytes).await {
         Ok(size) => {
             counter!(LOG_BYTES_RECEIVED.name).increment(count);
-            Ok(Json(LogsResponse { size }).into_response())
+            Ok(Json(answer(&api, size)).into_response())
         }
-        Err(AppendError::Gap { size }) => Ok((StatusCode::CONFLICT, Json(LogsResponse { size })).into_response()),
+        Err(AppendError::Gap { size }) => Ok((StatusCode::CONFLICT, Json(answer(&api, size))).into_response()),
         Err(error @ AppendError::Full { .. }) => {
             counter!(LOGS_FULL.name).increment(1);
             Err(ApiError::log_full(error.to_string()))
@@ -66,14 +66,18 @@ pub(super) async fn size(
 ) -> Result<Json<LogsResponse>, ApiError> {
     let key = api.inner.places.find(&api, token, attempt_id).await?;
     let size = api.inner.logs.size(&key).await.map_err(|error| unwritable(&error))?;
-    Ok(Json(LogsResponse { size }))
+    Ok(Json(answer(&api, size)))
+}
+
+fn answer(api: &ExecutorApi, size: u64) -> LogsResponse {
+    LogsResponse { size, gather_ms: api.inner.logs.gather().as_millis() as u64 }
 }
 
 /// The node keeps the bytes and sends them again.
 fn unwritable(error: &std::io::Error) -> ApiError {
     counter!(LOG_STORE_ERRORS.name).increment(1);
-    tracing::error!(%error, "the log folder cannot be used");
-    ApiError::unavailable("the server's log folder cannot be used, try again")
+    tracing::error!(%error, "the log store cannot be used");
+    ApiError::unavailable("the server's log store cannot be used, try again")
 }
 
 /// Where attempts' logs belong. An attempt's place never changes, but the node's token may.

@@ -31,7 +31,7 @@ use updraft_protocol::{INLINE_LIMIT, REPORT_LIMIT, XCOM_LIMIT};
 use updraft_store::{Store, versions::DagCache};
 
 pub use self::stamper::spawn_stamper;
-use self::{auth::TokenCache, bells::Bells, error::ApiError, logs::Places, report::Writer};
+use self::{auth::TokenCache, bells::Bells, error::ApiError, logs::Places, report::Writer, sweeper::Sweeper};
 use crate::logs::LogStore;
 
 /// Facts of a poll, a registration or a reconciliation: ids and states, no values.
@@ -52,6 +52,8 @@ pub struct ExecutorSettings {
     pub launch: Duration,
     /// For how long a token's validity is remembered, hence how late a revocation may be noticed.
     pub token_ttl: Duration,
+    /// Logs of attempts that were handed out longer ago are deleted; `None`: they are kept.
+    pub log_retention: Option<Duration>,
 }
 
 impl ExecutorSettings {
@@ -62,6 +64,7 @@ impl ExecutorSettings {
             lease: Lease::default(),
             launch: Duration::from_mins(1),
             token_ttl: Duration::from_secs(5),
+            log_retention: None,
         }
     }
 }
@@ -101,7 +104,12 @@ impl ExecutorApi {
             shutdown,
         };
         drop(spawn_stamper(inner.store.clone(), inner.settings.lease, inner.shutdown.clone()));
-        drop(sweeper::spawn_sweeper(inner.store.clone(), inner.shutdown.clone()));
+        let sweeper = Sweeper {
+            store: inner.store.clone(),
+            logs: inner.logs.clone(),
+            log_retention: inner.settings.log_retention,
+        };
+        drop(sweeper.spawn(inner.shutdown.clone()));
         Self { inner: Arc::new(inner) }
     }
 }

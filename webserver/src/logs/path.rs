@@ -1,7 +1,5 @@
 //! File names made of ids that people chose.
 
-use std::path::PathBuf;
-
 use sha2::{Digest, Sha256};
 
 use super::LogKey;
@@ -10,16 +8,11 @@ use super::LogKey;
 const NAME_LIMIT: usize = 200;
 
 /// `dag_id=…/run_id=…/task_id=…/[map_index=…/]attempt=<try>-<attempt id>.log`, Airflow's layout but for the last part.
-pub(super) fn relative(key: &LogKey) -> PathBuf {
-    let mut path: PathBuf =
-        [segment("dag_id=", &key.dag_id), segment("run_id=", &key.run_id), segment("task_id=", &key.task_id)]
-            .iter()
-            .collect();
-    if key.map_index >= 0 {
-        path.push(format!("map_index={}", key.map_index));
-    }
-    path.push(format!("attempt={}-{}.log", key.try_number, key.attempt_id));
-    path
+pub(super) fn relative(key: &LogKey) -> String {
+    let (dag, run, task) =
+        (segment("dag_id=", &key.dag_id), segment("run_id=", &key.run_id), segment("task_id=", &key.task_id));
+    let mapped = if key.map_index >= 0 { format!("map_index={}/", key.map_index) } else { String::new() };
+    format!("{dag}/{run}/{task}/{mapped}attempt={}-{}.log", key.try_number, key.attempt_id)
 }
 
 /// One folder name: bytes that mean something to a path, a shell or a terminal are %-escaped, so that different ids never share a

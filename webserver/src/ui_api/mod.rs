@@ -1,6 +1,7 @@
 //! `/ui`: what the dashboard needs beyond Airflow's API. Ours to change with the dashboard.
 
 pub(crate) mod executors;
+pub(crate) mod log_bytes;
 pub(crate) mod notifications;
 pub(crate) mod tries;
 pub(crate) mod why;

@@ -212,3 +212,29 @@ async fn where_nobody_wrote_a_log_it_says_why_the_task_ended() {
     log(&server, MANUAL, 2, 2).append(&line("done")).await;
     assert_eq!(events(&server.read(&path(MANUAL, "extract", 2)).await), ["done"]);
 }
+
+#[tokio::test]
+async fn the_bytes_of_a_log_are_read_by_ranges() {
+    let server = TestServer::seeded().await;
+    let text = line("one") + &line("two");
+    log(&server, MANUAL, 2, 2).append(&text).await;
+    let path = format!("/ui/logs/etl/{}/extract/2", MANUAL.replace('+', "%2B"));
+    let ask = async |range: Option<&str>| {
+        let mut request = server.request(Method::GET, &path, None);
+        if let Some(range) = range {
+            request.headers_mut().insert(header::RANGE, range.parse().unwrap());
+        }
+        server.send(request).await
+    };
+    let whole = ask(None).await;
+    assert_eq!((whole.status, whole.text()), (StatusCode::OK, text.clone()));
+    assert_eq!(whole.headers[header::ACCEPT_RANGES], "bytes");
+    let part = ask(Some("bytes=2-10")).await;
+    assert_eq!((part.status, part.text()), (StatusCode::PARTIAL_CONTENT, text[2..11].to_owned()));
+    assert_eq!(part.headers[header::CONTENT_RANGE], format!("bytes 2-10/{}", text.len()));
+    let end = ask(Some("bytes=-4")).await;
+    assert_eq!(end.text(), &text[text.len() - 4..]);
+    let beyond = ask(Some("bytes=9999-")).await;
+    assert_eq!(beyond.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(beyond.headers[header::CONTENT_RANGE], format!("bytes */{}", text.len()));
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use updraft_store::{Store, crypto::Keys, sources::Sources, testing::TestDb};
-use updraft_webserver::{App, Config, logs::LogStore};
+use updraft_webserver::{App, Config, LogPlace, logs::LogStore};
 
 /// The admin's password.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -127,7 +127,7 @@ impl TestServer {
             "a secret for tests".to_owned().into(),
             PASSWORD.to_owned().into(),
             "another secret".to_owned().into(),
-            folder.path().to_owned(),
+            LogPlace::Folder(folder.path().to_owned()),
         );
         let app = App::new(store.clone(), config, CancellationToken::new()).await.unwrap();
         let logs = app.logs.clone();
