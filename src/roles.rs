@@ -51,6 +51,7 @@ pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
     let settings = wiring::scheduler(&app.loaded.config, None);
     let shutdown = Shutdown::on_signals()?;
     let _metrics = metrics::start(&app.loaded.config, &shutdown.orderly).await?;
+    ready();
     let both = async {
         let processor = updraft_scheduler::dag_processor::run(store.clone(), files, shutdown.orderly.clone());
         let scheduler = async {
@@ -64,6 +65,14 @@ pub(crate) async fn scheduler(app: &App) -> Result<ExitCode> {
     Box::pin(until_forced(&shutdown, app, both)).await?;
     store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells systemd (`Type=notify`) that what a role needs at its start is there: the configuration, the database or the address it
+/// listens on. Elsewhere nothing happens.
+fn ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "systemd cannot be told that the start is over");
+    }
 }
 
 /// Runs a role until it ended by itself or in answer to the first signal, at the latest when the grace time is over or a
@@ -95,9 +104,10 @@ pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
     let secrets = Secrets::prepare(config, &layout)?;
     let shutdown = Shutdown::on_signals()?;
     let metrics = metrics::start(config, &shutdown.orderly).await?;
-    let settings = wiring::webserver(config, &layout, &secrets, &metrics);
+    let settings = wiring::webserver(app, &layout, &secrets, &metrics)?;
     let url = standalone::reachable_url(&config.webserver.host, &listener)?;
     tracing::info!(url, "webserver starting");
+    ready();
     let server = updraft_webserver::serve(listener, store.clone(), settings, shutdown.orderly.clone());
     until_forced(&shutdown, app, server).await?;
     store.close().await;
@@ -123,6 +133,7 @@ pub(crate) async fn executor(app: &App) -> Result<ExitCode> {
     let shutdown = Shutdown::on_signals()?;
     let _metrics = metrics::start(config, &shutdown.orderly).await?;
     tracing::info!(name, server = node.server, slots = node.slots, "executor starting");
+    ready();
     until_forced(&shutdown, app, updraft_executor::run(node, shutdown.orderly.clone())).await?;
     Ok(ExitCode::SUCCESS)
 }

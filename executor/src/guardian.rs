@@ -36,7 +36,8 @@ done 2>/dev/null
 
 /// The guardian. Dropping it lets it go without a sweep having anything left to do.
 pub(crate) struct Guardian {
-    child: Child,
+    /// `None` on a machine without a shell, such as an image of nothing but this program: its tasks run in containers.
+    child: Option<Child>,
 }
 
 impl Guardian {
@@ -53,15 +54,25 @@ impl Guardian {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Self { child })
+            .spawn();
+        match child {
+            Ok(child) => Ok(Self { child: Some(child) }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!(
+                    "there is no /bin/sh: processes of tasks outlive a node that is killed, until its next start"
+                );
+                Ok(Self { child: None })
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
 impl Drop for Guardian {
     fn drop(&mut self) {
         // The node ends cleanly: its processes are gone already.
-        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+        let Some(child) = &mut self.child else { return };
+        if let Err(error) = child.kill().and_then(|()| child.wait()) {
             tracing::debug!(%error, "the guardian was gone before the node");
         }
     }
@@ -86,9 +97,10 @@ mod tests {
         let mut bystander =
             Command::new("sleep").arg("600").env(NODE_VARIABLE, Uuid::new_v4().to_string()).spawn().unwrap();
         let mut guardian = Guardian::start(&mark, &[]).unwrap();
-        drop(guardian.child.stdin.take());
+        let child = guardian.child.as_mut().unwrap();
+        drop(child.stdin.take());
         marked.wait().unwrap();
-        guardian.child.wait().unwrap();
+        child.wait().unwrap();
         assert!(bystander.try_wait().unwrap().is_none(), "a process of another node was killed");
         bystander.kill().unwrap();
         bystander.wait().unwrap();

@@ -187,13 +187,16 @@ pub(crate) struct DoctorFlags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Makes a token and prints it, once
+    /// Makes a token and prints it, once, or writes it to a file
     Create {
         /// What the token is for, for people
         name: String,
         /// postgres://user:password@host/database; not needed beside a running standalone
         #[arg(long, value_name = "URL")]
         database_url: Option<String>,
+        /// Write the token there instead, readable by its owner; a file that is there already is left as it is
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
     },
 }
 

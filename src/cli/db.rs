@@ -9,7 +9,7 @@ use super::{
     args::{DbCommand, TokenCommand},
     output::say,
 };
-use crate::roles;
+use crate::{roles, standalone::data_dir::keep};
 
 pub(super) async fn run(app: &App, command: DbCommand) -> Result<ExitCode> {
     let store = roles::connect(app, "updraft db").await?;
@@ -48,11 +48,19 @@ pub(super) async fn run(app: &App, command: DbCommand) -> Result<ExitCode> {
 }
 
 pub(super) async fn token(app: &App, command: TokenCommand) -> Result<ExitCode> {
-    let TokenCommand::Create { name, .. } = command;
+    let TokenCommand::Create { name, file, .. } = command;
+    if let Some(file) = file.as_deref().filter(|file| file.exists()) {
+        say(format_args!("{} is there already; it is left as it is.", file.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let store = roles::connect(app, "updraft executor token").await?;
     store.check_schema().await?;
     let token = updraft_store::nodes::create_token(&store, &name).await.context("making a token")?;
     store.close().await;
+    if let Some(file) = file {
+        keep(&file, token)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     say(format_args!("{token}"))?;
     eprintln!(
         "The token is not stored and not shown again: keep it in a file that only the node can read (--token-file)."
