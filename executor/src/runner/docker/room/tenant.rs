@@ -16,7 +16,7 @@ use updraft_protocol::XCOM_LIMIT;
 
 use super::{Made, Place, Room, is_gone};
 use crate::{
-    logs::{LineSplitter, Stream},
+    logs::{LineSplitter, Piece, Stream},
     node::Stop,
     runner::{
         End, Finished, Job, bash,
@@ -219,7 +219,7 @@ async fn follow(
         }
     }
     for (stream, lines) in [(Stream::Stdout, &mut stdout), (Stream::Stderr, &mut stderr)] {
-        lines.finish(|line| keep_line(job, stream, line, watch, &mut kept));
+        lines.finish(|piece| keep_line(job, stream, piece, watch, &mut kept));
     }
     let code = exit_code(job, docker, room, &exec).await;
     match ending {
@@ -252,16 +252,16 @@ fn take(
     if watch.result == ResultFrom::Json && stream == Stream::Stdout && kept.stdout.len() <= XCOM_LIMIT {
         kept.stdout.extend_from_slice(message);
     }
-    lines.feed(message, |line| keep_line(job, stream, line, watch, kept));
+    lines.feed(message, |piece| keep_line(job, stream, piece, watch, kept));
 }
 
-fn keep_line(job: &Job, stream: Stream, line: &[u8], watch: &Watch, kept: &mut Kept) {
+fn keep_line(job: &Job, stream: Stream, piece: Piece<'_>, watch: &Watch, kept: &mut Kept) {
     if watch.result == ResultFrom::AllLines && kept.bytes <= XCOM_LIMIT {
-        kept.bytes += line.len();
-        kept.lines.push(Value::String(String::from_utf8_lossy(line).trim().to_owned()));
+        kept.bytes += piece.bytes.len();
+        kept.lines.push(Value::String(String::from_utf8_lossy(piece.bytes).trim().to_owned()));
     }
     if watch.show {
-        job.log.output(stream, line);
+        job.log.output(stream, piece);
     }
 }
 
