@@ -151,6 +151,7 @@ impl Poller {
             free_slots: 4,
             runners: serde_json::from_value(introduction["runners"].clone()).unwrap(),
             stats: std::collections::BTreeMap::new(),
+            desktop: None,
         };
         let poll = serde_json::to_value(poll).unwrap();
         loop {
