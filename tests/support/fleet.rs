@@ -57,7 +57,7 @@ const WEBSERVER_FAILPOINTS: &[&str] = &[
 /// Where a deployment has its state.
 pub(crate) enum Database {
     /// On the test cluster.
-    Shared(TestDb),
+    Shared(Box<TestDb>),
     /// On a server that the test may stop.
     Own(Postgres),
 }
@@ -98,7 +98,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Nothing runs yet.
     pub(crate) async fn new(seed: u64) -> Self {
-        Self::on(seed, open_folder(), Database::Shared(TestDb::new().await))
+        Self::on(seed, open_folder(), Database::Shared(Box::new(TestDb::new().await)))
     }
 
     /// With a Postgres of its own, which may be stopped.

@@ -59,16 +59,12 @@ impl Network {
 
     /// From now on what a namespace sends, and what is sent to it, goes nowhere. Its links stay up: nobody is told.
     pub(crate) fn cut(&self, space: usize) {
-        self.must(&format!("link set {} nomaster", self.outer(space)));
+        must(&format!("link set {} nomaster", self.outer(space)));
     }
 
     /// Ends [`Self::cut`].
     pub(crate) fn heal(&self, space: usize) {
-        self.must(&format!("link set {} master {}", self.outer(space), self.bridge()));
-    }
-
-    fn must(&self, arguments: &str) {
-        ip(arguments).unwrap_or_else(|why| panic!("ip {arguments}: {why}"));
+        must(&format!("link set {} master {}", self.outer(space), self.bridge()));
     }
 
     fn bridge(&self) -> String {
@@ -102,4 +98,9 @@ impl Drop for Network {
 fn ip(arguments: &str) -> Result<(), String> {
     let output = Command::new("ip").args(arguments.split(' ')).output().map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
+
+/// Runs `ip`, or fails the test.
+fn must(arguments: &str) {
+    ip(arguments).unwrap_or_else(|why| panic!("ip {arguments}: {why}"));
 }
