@@ -2,6 +2,7 @@
 
 mod bash;
 mod env_file;
+mod limits;
 mod mounts;
 mod operator;
 mod pod;
@@ -10,7 +11,7 @@ mod units;
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
+use bollard::models::{ContainerCreateBody, Mount, MountType};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,7 +105,7 @@ impl Plan {
             body: ContainerCreateBody {
                 image: Some(image.clone()),
                 labels: Some(labels),
-                host_config: Some(HostConfig::default()),
+                host_config: Some(limits::host(&job.spec.resources)),
                 ..ContainerCreateBody::default()
             },
             image: Image::new(image),

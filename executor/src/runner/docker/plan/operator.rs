@@ -59,9 +59,11 @@ impl Plan {
         host.extra_hosts = filled(args.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect());
         // Airflow: a relative weight, so that more than the node has is not an error.
         host.cpu_shares = args.cpus.map(|cpus| (cpus * 1024.0).round() as i64);
-        host.memory = args.mem_limit.as_ref().map(|limit| bytes("mem_limit", limit)).transpose()?;
+        if let Some(limit) = &args.mem_limit {
+            (host.memory, host.memory_swap) = (Some(bytes("mem_limit", limit)?), None);
+        }
         host.shm_size = args.shm_size.as_ref().map(|size| bytes("shm_size", size)).transpose()?;
-        host.ulimits = filled(args.ulimits.into_iter().map(ulimit).collect());
+        host.ulimits = filled(args.ulimits.into_iter().map(ulimit).collect()).or_else(|| host.ulimits.take());
         host.device_requests = filled(args.device_requests.into_iter().map(device_request).collect());
         host.privileged = args.privileged.then_some(true);
         host.cap_add = filled(args.cap_add);

@@ -1,30 +1,15 @@
 //! Sizes as docker-py writes them.
 
 use serde_json::Value;
-use updraft_core::spec::Failure;
+use updraft_core::{dag::parse_bytes, spec::Failure};
 
 use super::invalid;
 
 /// docker-py's `parse_bytes`: a number, or one with a unit (`512m`, `1gb`). `field`: whose value it is.
 pub(super) fn bytes(field: &str, limit: &Value) -> Result<i64, Failure> {
-    let wrong = || invalid(format!("`{field}` is a number of bytes or one with a unit (`512m`), not {limit}."));
-    match limit {
-        Value::Number(number) => number.as_i64().ok_or_else(wrong),
-        Value::String(text) => {
-            let text = text.trim().to_lowercase();
-            let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-            let factor: i64 = match &text[digits.len()..] {
-                "" | "b" => 1,
-                "k" | "kb" => 1 << 10,
-                "m" | "mb" => 1 << 20,
-                "g" | "gb" => 1 << 30,
-                "t" | "tb" => 1 << 40,
-                _ => return Err(wrong()),
-            };
-            digits.trim().parse::<f64>().map(|number| (number * factor as f64) as i64).map_err(|_| wrong())
-        }
-        _ => Err(wrong()),
-    }
+    parse_bytes(limit)
+        .and_then(|bytes| i64::try_from(bytes).ok())
+        .ok_or_else(|| invalid(format!("`{field}` is a number of bytes or one with a unit (`512m`), not {limit}.")))
 }
 
 #[cfg(test)]
