@@ -29,16 +29,16 @@ impl Network {
             eprintln!("skipped: this machine makes no bridge: {why}");
             return None;
         }
-        network.must(&format!("address add {}/24 dev {bridge}", network.host()));
-        network.must(&format!("link set {bridge} up"));
+        must(&format!("address add {}/24 dev {bridge}", network.host()));
+        must(&format!("link set {bridge} up"));
         for space in 0..spaces {
             let (name, outer, inner) = (network.space(space), network.outer(space), network.inner(space));
-            network.must(&format!("netns add {name}"));
-            network.must(&format!("link add {outer} type veth peer name {inner} netns {name}"));
-            network.must(&format!("link set {outer} master {bridge} up"));
-            network.must(&format!("-n {name} address add {}/24 dev {inner}", network.address(space)));
-            network.must(&format!("-n {name} link set {inner} up"));
-            network.must(&format!("-n {name} link set lo up"));
+            must(&format!("netns add {name}"));
+            must(&format!("link add {outer} type veth peer name {inner} netns {name}"));
+            must(&format!("link set {outer} master {bridge} up"));
+            must(&format!("-n {name} address add {}/24 dev {inner}", network.address(space)));
+            must(&format!("-n {name} link set {inner} up"));
+            must(&format!("-n {name} link set lo up"));
         }
         Some(network)
     }
