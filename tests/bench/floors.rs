@@ -9,7 +9,7 @@ use std::{
 
 use bollard::{
     Docker,
-    models::ContainerCreateBody,
+    models::{ContainerCreateBody, HostConfig},
     query_parameters::{
         CreateContainerOptionsBuilder, RemoveContainerOptions, StartContainerOptions, WaitContainerOptions,
     },
@@ -26,14 +26,29 @@ pub(crate) async fn docker_answers() -> bool {
 }
 
 /// Name and value of each floor.
-pub(crate) async fn measure(instance: &Instance, docker: bool) -> Vec<(String, String)> {
+pub(crate) async fn measure(instance: &Instance, containers: Option<Containers>) -> Vec<(String, String)> {
     let mut floors = vec![(format!("fork+exec true, {SLOTS} at a time"), format!("{:.0}/s", fork_exec()))];
-    if docker {
-        let rate = containers(60).await;
-        floors.push((format!("Docker API: create, start, wait, remove, {SLOTS} at a time"), format!("{rate:.1}/s")));
+    if let Some(Containers { bridged, offline }) = containers {
+        let name = format!("Docker API: create, start, wait, remove, {SLOTS} at a time");
+        floors.push((format!("{name}, no network"), format!("{offline:.1}/s")));
+        floors.push((name, format!("{bridged:.1}/s")));
     }
     floors.push(("pgbench simple-update, 8 clients, same Postgres".into(), pgbench(instance)));
     floors
+}
+
+/// How many containers a second the daemon creates, starts, waits for and removes.
+#[derive(Clone, Copy)]
+pub(crate) struct Containers {
+    /// On the daemon's own network, as they are by default.
+    pub(crate) bridged: f64,
+    pub(crate) offline: f64,
+}
+
+impl Containers {
+    pub(crate) async fn measure() -> Self {
+        Self { bridged: containers(60, None).await, offline: containers(60, Some("none")).await }
+    }
 }
 
 fn fork_exec() -> f64 {
@@ -52,7 +67,7 @@ fn fork_exec() -> f64 {
     f64::from(SLOTS * each) / begin.elapsed().as_secs_f64()
 }
 
-async fn containers(count: usize) -> f64 {
+async fn containers(count: usize, network: Option<&str>) -> f64 {
     let docker = Docker::connect_with_unix_defaults().unwrap();
     let begin = Instant::now();
     let all = futures::stream::iter(0..count).for_each_concurrent(SLOTS as usize, |number| {
@@ -63,6 +78,7 @@ async fn containers(count: usize) -> f64 {
             let body = ContainerCreateBody {
                 image: Some("busybox".into()),
                 cmd: Some(vec!["true".into()]),
+                host_config: Some(HostConfig { network_mode: network.map(str::to_owned), ..HostConfig::default() }),
                 ..ContainerCreateBody::default()
             };
             docker.create_container(Some(options), body).await.unwrap();

@@ -24,6 +24,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 
 use self::{
+    floors::Containers,
     instance::Instance,
     workload::{Kind, Measured, Shape, Workload},
 };
@@ -63,12 +64,12 @@ async fn main() {
     }
     let mut rows = Vec::new();
     for workload in workloads(quick) {
-        let skipped = workload.kind == Kind::Docker && !docker;
+        let skipped = workload.kind.is_docker() && !docker;
         let chosen = only.is_empty() || only.iter().any(|word| workload.name().contains(word.as_str()));
         if chosen && !skipped {
             eprintln!("running {}", workload.name());
             let measured = workload.run(&instance).await;
-            rows.push((workload.name(), measured));
+            rows.push((workload, measured));
         }
     }
     let chosen = |name: &str| {
@@ -89,7 +90,11 @@ async fn main() {
         lines.extend(windmill::measure(&instance, quick).await);
     }
     eprintln!("measuring the floors");
-    let floors = floors::measure(&instance, docker).await;
+    let containers = match docker {
+        true => Some(Containers::measure().await),
+        false => None,
+    };
+    let floors = floors::measure(&instance, containers).await;
     let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
     print(&rows);
     println!();
@@ -99,13 +104,32 @@ async fn main() {
     for (name, value) in floors {
         println!("floor: {name:52} {value}");
     }
+    for line in containers.into_iter().flat_map(|containers| beside(&rows, containers)) {
+        println!("{line}");
+    }
     println!("idle: {idle}");
+}
+
+/// How the fans of containers compare with the bare daemon, and what is wanted.
+fn beside(rows: &[(Workload, Measured)], containers: Containers) -> Vec<String> {
+    let wanted = [
+        (Kind::Docker, containers.bridged, 0.9),
+        (Kind::DockerOffline, containers.offline, 0.9),
+        (Kind::DockerShared, containers.bridged, 4.0),
+    ];
+    let line = |(kind, floor, wanted): (Kind, f64, f64)| {
+        let is_fan = |workload: &Workload| workload.kind == kind && matches!(workload.shape, Shape::Fan(_));
+        let (workload, measured) = rows.iter().find(|(workload, _)| is_fan(workload))?;
+        let ratio = measured.tasks as f64 / measured.seconds / floor;
+        Some(format!("ratio: {:52} {ratio:.2} × the bare API (wanted: {wanted:.1})", workload.name()))
+    };
+    wanted.into_iter().filter_map(line).collect()
 }
 
 fn workloads(quick: bool) -> Vec<Workload> {
     let mut all = Vec::new();
-    for kind in [Kind::Noop, Kind::Process, Kind::Docker, Kind::Empty] {
-        let slow = kind == Kind::Docker;
+    for kind in [Kind::Noop, Kind::Process, Kind::Docker, Kind::DockerOffline, Kind::DockerShared, Kind::Empty] {
+        let slow = kind.is_docker();
         let (chain, fan, runs) = if quick { (20, 100, 5) } else { (50, 500, 20) };
         let fan = if slow { fan / 5 } else { fan };
         let runs = if slow { (runs / 5).max(2) } else { runs };
@@ -117,14 +141,14 @@ fn workloads(quick: bool) -> Vec<Workload> {
     all
 }
 
-fn print(rows: &[(String, Measured)]) {
+fn print(rows: &[(Workload, Measured)]) {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["workload", "tasks", "seconds", "tasks/s", "p50 ms", "p95 ms", "p99 ms"]);
-    for (name, measured) in rows {
+    for (workload, measured) in rows {
         let gap = |share: f64| measured.gap_ms(share).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
         table.add_row([
-            name.clone(),
+            workload.name(),
             measured.tasks.to_string(),
             format!("{:.2}", measured.seconds),
             format!("{:.0}", measured.tasks as f64 / measured.seconds),

@@ -21,6 +21,16 @@ pub(crate) enum Kind {
     Noop,
     Process,
     Docker,
+    /// The same in a container without a network.
+    DockerOffline,
+    /// The same as processes of a container that the run's tasks share.
+    DockerShared,
+}
+
+impl Kind {
+    pub(crate) fn is_docker(self) -> bool {
+        matches!(self, Self::Docker | Self::DockerOffline | Self::DockerShared)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +143,8 @@ impl Workload {
                 ledger.display()
             ),
             Kind::Docker => "docker: {image: busybox, command: [\"true\"]}".to_owned(),
+            Kind::DockerOffline => "docker: {image: busybox, command: [\"true\"], network_mode: none}".to_owned(),
+            Kind::DockerShared => "docker: {image: busybox, command: [\"true\"], reuse: run}".to_owned(),
         };
         let mut yaml = "max_active_runs: 100\nmax_active_tasks: 1000\ntasks:\n".to_owned();
         let mut task = |name: &str, depends_on: &str| {
