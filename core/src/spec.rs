@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
+    ahead,
     dag::{AssetRef, CallbackAction, Dag, Mapping, Output, Resources, RetryPolicy, Task, TriggerRule, seconds},
     ids::{AttemptId, DagId, MapIndex, RunId, TaskId},
     mapping,
@@ -206,6 +207,9 @@ pub struct TaskSpec {
     /// Another task maps over this one's result, which therefore has to be a list or mapping of at most so many elements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_map_length: Option<u32>,
+    /// Images that other tasks of the run need; told with the tasks that begin it, so that the node may fetch them meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     #[serde(default)]
     pub output: Output,
     /// Environment variables that the node fills in and masks, by source; see [`Task::secrets`].
@@ -301,6 +305,7 @@ impl TaskSpec {
             same_index: group.map(|group| same_index(dag, task, group)).unwrap_or_default(),
             map_index_template: task.map_index_template.clone(),
             max_map_length: is_mapped_over(dag, task).then_some(dag.max_map_length),
+            images: ahead::images(dag, task),
             output: task.output,
             secrets: task.secrets.clone(),
             inlets: task.inlets.clone(),
@@ -329,6 +334,7 @@ impl TaskSpec {
             mapped_by_group: false,
             map_index_template: None,
             max_map_length: None,
+            images: Vec::new(),
             output: Output::default(),
             secrets: IndexMap::new(),
             resources: Resources::default(),

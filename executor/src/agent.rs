@@ -64,6 +64,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Exec
     let result = live(&node, &shutdown, &registration).await;
 
     node.stop_all();
+    node.docker.close();
     node.tracker.close();
     let patience = node.config.stop_grace + Duration::from_secs(5);
     if tokio::time::timeout(patience, node.tracker.wait()).await.is_err() {

@@ -80,6 +80,7 @@ fn prepare(node: &Arc<Node>, start: &Arc<StartAttempt>, stop: StopSignal, life: 
             format!("This node cannot read the task (is it older than the server?): {error}."),
         )
     })?;
+    docker::fetch_ahead(node, &spec.images);
     if spec.operator == OperatorKind::Noop {
         return Ok(None);
     }

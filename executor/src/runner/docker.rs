@@ -17,6 +17,7 @@ mod words;
 
 pub(crate) use adopt::{adopt, remove_orphans};
 pub(crate) use connection::Docker;
+pub(crate) use image::fetch_ahead;
 pub(crate) use operator::run_operator;
 pub(crate) use plan::{Plan, ResultFrom, Watch, in_container};
 pub(crate) use room::{RunKey, remove_rooms};

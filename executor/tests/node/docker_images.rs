@@ -56,6 +56,29 @@ async fn tasks_that_wait_for_one_image_share_one_pull_and_say_how_far_it_is() {
 }
 
 #[tokio::test]
+async fn a_task_that_begins_a_run_has_the_images_of_the_others_fetched() {
+    if !ready() {
+        return;
+    }
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(&fake, dir.path()).await;
+    let registry = Registry::start(None).await;
+    registry.hold(true);
+    let first = fake.hand_out(json!({"operator": "noop", "images": [registry.image, "127.0.0.1:1/no/such"]}));
+    assert_eq!(fake.finished(first).await.outcome, "success");
+    // A task that comes meanwhile waits for the same pull.
+    let meanwhile = fake.hand_out(of(&registry, json!({})));
+    fake.log_line(meanwhile, "Pulling image").await;
+    registry.hold(false);
+    assert_eq!(fake.finished(meanwhile).await.outcome, "success");
+    let later = fake.finished(fake.hand_out(of(&registry, json!({"pull": "never"})))).await;
+    assert_eq!(later.outcome, "success", "{:?}", later.failure_reason);
+    assert_eq!(registry.pulls(), 1);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_pull_policy_says_when_a_registry_is_asked() {
     if !ready() {
         return;

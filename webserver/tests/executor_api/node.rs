@@ -62,3 +62,22 @@ async fn reconciliation_travels() {
     let unknown = client.post("/reconcile", json!({"session": Uuid::new_v4(), "attempts": []})).await;
     assert_eq!(unknown.refusal(), (409, "unknown_session".to_owned()));
 }
+
+#[tokio::test]
+async fn a_node_hears_which_of_its_runs_are_over() {
+    let client = Client::new().await;
+    let node = client.node("n1").await;
+    let over = async || -> Vec<String> {
+        let run = |dag_id: &str, run_id: &str| json!({"dag_id": dag_id, "run_id": run_id});
+        let runs = [run("d", "r1"), run("d", "no such run"), run("no such DAG", "r1")];
+        let request = json!({"session": node.session, "attempts": [], "runs": runs});
+        let answer: ReconcileResponse = client.post("/reconcile", request).await.json();
+        let mut over: Vec<String> =
+            answer.over.into_iter().map(|run| format!("{}/{}", run.dag_id, run.run_id)).collect();
+        over.sort_unstable();
+        over
+    };
+    assert_eq!(over().await, ["d/no such run", "no such DAG/r1"]);
+    client.seed.execute("update dag_run set state = 'success', end_date = now()").await;
+    assert_eq!(over().await, ["d/no such run", "d/r1", "no such DAG/r1"]);
+}

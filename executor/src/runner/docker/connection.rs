@@ -120,6 +120,11 @@ impl Docker {
         }
     }
 
+    /// The node ends: nothing is fetched ahead any more.
+    pub(crate) fn close(&self) {
+        self.pulls.close();
+    }
+
     /// Runs that have a shared container here: the server says which of them are over.
     pub(crate) fn runs(&self) -> Vec<RunKey> {
         self.rooms.runs()

@@ -14,12 +14,16 @@ use tokio::{
     sync::watch,
     time::{Instant, interval_at},
 };
+use tokio_util::sync::CancellationToken;
 use updraft_core::{
     operator::PullPolicy,
     spec::{Failure, FailureClass},
 };
 
-use super::{connection::is_away, layers::Layers};
+use super::{
+    connection::{has_status, is_away},
+    layers::Layers,
+};
 use crate::{
     node::Node,
     runner::{Job, failure},
@@ -29,6 +33,9 @@ use crate::{
 const TELL: Duration = Duration::from_secs(15);
 /// How often a pull's progress is a line of the task's log.
 const SHOW: Duration = Duration::from_secs(5);
+
+/// An image is looked for ahead of its tasks at most this often.
+const AHEAD: Duration = Duration::from_secs(30);
 
 /// An image and how to get it.
 #[derive(Clone, Debug)]
@@ -60,6 +67,10 @@ type Key = (String, Option<String>);
 #[derive(Default)]
 pub(super) struct Pulls {
     under_way: Mutex<HashMap<Key, watch::Sender<Pulling>>>,
+    /// When images were looked for ahead of their tasks.
+    ahead: Mutex<HashMap<String, Instant>>,
+    /// The node ends: nothing more is fetched ahead.
+    closed: CancellationToken,
 }
 
 impl Pulls {
@@ -98,9 +109,60 @@ impl Pulls {
         receiver
     }
 
+    /// Those of the images that nobody looked for in a while.
+    fn unasked<'a>(&self, images: &'a [String]) -> Vec<&'a String> {
+        let now = Instant::now();
+        let mut ahead = self.ahead.lock().expect("no code panics while it holds the list");
+        ahead.retain(|_, at| now.duration_since(*at) < AHEAD);
+        images.iter().filter(|image| ahead.insert((*image).clone(), now).is_none()).collect()
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<Pulling>>> {
         self.under_way.lock().expect("no code panics while it holds the list")
     }
+}
+
+/// Fetches images that tasks of a run that begins will need and the node does not have.
+pub(crate) fn fetch_ahead(node: &Arc<Node>, images: &[String]) {
+    if images.is_empty() {
+        return;
+    }
+    let Some(docker) = node.docker.connected() else { return };
+    for name in node.docker.pulls.unasked(images) {
+        let (task, docker, image) = (Arc::clone(node), docker.clone(), Image::new(name.clone()));
+        node.tracker.spawn(async move {
+            let fetched = fetch(&task, &docker, &image);
+            tokio::select! {
+                fetched = fetched => if let Err(failure) = fetched {
+                    tracing::debug!(reason = failure.reason, "an image was not fetched ahead; its task tries again");
+                },
+                () = task.docker.pulls.closed.cancelled() => {}
+            }
+        });
+    }
+}
+
+async fn fetch(node: &Arc<Node>, docker: &bollard::Docker, image: &Image) -> Result<(), Failure> {
+    match docker.inspect_image(&image.name).await {
+        Ok(_) => Ok(()),
+        Err(error) if has_status(&error, 404) => {
+            let mut pulling = node.docker.pulls.join(node, docker, image);
+            let over = pulling.wait_for(|pulling| matches!(pulling, Pulling::Over(_))).await;
+            match over.as_deref() {
+                Ok(Pulling::Over(result)) => result.clone(),
+                Ok(Pulling::Going(_)) | Err(_) => Err(given_up(&image.name)),
+            }
+        }
+        Err(error) => Err(node.docker.failure("The image cannot be looked for", &error)),
+    }
+}
+
+fn given_up(image: &str) -> Failure {
+    failure(FailureClass::NodeError, format!("The pull of image {image} was given up."))
 }
 
 /// Pulls an image for an attempt, telling the server that it is being prepared and the task's log how far it is.
@@ -119,7 +181,7 @@ pub(super) async fn pull(job: &Job, docker: &bollard::Docker, image: &Image) -> 
                 match over.map(|pulling| pulling.clone()) {
                     Ok(Pulling::Over(result)) => result?,
                     Ok(Pulling::Going(_)) | Err(_) => {
-                        return Err(failure(FailureClass::NodeError, format!("The pull of image {name} was given up.")));
+                        return Err(given_up(name));
                     }
                 }
                 job.log.say("info", &format!("Pulled image {name}"));

@@ -1,0 +1,87 @@
+//! What a DAG tells of the future of a run: images that a node may fetch before the tasks that need them come.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    dag::{Dag, Task, TaskIndex},
+    operator::{Place, PullPolicy},
+};
+
+/// The images that the other tasks of the DAG need, when `task` is among the first that a run gives to a node; else none.
+/// Those that stand literally in the file: what a template makes of a name is known when its task runs. A task with a login
+/// (`docker_conn_id`) or `pull: never` fetches for itself, or not at all.
+pub(crate) fn images(dag: &Dag, task: &Task) -> Vec<String> {
+    let Some(index) = dag.index_of(task.task_id.as_str()) else { return Vec::new() };
+    if dag.tasks.iter().all(|other| image(other).is_none()) || !is_first(dag, index) {
+        return Vec::new();
+    }
+    let others = dag.tasks.iter().filter(|other| other.task_id != task.task_id);
+    let named: BTreeSet<&str> = others.filter_map(image).collect();
+    named.into_iter().filter(|name| Some(*name) != image(task)).map(str::to_owned).collect()
+}
+
+/// The image of a task's container that may be fetched before it runs.
+fn image(task: &Task) -> Option<&str> {
+    let never = serde_json::to_value(PullPolicy::Never).ok();
+    let name = task.args.get("image")?.as_str().filter(|name| !name.contains("{{") && !name.contains("{%"))?;
+    let given = |key: &str| task.args.get(key).filter(|value| !value.is_null());
+    let fetchable = task.operator.place() == Place::Node
+        && given("docker_conn_id").is_none()
+        && given("pull") != never.as_ref()
+        && given("image_pull_policy") != Some(&Value::from("Never"));
+    fetchable.then_some(name)
+}
+
+/// Whether no task before this one goes to a node.
+fn is_first(dag: &Dag, index: TaskIndex) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<TaskIndex> = dag.upstream(index).collect();
+    while let Some(upstream) = open.pop() {
+        if dag.tasks[upstream].operator.place() == Place::Node {
+            return false;
+        }
+        if seen.insert(upstream) {
+            open.extend(dag.upstream(upstream));
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operator::OperatorKind;
+
+    fn task(id: &str, kind: OperatorKind, upstream: &[&str], args: Value) -> Task {
+        let mut task = Task::new(id, kind, "x");
+        task.upstream = upstream.iter().map(|id| (*id).into()).collect();
+        task.args = args.as_object().unwrap().clone();
+        task
+    }
+
+    #[test]
+    fn the_first_tasks_of_a_node_tell_the_images_of_the_others() {
+        use OperatorKind::{Bash, Docker, Empty, TimeDeltaSensor};
+        let mut dag = Dag::new("d");
+        dag.tasks = vec![
+            task("start", Empty, &[], json!({})),
+            task("wait", TimeDeltaSensor, &["start"], json!({})),
+            task("first", Bash, &["wait"], json!({"bash_command": "x", "image": null})),
+            task("beside", Docker, &["start"], json!({"image": "b"})),
+            task("later", Docker, &["first"], json!({"image": "a"})),
+            task("same", Docker, &["later"], json!({"image": "a"})),
+            task("rendered", Docker, &["later"], json!({"image": "a:{{ ds }}"})),
+            task("private", Docker, &["later"], json!({"image": "p", "docker_conn_id": "c"})),
+            task("never", Docker, &["later"], json!({"image": "n", "pull": "never"})),
+            task("bash", Bash, &["later"], json!({"bash_command": "x", "image": "s"})),
+        ];
+        let told = |id: &str| images(&dag, dag.task(id).unwrap());
+        assert_eq!(told("first"), ["a", "b", "s"]);
+        assert_eq!(told("beside"), ["a", "s"]);
+        assert!(told("later").is_empty());
+    }
+}
