@@ -57,7 +57,7 @@ start_postgres() {
 
 start_docker() {
   command -v docker >/dev/null || { say "docker is not installed: tests that need it will fail"; return; }
-  docker info >/dev/null 2>&1 && return
+  timeout 10 docker info >/dev/null 2>&1 && return
   if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null; then
     say "no Docker daemon answers and this user cannot start one: tests that need it will fail"
     return
@@ -65,7 +65,7 @@ start_docker() {
   setsid dockerd >"$work/dockerd.log" 2>&1 &
   docker_pid=$!
   for _ in $(seq 300); do
-    docker info >/dev/null 2>&1 && return
+    timeout 10 docker info >/dev/null 2>&1 && return
     kill -0 "$docker_pid" 2>/dev/null || { tail -n 20 "$work/dockerd.log" >&2; say "dockerd ended"; docker_pid=; return; }
     sleep 0.1
   done
