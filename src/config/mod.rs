@@ -198,6 +198,7 @@ mod tests {
                 ("UPDRAFT__AUTH__ADMIN_PASSWORD".into(), "hush".into()),
                 ("UPDRAFT__CORE__FERNET_KEY".into(), "hush".into()),
                 ("UPDRAFT__DATABASE__URL".into(), "postgres://u:geheim@h/db".into()),
+                ("UPDRAFT__WEBSERVER__LOG_STORE_OPTIONS".into(), "[\"aws_secret_access_key=geheim\"]".into()),
             ],
             ..Environment::default()
         };

@@ -18,8 +18,15 @@ pub(crate) struct Row {
     pub(crate) source: String,
 }
 
-const SECRETS: &[&str] =
-    &["auth.admin_password", "auth.jwt_secret", "client.password", "client.token", "core.fernet_key", "smtp.password"];
+const SECRETS: &[&str] = &[
+    "auth.admin_password",
+    "auth.jwt_secret",
+    "client.password",
+    "client.token",
+    "core.fernet_key",
+    "smtp.password",
+    "webserver.log_store_options",
+];
 
 /// The effective values in the order of the default file.
 pub(crate) fn show(loaded: &Loaded) -> Vec<Row> {
@@ -71,6 +78,13 @@ fn display(key: &str, value: &Value) -> String {
     let text = value.as_str().unwrap_or_default();
     if SECRETS.contains(&key) && !text.is_empty() {
         return "\"***\"".into();
+    }
+    if key == "webserver.log_store_options"
+        && let Value::Array(_, options) = value
+    {
+        // Some of them are keys of the store; which, only the store knows.
+        let names = options.iter().filter_map(Value::as_str).map(|option| option.split('=').next().unwrap_or_default());
+        return format!("[{}]", names.map(|name| format!("\"{name}=***\"")).collect::<Vec<_>>().join(", "));
     }
     if key == "database.url" {
         return format!("{:?}", without_password(text));
