@@ -48,5 +48,5 @@ while :; do
   sleep 2
 done
 echo "task: $(((ran - begin) / 1000000)) ms, log: $((size >> 20)) MiB arrived by $((($(date +%s%N) - begin) / 1000000)) ms"
-echo "peak memory: webserver $(peak "${pids[0]}"), executor $(peak "${pids[2]}"); before the log both have some 40 MiB"
+echo "peak memory: webserver $(peak "${pids[0]}"), executor $(peak "${pids[2]}")"
 echo "left in the node's spool: $(du -sm "$work/node" | cut -f1) MiB"

@@ -14,8 +14,8 @@ fn peak(pid: Pid) -> u64 {
     line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() / 1024
 }
 
-/// Node and webserver are one process here, so what both need is measured at once. With 1 GiB it is the same
-/// (`tools/big-log.sh`): what grows with a log is files.
+/// Node and webserver are one process here, so what both need is measured at once: what grows with a log is files.
+/// `tools/big-log.sh` measures the two apart, with 1 GiB.
 #[tokio::test]
 async fn a_big_log_costs_node_and_webserver_files_and_not_memory() {
     let flood = "tasks:\n  flood: {bash: 'yes \"$(printf %0199d 7)\" | head -n 300000'}\n";
@@ -33,7 +33,7 @@ async fn a_big_log_costs_node_and_webserver_files_and_not_memory() {
                 line.map_or(0.0, |value| value.parse::<f64>().unwrap())
             };
             if value("updraft_log_bytes_received") > 300_000.0 * 200.0 {
-                return value("updraft_node_log_lines_dropped");
+                return text.contains("updraft_node_log_lines_dropped{");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -41,5 +41,5 @@ async fn a_big_log_costs_node_and_webserver_files_and_not_memory() {
     let dropped = tokio::time::timeout(PATIENCE, arrived).await.expect("the log arrives");
     let grown = peak(server.process.pid()) - before;
     assert!(grown < 64, "{grown} MiB more for a log of 60 MB");
-    assert!(dropped < 1.0, "{dropped} lines were dropped");
+    assert!(!dropped, "lines were dropped");
 }
