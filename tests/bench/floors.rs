@@ -26,7 +26,7 @@ pub(crate) async fn docker_answers() -> bool {
 }
 
 /// Name and value of each floor.
-pub(crate) async fn measure(instance: &Instance, containers: Option<Containers>) -> Vec<(String, String)> {
+pub(crate) fn measure(instance: &Instance, containers: Option<Containers>) -> Vec<(String, String)> {
     let mut floors = vec![(format!("fork+exec true, {SLOTS} at a time"), format!("{:.0}/s", fork_exec()))];
     if let Some(Containers { bridged, offline }) = containers {
         let name = format!("Docker API: create, start, wait, remove, {SLOTS} at a time");

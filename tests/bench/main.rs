@@ -90,11 +90,8 @@ async fn main() {
         lines.extend(windmill::measure(&instance, quick).await);
     }
     eprintln!("measuring the floors");
-    let containers = match docker {
-        true => Some(Containers::measure().await),
-        false => None,
-    };
-    let floors = floors::measure(&instance, containers).await;
+    let containers = if docker { Some(Containers::measure().await) } else { None };
+    let floors = floors::measure(&instance, containers);
     let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
     print(&rows);
     println!();
