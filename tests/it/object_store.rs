@@ -71,7 +71,7 @@ async fn logs_and_large_xcoms_are_objects_and_read_like_files() {
         "tasks:
   big:
     python: |
-      return 'x' * 100000
+      result = 'x' * 100000
   say:
     bash: for i in 1 2 3; do echo line $i; done; echo {{ ti.xcom_pull('big') | length }}
     depends_on: [big]
