@@ -82,6 +82,7 @@ async fn containers_live_through_a_restart_of_a_daemon_with_live_restore() {
     let ids = twenty(&fake, gate.path()).await;
     dockerd.stop();
     dockerd.run();
+    dockerd.until_restored(20);
     std::fs::write(gate.path().join("open"), "").unwrap();
     for id in ids {
         let report = fake.finished(id).await;
