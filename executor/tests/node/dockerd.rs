@@ -149,7 +149,9 @@ impl Drop for Dockerd {
             "timeout 20 docker ps -aq | xargs -r timeout 20 docker rm -f -v; kill -TERM $0; sleep 10; kill -KILL $0";
         let child = self.child.take();
         let pid = child.as_ref().map_or(0, Child::id).to_string();
-        let ended = Command::new("sh").args(["-c", script, &pid]).env("DOCKER_HOST", self.host()).spawn();
+        let mut reaper = Command::new("sh");
+        reaper.args(["-c", script, &pid]).env("DOCKER_HOST", self.host());
+        let ended = reaper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         if let (Some(mut child), Ok(mut reaper)) = (child, ended) {
             let _ = child.wait();
             let _ = reaper.kill();
