@@ -32,7 +32,17 @@ export const sent: Sent[] = [];
 export const logTokens: (string | null)[] = [];
 
 function emptyWorld(): World {
-  return { dags: [], details: [], runs: [], tasks: [], importErrors: [], reasons: {}, tries: [], logs: [], token: null };
+  return {
+    dags: [],
+    details: [],
+    runs: [],
+    tasks: [],
+    importErrors: [],
+    reasons: {},
+    tries: [],
+    logs: [],
+    token: null,
+  };
 }
 
 export function resetWorld() {
