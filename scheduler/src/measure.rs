@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, gauge, histogram};
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
+    dispatch::NodeState,
     metrics::{
         DAG_PROCESSING_IMPORT_ERRORS, DAGBAG_SIZE, DAGRUN_DURATION_FAILED, DAGRUN_DURATION_SUCCESS,
         DAGRUN_SCHEDULE_DELAY, EXECUTOR_OPEN_SLOTS, EXECUTOR_QUEUED_TASKS, EXECUTOR_RUNNING_TASKS, NODES,
@@ -127,7 +128,7 @@ async fn look(store: &Store) -> Result<(), StoreError> {
         set(POOL_DEFERRED_SLOTS.name, pool.deferred);
         set(POOL_SCHEDULED_SLOTS.name, pool.scheduled);
     }
-    let mut states: BTreeMap<String, u32> = gauges::NODE_STATES.map(|state| (state.to_owned(), 0)).into();
+    let mut states: BTreeMap<String, u32> = NodeState::ALL.map(|state| (state.as_str().to_owned(), 0)).into();
     for node in seen.nodes {
         *states.entry(node.state.clone()).or_default() += 1;
         if node.is_live() {

@@ -10,7 +10,7 @@ use super::{
     App,
     args::{ClientFlags, OutputFlag},
     client::Client,
-    output::{Column, instant, list, one, text},
+    output::{Column, instant, list, one, task_name, text},
 };
 
 #[derive(Debug, Subcommand)]
@@ -74,10 +74,7 @@ impl ApprovalsCommand {
 const FIELDS: &[Column<'_>] = &[
     ("dag_id", &|asked| text(asked, "/task_instance/dag_id")),
     ("run_id", &|asked| text(asked, "/task_instance/dag_run_id")),
-    ("task_id", &|asked| match asked["task_instance"]["map_index"].as_i64() {
-        Some(index) if index >= 0 => format!("{}[{index}]", text(asked, "/task_instance/task_id")),
-        _ => text(asked, "/task_instance/task_id"),
-    }),
+    ("task_id", &|asked| task_name(&asked["task_instance"])),
     ("subject", &|asked| text(asked, "/subject")),
     ("options", &|asked| words(&asked["options"])),
     ("asked", &|asked| instant(asked, "/created_at")),

@@ -10,7 +10,7 @@ use super::{
     App,
     args::{ClientFlags, OutputFlag},
     client::Client,
-    output::{Column, instant, list, one, say, text},
+    output::{Column, instant, list, one, say, task_name, text},
 };
 use crate::cli::args::Output;
 
@@ -133,10 +133,7 @@ const FIELDS: &[Column<'_>] = &[
 const ATTEMPTS: &[Column<'_>] = &[
     ("dag_id", &|attempt| text(attempt, "/dag_id")),
     ("run_id", &|attempt| text(attempt, "/dag_run_id")),
-    ("task_id", &|attempt| match attempt["map_index"].as_i64() {
-        Some(index) if index >= 0 => format!("{}[{index}]", text(attempt, "/task_id")),
-        _ => text(attempt, "/task_id"),
-    }),
+    ("task_id", &task_name),
     ("try", &|attempt| text(attempt, "/try_number")),
     ("kind", &|attempt| text(attempt, "/kind")),
     ("state", &|attempt| text(attempt, "/state")),

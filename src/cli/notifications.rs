@@ -9,7 +9,7 @@ use super::{
     App,
     args::NotificationsCommand,
     client::Client,
-    output::{Column, instant, list, one, text},
+    output::{Column, instant, list, one, task_name, text},
 };
 
 pub(super) async fn run(app: &App, command: NotificationsCommand) -> Result<ExitCode> {
@@ -36,10 +36,7 @@ const FIELDS: &[Column<'_>] = &[
     ("key", &|notice| text(notice, "/key")),
     ("dag_id", &|notice| text(notice, "/dag_id")),
     ("run_id", &|notice| text(notice, "/dag_run_id")),
-    ("task_id", &|notice| match notice["map_index"].as_i64() {
-        Some(index) if index >= 0 => format!("{}[{index}]", text(notice, "/task_id")),
-        _ => text(notice, "/task_id"),
-    }),
+    ("task_id", &task_name),
     ("event", &|notice| text(notice, "/event")),
     ("kind", &|notice| text(notice, "/kind")),
     ("to", &|notice| text(notice, "/target")),

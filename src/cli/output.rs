@@ -84,6 +84,14 @@ pub(super) fn instant(item: &Value, pointer: &str) -> String {
     }
 }
 
+/// The task's id, with the index of an instance of a mapped one.
+pub(super) fn task_name(task: &Value) -> String {
+    match task["map_index"].as_i64() {
+        Some(index) if index >= 0 => format!("{}[{index}]", text(task, "/task_id")),
+        _ => text(task, "/task_id"),
+    }
+}
+
 /// `1.2 s`, `3 min 4 s`.
 pub(super) fn duration(item: &Value, pointer: &str) -> String {
     match item.pointer(pointer).and_then(Value::as_f64) {

@@ -15,7 +15,7 @@ use super::{
     App,
     args::{Output, RunsCommand},
     client::Client,
-    output::{Column, duration, instant, list, one, say, text},
+    output::{Column, duration, instant, list, one, say, task_name, text},
 };
 
 /// What is shown of a run.
@@ -30,7 +30,7 @@ pub(super) const RUN_FIELDS: &[Column<'_>] = &[
 ];
 
 const TASK_FIELDS: &[Column<'_>] = &[
-    ("task_id", &name),
+    ("task_id", &task_name),
     ("state", &|task| text(task, "/state")),
     ("try", &|task| text(task, "/try_number")),
     ("host", &|task| text(task, "/hostname")),
@@ -72,11 +72,11 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                     say(format_args!(""))?;
                 }
                 for task in failed.iter().take(REASONS) {
-                    let answer = why_one(&client, &dag_id, &run_id, task).await?;
+                    let answer = ask(&client, "why", &dag_id, &run_id, task).await?;
                     let reasons = answer["reasons"].as_array().cloned().unwrap_or_default();
                     let reason =
                         reasons.iter().find_map(|reason| reason["message"].as_str()).unwrap_or("no reason is known");
-                    say(format_args!("{}: {reason}", name(task)))?;
+                    say(format_args!("{}: {reason}", task_name(task)))?;
                     facts(&tries(&client, &dag_id, &run_id, task).await?)?;
                 }
                 if let Some(more) = failed.len().checked_sub(REASONS).filter(|more| *more > 0) {
@@ -172,10 +172,10 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
             let asked = asked(&client, &dag_id, &run_id, task_id, map_index).await?;
             let mut answers = Vec::with_capacity(asked.len());
             for task in &asked {
-                let mut answer = why_one(&client, &dag_id, &run_id, task).await?;
+                let mut answer = ask(&client, "why", &dag_id, &run_id, task).await?;
                 answer["map_index"] = task["map_index"].clone();
-                let tried = answer["reasons"].as_array().into_iter().flatten();
-                if tried.into_iter().any(|reason| reason["code"] == "finished") {
+                let mut reasons = answer["reasons"].as_array().into_iter().flatten();
+                if reasons.any(|reason| reason["code"] == "finished") {
                     answer["tries"] = tries(&client, &dag_id, &run_id, task).await?;
                 }
                 answers.push(answer);
@@ -187,14 +187,6 @@ pub(super) async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The task's id, with the index of an instance of a mapped one.
-fn name(task: &Value) -> String {
-    match task["map_index"].as_i64() {
-        Some(index) if index >= 0 => format!("{}[{index}]", text(task, "/task_id")),
-        _ => text(task, "/task_id"),
-    }
 }
 
 /// The tasks to run again, as the API takes them: ids, or pairs of an id and an index.
@@ -227,16 +219,15 @@ async fn asked(
     Ok(if found.is_empty() { vec![json!({"task_id": task_id, "map_index": -1})] } else { found })
 }
 
-async fn why_one(client: &Client, dag_id: &str, run_id: &str, task: &Value) -> Result<Value> {
+/// What the server knows of a task: `why` it does not run, its `tries`.
+async fn ask(client: &Client, what: &str, dag_id: &str, run_id: &str, task: &Value) -> Result<Value> {
     let index = task["map_index"].as_i64().unwrap_or(-1).to_string();
-    client.get(&["ui", "why", dag_id, run_id, &text(task, "/task_id")], &[("map_index", index.as_str())]).await
+    client.get(&["ui", what, dag_id, run_id, &text(task, "/task_id")], &[("map_index", index.as_str())]).await
 }
 
 /// How each try of a task was carried out.
 async fn tries(client: &Client, dag_id: &str, run_id: &str, task: &Value) -> Result<Value> {
-    let index = task["map_index"].as_i64().unwrap_or(-1).to_string();
-    let path = ["ui", "tries", dag_id, run_id, &text(task, "/task_id")];
-    Ok(client.get(&path, &[("map_index", index.as_str())]).await?["tries"].take())
+    Ok(ask(client, "tries", dag_id, run_id, task).await?["tries"].take())
 }
 
 /// What is known of the last of a task's tries, indented; nothing of one that no node had.
@@ -313,7 +304,7 @@ fn why(answers: &[Value], output: Output) -> Result<()> {
         say(format_args!("Every task of the run has ended well."))?;
     }
     for answer in answers {
-        say(format_args!("{} ({})", name(answer), text(answer, "/state")))?;
+        say(format_args!("{} ({})", task_name(answer), text(answer, "/state")))?;
         for reason in answer["reasons"].as_array().into_iter().flatten() {
             match reason["message"].as_str() {
                 Some(message) => say(format_args!("  {}: {message}", text(reason, "/code")))?,

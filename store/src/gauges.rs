@@ -1,15 +1,10 @@
 //! What schedulers show as gauges: how full pools and nodes are, how many DAGs there are.
 
-use sqlx::{Acquire, FromRow};
-
 use crate::{
     Store, StoreError,
     pools::{self, PoolRow},
     query::filter::{Page, Pattern},
 };
-
-/// The states a node can be in.
-pub const NODE_STATES: [&str; 4] = ["active", "draining", "lost", "offline"];
 
 /// One look.
 #[derive(Clone, Debug)]
@@ -23,7 +18,7 @@ pub struct Gauges {
 }
 
 /// A node and its attempts.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug)]
 pub struct NodeUse {
     pub name: String,
     pub state: String,
@@ -46,8 +41,7 @@ impl NodeUse {
 /// The database's.
 pub async fn read(store: &Store) -> Result<Gauges, StoreError> {
     let mut connection = store.pool().acquire().await?;
-    let connection = connection.acquire().await?;
-    let pools = pools::page(&mut *connection, &Pattern::default(), &Page::ALL).await?.rows;
+    let pools = pools::page(&mut connection, &Pattern::default(), &Page::ALL).await?.rows;
     let nodes = sqlx::query_as!(
         NodeUse,
         r#"select e.name, e.state, e.slots, coalesce(a.queued, 0) as "queued!", coalesce(a.running, 0) as "running!"

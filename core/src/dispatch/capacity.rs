@@ -74,10 +74,6 @@ impl Capacity {
 
     /// How many attempts of the class could be placed at most: what to ask the database for.
     pub fn room(&self, class: &Class) -> u32 {
-        let serving = self.serving(class);
-        if self.class_blocked_among(class, &serving).is_some() {
-            return 0;
-        }
         let cap = self.cap_left(class).unwrap_or(u32::MAX);
         if class.runner == TRIGGERER {
             return cap;
@@ -87,9 +83,12 @@ impl Capacity {
                 let free = (pool.slots - pool.used).max(0);
                 u32::try_from(free).unwrap_or(u32::MAX).checked_div(class.pool_slots).unwrap_or(u32::MAX)
             }
+            // Nothing of a pool that does not exist is placed.
+            None if !class.is_of_callbacks() => 0,
             // Without a limit, or no slots are taken from it.
             Some(_) | None => u32::MAX,
         };
+        let serving = self.serving(class);
         let nodes = serving.iter().fold(0_u32, |free, &position| free.saturating_add(self.nodes[position].free()));
         pool.min(nodes).min(cap).min(self.parallelism.saturating_sub(self.placed))
     }

@@ -21,6 +21,8 @@ pub enum NodeState {
 }
 
 impl NodeState {
+    pub const ALL: [Self; 4] = [Self::Active, Self::Draining, Self::Lost, Self::Offline];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",

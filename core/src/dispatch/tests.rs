@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 
-fn node(id: i64, slots: u32) -> Node {
+pub(super) fn node(id: i64, slots: u32) -> Node {
     Node {
         id,
         name: format!("n{id}"),

@@ -311,17 +311,17 @@ async fn execute(connection: &mut PgConnection, now: DateTime<Utc>, rows: &Rows<
                  exit_code, rendered_fields, execution, rendered_map_index, dag_version_id)
             select t.dag_run_id, t.task_id, t.map_index, t.try_number, t.attempt_id,
                    -- Airflow 3: an archived try is never unfinished.
-                   case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then t.state else 'failed' end,
+                   case when o.is_over then t.state else 'failed' end,
                    t.max_tries, t.scheduled_dttm, t.queued_dttm, t.start_date, coalesce(t.end_date, $3), t.hostname, t.pid,
                    t.operator, t.pool, t.pool_slots, t.queue, t.priority_weight,
-                   coalesce(t.failure_class, case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then null
-                                                  else 'cancelled' end),
-                   coalesce(t.failure_reason, case when t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') then null
-                                                   else 'The task was cleared before it ended.' end),
+                   coalesce(t.failure_class, case when o.is_over then null else 'cancelled' end),
+                   coalesce(t.failure_reason, case when o.is_over then null else 'The task was cleared before it ended.' end),
                    t.exit_code, t.rendered_fields, t.execution, t.rendered_map_index, t.dag_version_id
             from task_instance t
             join json_to_recordset($4::text::json) as k(dag_run_id bigint, task_id text, map_index integer)
               on t.dag_run_id = k.dag_run_id and t.task_id = k.task_id and t.map_index = k.map_index
+            cross join lateral (
+                select t.state in ('success', 'skipped', 'failed', 'upstream_failed', 'removed') as is_over) o
             on conflict do nothing
         ), forgotten as (
             delete from xcom x using json_to_recordset($5::text::json) as k(dag_run_id bigint, task_id text, map_index integer)

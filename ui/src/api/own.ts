@@ -18,6 +18,14 @@ export interface TryFacts {
   peak_memory: number | null;
 }
 
+/** The parameters of what is asked of one task instance. */
+interface OfTask {
+  query?: { map_index?: number };
+  header?: never;
+  path: { dag_id: string; dag_run_id: string; task_id: string };
+  cookie?: never;
+}
+
 export interface OwnPaths {
   "/auth/token": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
@@ -30,12 +38,7 @@ export interface OwnPaths {
   "/ui/tries/{dag_id}/{dag_run_id}/{task_id}": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
     get: {
-      parameters: {
-        query?: { map_index?: number };
-        header?: never;
-        path: { dag_id: string; dag_run_id: string; task_id: string };
-        cookie?: never;
-      };
+      parameters: OfTask;
       requestBody?: never;
       responses: { 200: Json<{ tries: TryFacts[] }>; 401: Failure; 404: Failure };
     };
@@ -43,12 +46,7 @@ export interface OwnPaths {
   "/ui/why/{dag_id}/{dag_run_id}/{task_id}": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
     get: {
-      parameters: {
-        query?: { map_index?: number };
-        header?: never;
-        path: { dag_id: string; dag_run_id: string; task_id: string };
-        cookie?: never;
-      };
+      parameters: OfTask;
       requestBody?: never;
       responses: {
         200: Json<{ task_id: string; state: string | null; reasons: Reason[] }>;

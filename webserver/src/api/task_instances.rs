@@ -209,7 +209,7 @@ fn version(row: &TiRow) -> Option<DagVersionResponse> {
 }
 
 /// Airflow's null for "created, nothing decided".
-fn state(stored: &str) -> Option<String> {
+pub(crate) fn state(stored: &str) -> Option<String> {
     (stored != "none").then(|| stored.to_owned())
 }
 

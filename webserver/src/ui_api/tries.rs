@@ -10,7 +10,7 @@ use crate::{
     App,
     api::{
         params::{PathParams, QueryParams},
-        task_instances::{TaskPath, ti_not_found},
+        task_instances::{TaskPath, state, ti_not_found},
         tries::MapIndexQuery,
     },
     error::ApiError,
@@ -45,7 +45,7 @@ impl From<TiRow> for TryResponse {
             row.execution.map(|execution| execution.0).unwrap_or_default();
         Self {
             try_number: row.try_number,
-            state: (row.state != "none").then_some(row.state),
+            state: state(&row.state),
             hostname: row.hostname,
             pid: row.pid,
             exit_code: row.exit_code,

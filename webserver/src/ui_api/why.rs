@@ -15,7 +15,7 @@ use crate::{
     api::{
         dag_runs::{RunPath, run_not_found},
         params::{PathParams, QueryParams},
-        task_instances::{TaskPath, ti_not_found},
+        task_instances::{self as api_instances, TaskPath, ti_not_found},
         tries::MapIndexQuery,
     },
     error::ApiError,
@@ -58,6 +58,6 @@ pub(crate) async fn get_why(
         Ok(value)
     };
     let reasons = reasons.iter().map(shown).collect::<Result<_, serde_json::Error>>().map_err(ApiError::internal)?;
-    let state = row.map(|row| row.state).filter(|state| state != "none");
+    let state = row.and_then(|row| api_instances::state(&row.state));
     Ok(Json(WhyResponse { dag_id: path.dag_id, dag_run_id: path.dag_run_id, task_id: path.task_id, state, reasons }))
 }

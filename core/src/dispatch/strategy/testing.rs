@@ -1,9 +1,7 @@
 //! Nodes to try strategies on.
 
-use std::collections::BTreeMap;
-
 use super::{
-    super::{Node, NodeState},
+    super::{Node, tests::node},
     Strategy, choose,
     consistent_hash::mix,
 };
@@ -19,19 +17,7 @@ pub(super) struct Fleet {
 impl Fleet {
     /// One node for each number of slots.
     pub(super) fn of<const N: usize>(slots: [u32; N]) -> Self {
-        let node = |(id, slots): (i64, u32)| Node {
-            id,
-            name: format!("n{id}"),
-            state: NodeState::Active,
-            slots,
-            used: 0,
-            weight: 1,
-            labels: BTreeMap::new(),
-            queues: vec!["default".to_owned()],
-            runners: vec!["process".to_owned()],
-            last_assigned: 0,
-        };
-        Self { nodes: (1..).zip(slots).map(node).collect(), turn: 0, dice: 1 }
+        Self { nodes: (1..).zip(slots).map(|(id, slots)| node(id, slots)).collect(), turn: 0, dice: 1 }
     }
 
     pub(super) fn weigh<const N: usize>(&mut self, weights: [u32; N]) {
