@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -13,8 +14,7 @@ use crate::{
 /// Those that stand literally in the file: what a template makes of a name is known when its task runs. A task with a login
 /// (`docker_conn_id`) or `pull: never` fetches for itself, or not at all.
 pub(crate) fn images(dag: &Dag, task: &Task) -> Vec<String> {
-    let Some(index) = dag.index_of(task.task_id.as_str()) else { return Vec::new() };
-    if dag.tasks.iter().all(|other| image(other).is_none()) || !is_first(dag, index) {
+    if !dag.index_of(task.task_id.as_str()).is_some_and(|index| is_first(dag, index)) {
         return Vec::new();
     }
     let others = dag.tasks.iter().filter(|other| other.task_id != task.task_id);
@@ -24,13 +24,12 @@ pub(crate) fn images(dag: &Dag, task: &Task) -> Vec<String> {
 
 /// The image of a task's container that may be fetched before it runs.
 fn image(task: &Task) -> Option<&str> {
-    let never = serde_json::to_value(PullPolicy::Never).ok();
     let name = task.args.get("image")?.as_str().filter(|name| !name.contains("{{") && !name.contains("{%"))?;
     let given = |key: &str| task.args.get(key).filter(|value| !value.is_null());
     let fetchable = task.operator.place() == Place::Node
         && given("docker_conn_id").is_none()
-        && given("pull") != never.as_ref()
-        && given("image_pull_policy") != Some(&Value::from("Never"));
+        && given("pull").and_then(|pull| PullPolicy::deserialize(pull).ok()) != Some(PullPolicy::Never)
+        && given("image_pull_policy").and_then(Value::as_str) != Some("Never");
     fetchable.then_some(name)
 }
 

@@ -71,6 +71,12 @@ pub(crate) enum End {
     Left,
 }
 
+/// Why a process or container is being ended.
+pub(crate) enum Ending {
+    Timeout,
+    Told(Stop),
+}
+
 /// A result, before it becomes a report.
 #[derive(Debug)]
 pub(crate) struct Finished {

@@ -57,6 +57,10 @@ impl Mask {
     /// Both.
     #[must_use]
     pub fn with(&self, more: &Self) -> Self {
+        if more.secrets.is_subset(&self.secrets) {
+            // Keeps what was made to find them.
+            return self.clone();
+        }
         Self { secrets: self.secrets.union(&more.secrets).cloned().collect(), finder: OnceLock::new() }
     }
 

@@ -24,7 +24,7 @@ use tokio::{
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::StartedReport;
 
-use super::{Job, failure, limits::Limits, memory, sweep, user::RunAs};
+use super::{Ending, Job, failure, limits::Limits, memory, sweep, user::RunAs};
 use crate::{
     journal::ProcessGroup,
     logs::{LineSplitter, Stream},
@@ -65,12 +65,6 @@ pub(crate) enum Exit {
     OutOfMemory(Option<i64>),
     TimedOut,
     Stopped(Stop),
-}
-
-/// Why it is being ended.
-enum Ending {
-    Timeout,
-    Told(Stop),
 }
 
 /// Runs a process to its end.

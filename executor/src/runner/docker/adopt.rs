@@ -3,14 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use bollard::query_parameters::ListContainersOptionsBuilder;
-use tokio::time::Instant;
 use updraft_core::spec::{Failure, FailureClass};
 use uuid::Uuid;
 
 use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, facts, name_of, room, run};
 use crate::{
     clock::Moment,
-    node::{Node, Stop},
+    node::Node,
     runner::{End, Job, failure},
 };
 
@@ -24,11 +23,9 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
         .resume()
         .map_err(|error| failure(FailureClass::NodeError, format!("The task's log cannot be read: {error}.")))?;
     let docker = tokio::select! {
-        docker = daemon(job) => docker?,
-        stop = job.stopped() => return Ok(match stop {
-            Stop::Shutdown => End::Left,
-            stop => End::Stopped(stop),
-        }),
+        // What it still runs is found when it is back.
+        docker = job.node.docker.wait(PATIENCE) => docker?,
+        stop = job.stopped() => return Ok(run::before_start(stop)),
     };
     if watch.in_room {
         if let Err(error) = room::remove_foreign(&job.node, &docker).await {
@@ -68,18 +65,6 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
     job.log.say("info", "The executor was restarted; it goes on watching the container.");
     let left = job.spec.execution_timeout.map(|timeout| timeout.saturating_sub(running_for));
     run::watch_on(job, docker, watch, resume, left).await
-}
-
-/// The daemon; one that starts later than the node is waited for. What it still runs is found when it is back.
-async fn daemon(job: &Job) -> Result<bollard::Docker, Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match job.node.docker.client().await {
-            Ok(docker) => return Ok(docker),
-            Err(failure) if Instant::now() >= deadline => return Err(failure),
-            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
-        }
-    }
 }
 
 /// A daemon that hangs must not keep the node from reconciling.

@@ -103,6 +103,18 @@ impl Docker {
         }
     }
 
+    /// A client; a daemon that does not answer is waited for.
+    pub(super) async fn wait(&self, patience: Duration) -> Result<bollard::Docker, Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.client().await {
+                Ok(client) => return Ok(client),
+                Err(failure) if Instant::now() >= deadline => return Err(failure),
+                Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+
     /// The version of its API that the daemon speaks, for people.
     pub(crate) async fn api_version(&self) -> String {
         let version = match self.client().await {

@@ -21,25 +21,13 @@ use super::{
 use crate::{
     logs::{AttemptLog, Resume},
     node::Stop,
-    runner::{Finished, Job, bash, failure},
+    runner::{End, Ending, Finished, Job, bash, failure},
 };
 
 /// A daemon that restarts is waited for this long before the attempt fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// A log that ended before its container is followed again after this, unless the container ends first.
 const AGAIN: Duration = Duration::from_millis(200);
-
-#[expect(clippy::large_enum_variant, reason = "one of a task, moved a few times")]
-pub(super) enum Followed {
-    Finished(Finished),
-    Stopped(Stop),
-    Left,
-}
-
-enum Ending {
-    Timeout,
-    Told(Stop),
-}
 
 /// What the daemon made of a request to stop a container.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +45,7 @@ pub(super) async fn follow(
     watch: &Watch,
     resume: Resume,
     left: Option<Duration>,
-) -> Result<Followed, Failure> {
+) -> Result<End, Failure> {
     let mut cursor = Cursor::new(resume);
     let mut memory = Memory::new();
     let mut ending: Option<Ending> = None;
@@ -88,7 +76,7 @@ pub(super) async fn follow(
                 },
                 stop = job.stopped(), if !matches!(ending, Some(Ending::Told(_))) => {
                     let grace = match &stop {
-                        Stop::Shutdown => return Ok(Followed::Left),
+                        Stop::Shutdown => return Ok(End::Left),
                         Stop::Stale => Duration::ZERO,
                         Stop::Cancel { grace, reason } => {
                             job.log.say("warning", &format!("Stopping the container: {reason}. SIGTERM now, SIGKILL in {} s.", grace.as_secs_f64()));
@@ -108,9 +96,9 @@ pub(super) async fn follow(
                     (Asked::Ended, _) => futures::future::pending().boxed(),
                     // Its end is certain as soon as the daemon answers: what is left of it is removed then.
                     (Asked::Unheard, Some(Ending::Timeout)) => {
-                        return Ok(Followed::Finished(Finished::failed(bash::timeout_failure(job))));
+                        return Ok(End::Finished(Finished::failed(bash::timeout_failure(job))));
                     }
-                    (Asked::Unheard, Some(Ending::Told(Stop::Stale))) => return Ok(Followed::Stopped(Stop::Stale)),
+                    (Asked::Unheard, Some(Ending::Told(Stop::Stale))) => return Ok(End::Stopped(Stop::Stale)),
                     // It is not gone before the daemon says so.
                     (Asked::Unheard, _) => stop_container(docker.clone(), name.to_owned(), Duration::ZERO),
                 },
@@ -152,10 +140,10 @@ pub(super) async fn follow(
     match ending {
         Some(Ending::Told(stop)) => {
             run::remove(&job.node, &docker, name).await;
-            Ok(Followed::Stopped(stop))
+            Ok(End::Stopped(stop))
         }
-        Some(Ending::Timeout) => Ok(Followed::Finished(Finished::failed(bash::timeout_failure(job)))),
-        None => Ok(Followed::Finished(match state {
+        Some(Ending::Timeout) => Ok(End::Finished(Finished::failed(bash::timeout_failure(job)))),
+        None => Ok(End::Finished(match state {
             Some(state) => match killed(job, &docker, name, &state, interrupted).await {
                 Some(failure) => {
                     job.log.say("error", &failure.reason);
@@ -211,13 +199,7 @@ fn stop_container(docker: bollard::Docker, name: String, grace: Duration) -> Box
 
 async fn wait_for_daemon(job: &Job) -> Result<bollard::Docker, Failure> {
     job.log.say("warning", "The Docker daemon does not answer; waiting for it.");
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        job.node.docker.check().await;
-        match job.node.docker.client().await {
-            Ok(docker) => return Ok(docker),
-            Err(failure) if Instant::now() >= deadline => return Err(failure),
-            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
-        }
-    }
+    // It was known to answer.
+    job.node.docker.check().await;
+    job.node.docker.wait(PATIENCE).await
 }

@@ -14,7 +14,7 @@ use super::{
     Plan, Watch,
     connection::has_status,
     facts,
-    follow::{self, Followed},
+    follow::follow,
     image::{self, Image},
     name_of,
     room::run_in_room,
@@ -96,24 +96,21 @@ pub(super) async fn watch_on(
     left: Option<std::time::Duration>,
 ) -> Result<End, Failure> {
     let name = name_of(job.id);
-    match follow::follow(job, docker, &name, &watch, resume, left).await? {
-        Followed::Left => Ok(End::Left),
-        Followed::Stopped(stop) => Ok(End::Stopped(stop)),
-        Followed::Finished(finished) => {
-            let keep = match watch.auto_remove {
-                AutoRemove::Never => true,
-                AutoRemove::Success => finished.outcome != Outcome::Success,
-                AutoRemove::Force => false,
-            };
-            if !keep {
-                job.leave_behind(Leftover { name });
-            }
-            Ok(End::Finished(finished))
+    let end = follow(job, docker, &name, &watch, resume, left).await?;
+    if let End::Finished(finished) = &end {
+        let keep = match watch.auto_remove {
+            AutoRemove::Never => true,
+            AutoRemove::Success => finished.outcome != Outcome::Success,
+            AutoRemove::Force => false,
+        };
+        if !keep {
+            job.leave_behind(Leftover { name });
         }
     }
+    Ok(end)
 }
 
-/// What a stop means to an attempt that has no container yet.
+/// What a stop means to an attempt whose container this life of the node does not watch yet.
 pub(super) fn before_start(stop: Stop) -> End {
     match stop {
         // Nothing has begun: the next life of the node begins it.

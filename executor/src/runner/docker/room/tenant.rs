@@ -19,7 +19,7 @@ use crate::{
     logs::{LineSplitter, Piece, Stream},
     node::Stop,
     runner::{
-        End, Finished, Job, bash,
+        End, Ending, Finished, Job, bash,
         cgroup::oom,
         docker::{
             Plan, Watch, facts,
@@ -149,11 +149,6 @@ struct Kept {
     /// Standard output.
     stdout: Vec<u8>,
     bytes: usize,
-}
-
-enum Ending {
-    Timeout,
-    Told(Stop),
 }
 
 async fn follow(
