@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use updraft_protocol::{PollRequest, PollResponse, RegisterResponse};
 use uuid::Uuid;
 
-use crate::{floors::sql, instance::Instance, runs::until};
+use crate::{floors::sql, instance::Instance, runs::until, workload::percentile};
 
 const NODES: usize = 50;
 const CHAINS: usize = 10;
@@ -97,8 +97,7 @@ pub(crate) async fn measure(instance: &Instance, quick: bool) -> Vec<String> {
 
 fn line(what: &str, mut ms: Vec<f64>) -> String {
     ms.sort_by(f64::total_cmp);
-    let at =
-        |share: f64| ms.get((share * ms.len().saturating_sub(1) as f64).round() as usize).copied().unwrap_or(f64::NAN);
+    let at = |share: f64| percentile(&ms, share).unwrap_or(f64::NAN);
     let (p50, p95, p99) = (at(0.50), at(0.95), at(0.99));
     format!("{what}: p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, of {}", ms.len())
 }

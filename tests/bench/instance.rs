@@ -94,10 +94,6 @@ impl Instance {
         self.api.get(path).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
-        self.api.post(path, body).await
-    }
-
     /// CPU and memory of all its processes while nothing is to do.
     pub(crate) async fn idle(&self, period: Duration) -> String {
         let ticks = || self.processes().into_iter().map(|pid| (pid, cpu_ticks(pid))).collect::<HashMap<i32, u64>>();

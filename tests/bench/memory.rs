@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -72,8 +71,7 @@ pub(crate) async fn measure(instance: &Instance, dags: usize, runs: usize) -> St
     let before = resident(&scheduler);
     let begin = Instant::now();
     for number in 0..runs {
-        let body = json!({"logical_date": null, "dag_run_id": format!("run_{number}")});
-        api.post("/api/v2/dags/live/dagRuns", &body).await;
+        api.trigger("live", &format!("run_{number}")).await;
     }
     let instances = runs * TASKS;
     until(instance, DATABASE, &format!("select count(*) = {instances} from attempt")).await;

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-
 use crate::{floors::sql, instance::Instance, loader, memory};
 
 /// Task instances of one run.
@@ -78,8 +76,7 @@ async fn large_run(instance: &Instance, tasks: usize) -> String {
     let mut seconds = Vec::new();
     for number in 0..5 {
         let begin = Instant::now();
-        let body = json!({"logical_date": null, "dag_run_id": format!("run_{number}")});
-        instance.post("/api/v2/dags/large/dagRuns", &body).await;
+        instance.api.trigger("large", &format!("run_{number}")).await;
         seconds.push(begin.elapsed().as_secs_f64());
     }
     // The first one reads the DAG.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::instance::Instance;
 
@@ -58,9 +58,14 @@ pub(crate) struct Measured {
 impl Measured {
     /// A percentile of the time between tasks.
     pub(crate) fn gap_ms(&self, share: f64) -> Option<f64> {
-        let last = self.gaps.len().checked_sub(1)?;
-        self.gaps.get((share * last as f64).round() as usize).copied()
+        percentile(&self.gaps, share)
     }
+}
+
+/// A percentile of what is sorted.
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((share * last as f64).round() as usize).copied()
 }
 
 /// Start and end of one task, seconds since the epoch.
@@ -185,11 +190,8 @@ pub(crate) async fn loaded(instance: &Instance, dag_id: &str) {
 
 pub(crate) async fn trigger_and_wait(instance: &Instance, dag_id: &str, runs: usize, prefix: &str) {
     let path = format!("/api/v2/dags/{dag_id}/dagRuns");
-    let triggers = (0..runs).map(|number| {
-        let body = json!({"logical_date": null, "dag_run_id": format!("{prefix}_{number}")});
-        let path = path.clone();
-        async move { instance.post(&path, &body).await }
-    });
+    let triggers =
+        (0..runs).map(|number| async move { instance.api.trigger(dag_id, &format!("{prefix}_{number}")).await });
     futures::future::join_all(triggers).await;
     let deadline = Instant::now() + Duration::from_mins(5);
     for number in 0..runs {
