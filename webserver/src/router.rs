@@ -84,11 +84,27 @@ fn login_routes(app: &App) -> OpenApiRouter<App> {
 }
 
 fn api_v2(app: &App) -> OpenApiRouter<App> {
+    general_routes(app)
+        .merge(dag_routes(app))
+        .merge(run_routes(app))
+        .merge(backfill_routes(app))
+        .merge(task_instance_routes(app))
+        .merge(hitl_routes(app))
+        .merge(asset_routes(app))
+        .merge(xcom_routes(app))
+        .merge(entity_routes(app))
+        .merge(audit_routes(app))
+}
+
+fn general_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, Public, routes!(version::get_version)))
         .routes(allow(app, Public, routes!(monitor::get_health)))
         .routes(allow(app, read(Kind::Job), routes!(jobs::get_jobs)))
-        // DAGs
+}
+
+fn dag_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dags)))
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag)))
         .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dag)))
@@ -102,14 +118,20 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::DagRun), routes!(dag_stats::get_dag_stats)))
         .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_errors)))
         .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_error)))
-        // Runs
+}
+
+fn run_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_runs)))
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_run)))
         .routes(allow(app, read(Kind::DagRun), routes!(lists::get_list_dag_runs_batch)))
         .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(change_runs::patch_dag_run, change_runs::delete_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(clear::clear_dag_run)))
-        // Backfills
+}
+
+fn backfill_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::DagRun), routes!(backfills::list_backfills)))
         .routes(allow(app, write(Kind::DagRun), routes!(backfills::create_backfill)))
         .routes(allow(app, read(Kind::DagRun), routes!(backfills::create_backfill_dry_run)))
@@ -121,7 +143,10 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .route("/backfills/{backfill_id}/pause", unlisted(app, post(backfills::pause_backfill)))
         .route("/backfills/{backfill_id}/unpause", unlisted(app, post(backfills::unpause_backfill)))
         .route("/backfills/{backfill_id}/cancel", unlisted(app, post(backfills::cancel_backfill)))
-        // Task instances
+}
+
+fn task_instance_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
@@ -143,12 +168,18 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_mapped_task_instance_try_details)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(clear::post_clear_task_instances)))
         .routes(allow(app, read(Kind::Log), routes!(logs::get_log)))
-        // Questions to people
+}
+
+fn hitl_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_details)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_detail)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(hitl::update_hitl_detail)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(hitl::get_hitl_detail_try_detail)))
-        // Assets
+}
+
+fn asset_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::Asset), routes!(list::get_assets)))
         .routes(allow(app, read(Kind::Asset), routes!(list::get_asset_aliases)))
         .routes(allow(app, read(Kind::Asset), routes!(list::get_asset_alias)))
@@ -163,11 +194,18 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::Asset), routes!(queue::get_dag_asset_queued_event)))
         .routes(allow(app, write(Kind::Asset), routes!(queue::delete_dag_asset_queued_event)))
         .routes(allow(app, read(Kind::Asset), routes!(events::get_upstream_asset_events)))
+}
+
+fn xcom_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::XCom), routes!(xcoms::get_xcom_entries)))
         .routes(allow(app, write(Kind::XCom), routes!(xcoms::create_xcom_entry)))
         .routes(allow(app, read(Kind::XCom), routes!(xcoms::get_xcom_entry)))
         .routes(allow(app, write(Kind::XCom), routes!(xcoms::update_xcom_entry, xcoms::delete_xcom_entry)))
-        // Variables, connections, pools
+}
+
+fn entity_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(allow(app, read(Kind::Variable), routes!(variables::get_variables)))
         .routes(allow(app, write(Kind::Variable), routes!(variables::post_variable, variables::bulk_variables)))
         .routes(allow(app, read(Kind::Variable), routes!(variables::get_variable)))
@@ -189,9 +227,14 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, write(Kind::Pool), routes!(pools::post_pool, pools::bulk_pools)))
         .routes(allow(app, read(Kind::Pool), routes!(pools::get_pool)))
         .routes(allow(app, write(Kind::Pool), routes!(pools::patch_pool, pools::delete_pool)))
-        // Audit
-        .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs)))
-        .routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_log)))
+}
+
+fn audit_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(allow(app, read(Kind::AuditLog), routes!(event_logs::get_event_logs))).routes(allow(
+        app,
+        read(Kind::AuditLog),
+        routes!(event_logs::get_event_log),
+    ))
 }
 
 fn ui(app: &App) -> OpenApiRouter<App> {
