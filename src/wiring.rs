@@ -178,6 +178,7 @@ pub(crate) fn executor(app: &App, server: String, token: SecretString, data_dir:
     node.docker_host = daemon.host;
     node.docker_certificates = daemon.certificates;
     node.docker_privileged = given.docker_privileged;
+    node.prewarm = given.prewarm;
     node.default_image.clone_from(&given.default_image);
     node.stop_grace = given.stop_grace;
     node.venv_cache = given.venv_cache << 20;

@@ -1,4 +1,5 @@
-//! What a DAG tells of the future of a run: images that a node may fetch before the tasks that need them come.
+//! What a DAG tells of the future of a run: images that a node may fetch, and containers that it may create, before the tasks that
+//! need them come.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,8 @@ use serde_json::Value;
 
 use crate::{
     dag::{Dag, Task, TaskIndex},
-    operator::{Place, PullPolicy},
+    mapping,
+    operator::{OperatorKind, Place, PullPolicy},
 };
 
 /// The images that the other tasks of the DAG need, when `task` is among the first that a run gives to a node; else none.
@@ -20,6 +22,26 @@ pub(crate) fn images(dag: &Dag, task: &Task) -> Vec<String> {
     let others = dag.tasks.iter().filter(|other| other.task_id != task.task_id);
     let named: BTreeSet<&str> = others.filter_map(image).collect();
     named.into_iter().filter(|name| Some(*name) != image(task)).map(str::to_owned).collect()
+}
+
+/// The tasks directly after `task` whose containers may be created while it runs, in file order: those whose container follows
+/// from the file and the run alone, if they run in one at all. A mapped task, one with a login, a secret, a folder of its own or
+/// a shared container, and one whose image is to be asked for each time, wait for their turn.
+pub fn next<'a>(dag: &'a Dag, task: &Task) -> impl Iterator<Item = &'a Task> {
+    let index = dag.index_of(task.task_id.as_str());
+    let mut after: Vec<TaskIndex> = index.into_iter().flat_map(|index| dag.downstream(index)).collect();
+    after.sort_unstable();
+    after.into_iter().map(|index| &dag.tasks[index]).filter(|next| is_foreseeable(dag, next))
+}
+
+fn is_foreseeable(dag: &Dag, task: &Task) -> bool {
+    let given = |key: &str| task.args.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)));
+    let always = task.args.get("pull").and_then(Value::as_str) == Some("always");
+    matches!(task.operator, OperatorKind::Docker | OperatorKind::Bash)
+        && mapping::of_task(dag, task).is_none()
+        && task.secrets.is_empty()
+        && !always
+        && !["docker_conn_id", "force_pull", "mount_tmp_dir", "reuse"].into_iter().any(given)
 }
 
 /// The image of a task's container that may be fetched before it runs.
@@ -82,5 +104,37 @@ mod tests {
         assert_eq!(told("first"), ["a", "b", "s"]);
         assert_eq!(told("beside"), ["a", "s"]);
         assert!(told("later").is_empty());
+    }
+
+    #[test]
+    fn what_follows_from_the_file_alone_may_be_created_while_its_upstream_runs() {
+        use OperatorKind::{Bash, Docker, Python};
+        let mut dag = Dag::new("d");
+        let args = |more: Value| {
+            let mut args = json!({"image": "a", "command": "x"});
+            args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            args
+        };
+        let mut secret = task("secret", Docker, &["first"], args(json!({})));
+        secret.secrets.insert("TOKEN".to_owned(), "variable:token".to_owned());
+        dag.tasks = vec![
+            task("first", Docker, &[], args(json!({}))),
+            task("plain", Docker, &["first"], args(json!({"mount_tmp_dir": false, "reuse": null, "pull": "missing"}))),
+            task("bash", Bash, &["first"], json!({"bash_command": "x"})),
+            secret,
+            task("python", Python, &["first"], json!({"image": "a"})),
+            task("login", Docker, &["first"], args(json!({"docker_conn_id": "c"}))),
+            task("asked", Docker, &["first"], args(json!({"pull": "always"}))),
+            task("forced", Docker, &["first"], args(json!({"force_pull": true}))),
+            task("folder", Docker, &["first"], args(json!({"mount_tmp_dir": true}))),
+            task("shared", Docker, &["first"], args(json!({"reuse": "run"}))),
+            task("later", Docker, &["plain"], args(json!({}))),
+        ];
+        let ids = |id: &str| -> Vec<String> {
+            next(&dag, dag.task(id).unwrap()).map(|task| task.task_id.to_string()).collect()
+        };
+        assert_eq!(ids("first"), ["plain", "bash"]);
+        assert_eq!(ids("plain"), ["later"]);
+        assert!(ids("later").is_empty());
     }
 }

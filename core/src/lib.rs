@@ -11,7 +11,7 @@
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`mapping`]: the instances of a mapped task;
 //!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database.
 
-mod ahead;
+pub mod ahead;
 pub mod asset;
 pub mod backfill;
 pub mod connection;

@@ -164,6 +164,9 @@ catalogue! {
     LOG_BYTES_SHIPPED = Executor Counter "updraft_node_log_bytes_shipped" [];
     /// Lines of logs that were dropped: limit (of one log), spool (of all), disk (cannot be written).
     LOG_LINES_DROPPED = Executor Counter "updraft_node_log_lines_dropped" ["reason"];
+    /// Containers created ahead of their tasks, by what became of them: used, changed (the task turned out to need another),
+    /// unused (it ran elsewhere or not at all).
+    PREWARMED_CONTAINERS = Executor Counter "updraft_node_prewarmed_containers" ["fate"];
     /// Containers removed because no live attempt owns them.
     ORPHANED_CONTAINERS = Executor Counter "updraft_orphaned_containers" [];
 }

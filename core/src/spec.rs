@@ -210,6 +210,9 @@ pub struct TaskSpec {
     /// Images that other tasks of the run need; told with the tasks that begin it, so that the node may fetch them meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// Tasks come after it whose containers may be created while it runs; the server says which when it is asked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_next: bool,
     #[serde(default)]
     pub output: Output,
     /// Environment variables that the node fills in and masks, by source; see [`Task::secrets`].
@@ -306,6 +309,7 @@ impl TaskSpec {
             map_index_template: task.map_index_template.clone(),
             max_map_length: is_mapped_over(dag, task).then_some(dag.max_map_length),
             images: ahead::images(dag, task),
+            has_next: ahead::next(dag, task).next().is_some(),
             output: task.output,
             secrets: task.secrets.clone(),
             inlets: task.inlets.clone(),
@@ -335,6 +339,7 @@ impl TaskSpec {
             map_index_template: None,
             max_map_length: None,
             images: Vec::new(),
+            has_next: false,
             output: Output::default(),
             secrets: IndexMap::new(),
             resources: Resources::default(),

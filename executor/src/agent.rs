@@ -70,7 +70,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Exec
     if tokio::time::timeout(patience, node.tracker.wait()).await.is_err() {
         tracing::warn!(attempts = node.live_count(), "attempts did not end in time; they are left behind");
     }
-    docker::remove_rooms(&node, true).await;
+    docker::tidy(&node, true).await;
     node.halt.cancel();
     for ended in [reporter.await, shipper.await, watcher.await] {
         if let Err(error) = ended {
@@ -350,7 +350,7 @@ async fn reconcile_loop(node: &Arc<Node>, every: Duration) -> Served {
         match node.client.reconcile(&request).await {
             Ok(response) => {
                 apply_reconcile(node, &response);
-                docker::remove_rooms(node, false).await;
+                docker::tidy(node, false).await;
             }
             Err(error) => {
                 if let Some(served) = fatal(&error) {

@@ -58,6 +58,7 @@ pub(crate) async fn run(node: Arc<Node>, start: Arc<StartAttempt>, stop: StopSig
             let (end, fields) = tokio::select! {
                 done = execute(&job, life) => done,
                 never = job.progress.tell(&node, id) => match never {},
+                never = docker::prepare_next(&job) => match never {},
             };
             conclude(&node, id, end, fields, Some(&job)).await;
         }
@@ -155,7 +156,9 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
             let mut args: BashArgs = arguments(&rendered.args)?;
             let bundle = bundle(job).await?;
             match image(args.image.take()) {
-                Some(image) => docker::run(job, Plan::bash(job, args, image, rendered, bundle.as_deref())).await,
+                Some(image) => {
+                    docker::run(job, Plan::bash(&job.subject(), args, image, rendered, bundle.as_deref())).await
+                }
                 None => runner::bash::run(job, args, rendered, make_folder(job)?, bundle.as_deref()).await,
             }
         }
@@ -175,7 +178,9 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
                 reuse: None,
             };
             match image(named) {
-                Some(image) => docker::run(job, Plan::bash(job, args, image, rendered, bundle.as_deref())).await,
+                Some(image) => {
+                    docker::run(job, Plan::bash(&job.subject(), args, image, rendered, bundle.as_deref())).await
+                }
                 None => runner::bash::run(job, args, rendered, make_folder(job)?, bundle.as_deref()).await,
             }
         }
@@ -195,7 +200,7 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
         }
         OperatorKind::KubernetesPod => {
             job.log.say("warning", "This node has no Kubernetes cluster: the pod's image, command, arguments and environment run as a Docker container.");
-            docker::run(job, Plan::pod(job, arguments(&rendered.args)?, rendered)?).await
+            docker::run(job, Plan::pod(&job.subject(), arguments(&rendered.args)?, rendered)?).await
         }
         _ => {
             let reason =

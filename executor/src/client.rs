@@ -12,9 +12,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use updraft_core::{lease::Lease, metrics::NODE_CALL_FAILURES};
 use updraft_protocol::{
-    ATTEMPT_TOKEN_HEADER, AboutResponse, ErrorResponse, LogsResponse, PollRequest, PollResponse, ReconcileRequest,
-    ReconcileResponse, Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, ResolveRequest,
-    ResolveResponse, ResolvedRef,
+    ATTEMPT_TOKEN_HEADER, AboutResponse, ErrorResponse, LogsResponse, NextResponse, PollRequest, PollResponse,
+    ReconcileRequest, ReconcileResponse, Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse,
+    ResolveRequest, ResolveResponse, ResolvedRef,
 };
 use uuid::Uuid;
 
@@ -120,6 +120,16 @@ impl Client {
             .timeout(TIMEOUT)
             .json(&ResolveRequest { refs });
         Ok(read::<ResolveResponse>(self.send(request).await?).await?.refs)
+    }
+
+    /// The tasks after an attempt's whose containers may be created while it runs.
+    pub(crate) async fn next(&self, id: Uuid, token: &str) -> Result<Vec<Value>, CallError> {
+        let request = self
+            .results
+            .get(self.url(&format!("attempts/{id}/next")))
+            .header(ATTEMPT_TOKEN_HEADER, token)
+            .timeout(TIMEOUT);
+        Ok(read::<NextResponse>(self.send(request).await?).await?.specs)
     }
 
     /// Puts one XCom that is too large for the report.

@@ -39,6 +39,8 @@ pub struct Config {
     pub docker_certificates: Option<PathBuf>,
     /// Whether a task may have `privileged`.
     pub docker_privileged: bool,
+    /// How many containers of tasks to come may be there, created and not started.
+    pub prewarm: u32,
     /// When set, `bash` and `python` tasks that name no image run in a container of this one.
     pub default_image: Option<String>,
     /// Between SIGTERM and SIGKILL when the node itself stops a task (timeout, shutdown).
@@ -58,7 +60,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A node with the defaults: 8 slots, weight 1, queue `default`, Docker if there is one, 10 s grace, results kept for 24 h,
+    /// A node with the defaults: 8 slots, weight 1, queue `default`, Docker if there is one, no container ahead, 10 s grace, results kept for 24 h,
     /// 4 GiB of logs that wait.
     pub fn new(name: impl Into<String>, server: impl Into<String>, token: SecretString, data_dir: PathBuf) -> Self {
         Self {
@@ -74,6 +76,7 @@ impl Config {
             docker_host: None,
             docker_certificates: None,
             docker_privileged: false,
+            prewarm: 0,
             default_image: None,
             stop_grace: Duration::from_secs(10),
             keep_results: Duration::from_hours(24),

@@ -50,6 +50,13 @@ pub(crate) struct Rendered {
     pub(crate) mask: Arc<Mask>,
 }
 
+impl Rendered {
+    /// Variables every task gets, whatever its operator's own `env` says.
+    pub(crate) fn task_env(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.context_env.iter().map(|(name, value)| (name, value)).chain(&self.env)
+    }
+}
+
 /// Renders what the task's templates name, fetching what the hand-out did not bring.
 pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -> Result<Rendered, Failure> {
     let sources = secrets::sources(spec)?;
@@ -80,6 +87,19 @@ pub(crate) async fn render(node: &Node, start: &StartAttempt, spec: &TaskSpec) -
     }
     let reason = format!("The task's templates still ask for values after {ROUNDS} rounds of fetching them.");
     Err(failure(FailureClass::TemplateError, reason))
+}
+
+/// The same without asking the server for anything: `None` when a template does.
+pub(crate) async fn render_known(node: &Node, spec: &TaskSpec) -> Result<Option<Rendered>, Failure> {
+    let mut resolved = Resolved::default();
+    if let Some(library) = library(node, spec).await? {
+        resolved = resolved.with_files(move |name| library.read(name));
+    }
+    match whole_apart(spec, &resolved).await? {
+        Ok(whole) => Ok(Some(finish(spec, whole, Vec::new(), resolved))),
+        Err(RenderError::Missing(_)) => Ok(None),
+        Err(RenderError::Failed(wrong)) => Err(failure(FailureClass::TemplateError, wrong.to_string())),
+    }
 }
 
 /// The bundle's files, when a template includes one.

@@ -21,7 +21,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use updraft_core::{
     spec::{Decision, Execution, Failure, FailureClass, Outcome, TaskSpec},
     template::Resolved,
@@ -37,7 +37,7 @@ use crate::{
     report::Body,
 };
 
-use docker::Leftover;
+use docker::{Leftover, Subject};
 
 /// Everything a runner needs for one attempt.
 pub(crate) struct Job {
@@ -134,8 +134,7 @@ pub(crate) fn failure(class: FailureClass, reason: impl Into<String>) -> Failure
 /// sends one report.
 #[derive(Default)]
 pub(crate) struct Progress {
-    launched: Mutex<Option<(Instant, Moment, StartedReport)>>,
-    notify: Notify,
+    launched: watch::Sender<Option<(Instant, Moment, StartedReport)>>,
 }
 
 impl Progress {
@@ -148,22 +147,27 @@ impl Progress {
 
     /// The same for a container that an earlier life started.
     pub(crate) fn launched_at(&self, instant: Instant, at: Moment, started: StartedReport) {
-        *self.launched.lock().expect("no code panics while it holds this") = Some((instant, at, started));
-        self.notify.notify_one();
+        self.launched.send_replace(Some((instant, at, started)));
     }
 
     /// What was launched and how long ago.
     pub(crate) fn since_launch(&self) -> Option<(Duration, StartedReport)> {
-        let launched = self.launched.lock().expect("no code panics while it holds this");
-        launched.as_ref().map(|(instant, _, started)| (instant.elapsed(), started.clone()))
+        self.launched.borrow().as_ref().map(|(instant, _, started)| (instant.elapsed(), started.clone()))
+    }
+
+    /// Waits until the task's process or container runs.
+    pub(crate) async fn running(&self) {
+        let mut launched = self.launched.subscribe();
+        let seen = launched.wait_for(Option::is_some).await;
+        seen.expect("the sender is `self`");
     }
 
     /// Tells the start once it has held for a while; never ends.
     pub(crate) async fn tell(&self, node: &Node, id: Uuid) -> std::convert::Infallible {
-        self.notify.notified().await;
+        self.running().await;
         node.journal.set_state(id, NodeAttemptState::Running);
         tokio::time::sleep(Self::HOLD).await;
-        let launched = self.launched.lock().expect("no code panics while it holds this").clone();
+        let launched = self.launched.borrow().clone();
         if let Some((_, at, started)) = launched {
             node.outbox.push(id, at, Body::Started(started));
         }
@@ -221,6 +225,11 @@ impl Job {
     /// How it is carried out, as far as that is known by now.
     pub(crate) fn execution(&self) -> Execution {
         self.execution.lock().expect("no code panics while it holds this").clone()
+    }
+
+    /// What its container is planned for.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject { node: &self.node, attempt: Some(self.id), spec: &self.spec, label: self.label() }
     }
 
     /// Notes something about how it is carried out.
@@ -282,18 +291,12 @@ impl Job {
         }
     }
 
-    /// Variables every task gets, whatever its operator's own `env` says.
-    pub(crate) fn task_env(&self, rendered: &Rendered) -> Vec<(String, String)> {
-        let own = (sweep::ATTEMPT_VARIABLE.to_owned(), self.id.to_string());
-        let context = rendered.context_env.iter().cloned();
-        let env = rendered.env.iter().map(|(name, value)| (name.clone(), value.clone()));
-        context.chain(env).chain([own]).collect()
-    }
-
-    /// The same for a process of the node, which is also marked as the node's so that it never outlives it.
+    /// Variables of a process of the node: those of the task, and marks by which it is found again, so that it never outlives its
+    /// attempt or the node.
     pub(crate) fn process_env(&self, rendered: &Rendered, bundle: Option<&Path>) -> Vec<(OsString, OsString)> {
         let mut env: Vec<(OsString, OsString)> =
-            self.task_env(rendered).into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            rendered.task_env().map(|(name, value)| (name.into(), value.into())).collect();
+        env.push((sweep::ATTEMPT_VARIABLE.into(), self.id.to_string().into()));
         env.push((sweep::NODE_VARIABLE.into(), self.node.mark().into()));
         env.extend(bundle.map(|bundle| (BUNDLE_VARIABLE.into(), bundle.into())));
         env

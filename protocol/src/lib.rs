@@ -19,7 +19,10 @@ pub const INLINE_LIMIT: usize = 64 * 1024;
 /// At most this many events in one report.
 pub const REPORT_LIMIT: usize = 500;
 
-/// The header that carries an attempt's token on `resolve` and `xcom`, beside the node's own `Authorization: Bearer …`.
+/// At most this many tasks in one answer of `next`.
+pub const NEXT_LIMIT: usize = 16;
+
+/// The header that carries an attempt's token on `resolve`, `next` and `xcom`, beside the node's own `Authorization: Bearer …`.
 pub const ATTEMPT_TOKEN_HEADER: &str = "updraft-attempt-token";
 
 /// XComs larger than [`INLINE_LIMIT`] are put one by one before the attempt's `finished` is reported:
@@ -367,6 +370,14 @@ pub struct ResolveRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResolveResponse {
     pub refs: Vec<ResolvedRef>,
+}
+
+/// `GET /executor/v1/attempts/{attempt_id}/next`: at most [`NEXT_LIMIT`] of the tasks after the attempt's whose containers its node
+/// may create, not start, while it runs. Their attempts do not exist yet and may come to another node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NextResponse {
+    /// As in [`StartAttempt::spec`], with the nil id for the attempt's.
+    pub specs: Vec<Value>,
 }
 
 /// `PUT /executor/v1/attempts/{attempt_id}/logs?offset=N`: bytes of the attempt's log from that offset. Idempotent: what the

@@ -145,6 +145,7 @@ pub(crate) struct Executor {
     #[serde(deserialize_with = "optional")]
     pub(crate) docker_cert_path: Option<PathBuf>,
     pub(crate) docker_privileged: bool,
+    pub(crate) prewarm: u32,
 }
 
 impl Executor {

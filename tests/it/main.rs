@@ -21,6 +21,7 @@ mod notify;
 mod object_store;
 mod outage;
 mod partition;
+mod prewarm;
 mod scenarios;
 mod scheduling;
 mod silence;

@@ -215,7 +215,7 @@ pub(crate) async fn run_in_container(
     write_job(job, &args, rendered, &folder, &socket, bundle.map(|_| BUNDLE_TARGET))?;
     open_to_all(&folder)?;
     let _channel = Channel::open(job, &folder)?;
-    let mut plan = Plan::new(job, image, rendered);
+    let mut plan = Plan::new(&job.subject(), image, rendered);
     plan.image.pull = args.pull.unwrap_or_default();
     plan.body.entrypoint = Some(vec![args.interpreter.unwrap_or_else(|| "python3".to_owned()), "-u".to_owned()]);
     plan.body.cmd = Some(

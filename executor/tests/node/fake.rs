@@ -55,6 +55,8 @@ pub(crate) struct Seen {
     pub(crate) runs: Vec<RunRef>,
     pub(crate) bundles: HashMap<String, Vec<u8>>,
     pub(crate) values: Vec<ResolvedRef>,
+    /// The tasks that come after any other.
+    next: Vec<Value>,
 }
 
 impl Seen {
@@ -104,6 +106,7 @@ impl Fake {
             .route("/executor/v1/reconcile", post(reconcile))
             .route("/executor/v1/attempts/{id}/logs", put(put_logs).get(log_size))
             .route("/executor/v1/attempts/{id}/resolve", post(resolve))
+            .route("/executor/v1/attempts/{id}/next", get(next))
             .route("/executor/v1/attempts/{id}/xcom/{key}", put(put_xcom))
             .route("/executor/v1/bundles/{hash}", get(bundle))
             .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
@@ -146,23 +149,14 @@ impl Fake {
         id
     }
 
+    /// Says that this task comes after whichever the node runs.
+    pub(crate) fn comes_next(&self, task: &Value) {
+        self.change(|seen| seen.next.push(spec(Uuid::nil(), task)));
+    }
+
     pub(crate) fn hand_out_as(&self, id: Uuid, task: Value) {
-        let mut spec = json!({
-            "attempt_id": id, "task_id": "t", "map_index": -1, "try_number": 1, "max_tries": 0,
-            "operator": "bash", "operator_class": "airflow.providers.standard.operators.bash.BashOperator",
-            "args": {}, "env": {}, "execution_timeout": null, "do_xcom_push": true, "multiple_outputs": false, "owner": "airflow",
-            "bundle_hash": null, "relative_fileloc": "d.yaml",
-            "run": {
-                "dag_id": "d", "run_id": "manual__1", "run_type": "manual", "logical_date": "2026-01-02T03:04:05Z",
-                "data_interval_start": null, "data_interval_end": null, "run_after": "2026-01-02T03:04:05Z", "start_date": null,
-                "conf": {}, "params": {}, "dag_owner": "airflow", "dag_tags": [], "dag_description": null,
-                "render_template_as_native_obj": false
-            }
-        });
-        for (name, value) in task.as_object().unwrap() {
-            spec[name] = value.clone();
-        }
-        let start = StartAttempt { attempt_id: id, spec, token: format!("token-{id}"), refs: Vec::new() };
+        let start =
+            StartAttempt { attempt_id: id, spec: spec(id, &task), token: format!("token-{id}"), refs: Vec::new() };
         self.change(|seen| seen.starts.push(start));
     }
 
@@ -218,6 +212,26 @@ impl Fake {
         let lines = lines(&self.seen(), id);
         lines.into_iter().filter(|line| line.logger.starts_with("task.")).map(|line| line.event).collect()
     }
+}
+
+/// A task of the run `manual__1`, by default a bash task.
+fn spec(id: Uuid, task: &Value) -> Value {
+    let mut spec = json!({
+        "attempt_id": id, "task_id": "t", "map_index": -1, "try_number": 1, "max_tries": 0,
+        "operator": "bash", "operator_class": "airflow.providers.standard.operators.bash.BashOperator",
+        "args": {}, "env": {}, "execution_timeout": null, "do_xcom_push": true, "multiple_outputs": false, "owner": "airflow",
+        "bundle_hash": null, "relative_fileloc": "d.yaml",
+        "run": {
+            "dag_id": "d", "run_id": "manual__1", "run_type": "manual", "logical_date": "2026-01-02T03:04:05Z",
+            "data_interval_start": null, "data_interval_end": null, "run_after": "2026-01-02T03:04:05Z", "start_date": null,
+            "conf": {}, "params": {}, "dag_owner": "airflow", "dag_tags": [], "dag_description": null,
+            "render_template_as_native_obj": false
+        }
+    });
+    for (name, value) in task.as_object().unwrap() {
+        spec[name] = value.clone();
+    }
+    spec
 }
 
 pub(crate) fn lines(seen: &Seen, id: Uuid) -> Vec<LogLine> {
@@ -450,6 +464,11 @@ async fn resolve(
     let response = ResolveResponse { refs: refs.collect() };
     seen.resolved.extend(request.refs);
     Json(response).into_response()
+}
+
+async fn next(State(shared): Server, Path(id): Path<Uuid>, headers: HeaderMap) -> Response {
+    assert_eq!(headers[ATTEMPT_TOKEN_HEADER], format!("token-{id}"));
+    Json(NextResponse { specs: shared.lock().next.clone() }).into_response()
 }
 
 async fn put_xcom(

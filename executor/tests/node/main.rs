@@ -9,6 +9,7 @@
 
 mod daemon;
 mod docker;
+mod docker_ahead;
 mod docker_arguments;
 mod docker_images;
 mod docker_kill;

@@ -25,7 +25,7 @@ pub(crate) use reconcile::interval;
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, over, reconcile};
 pub use register::{NewNode, Registration, register};
 pub use report::{Ended, Event, EventBody, NodeReport, Process, Verdict, report};
-pub use spec::{Loaded, ResolvedRef, Start, starts};
+pub use spec::{Loaded, ResolvedRef, Start, next, starts};
 pub(crate) use spec::{Run, previous_runs, run_facts, specs};
 pub use stamp::stamp;
 pub use tokens::{TokenId, TokenRow, authenticate_token, create_token, list_tokens, revoke_token};

@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use updraft_core::{
+    ahead,
     dag::{Dag, Task},
     ids::{AttemptId, MapIndex},
     spec::{CodeRef, FailureClass, Launch, Outcome, PreviousRun, RunContext, TaskSpec},
@@ -16,7 +17,7 @@ use updraft_core::{
 };
 use uuid::Uuid;
 
-use super::{Handed, inbox};
+use super::{Handed, TokenId, inbox};
 use crate::{
     Store, StoreError, assets, outbox,
     resolve::{self, Answer},
@@ -90,6 +91,60 @@ pub(crate) async fn specs(
     add_previous_runs(&mut *connection, &mut found).await?;
     add_reschedule_counts(connection, &mut found).await?;
     Ok(loaded)
+}
+
+/// The tasks after an attempt's whose containers its node may create while it runs, as their next try would be handed out but for
+/// the attempt's id, which nobody knows yet. Only those that have not begun and whose templates name nothing to be fetched.
+/// `None`: the attempt is no longer current, or not on a node of this token. `limit`: at most so many.
+///
+/// Called for attempts of nodes that create containers ahead; served by `attempt_pkey` and `task_instance_pkey`.
+pub async fn next(
+    store: &Store,
+    dags: &DagCache,
+    token: TokenId,
+    attempt_id: Uuid,
+    limit: usize,
+) -> Result<Option<Vec<TaskSpec>>, StoreError> {
+    let mut connection = store.pool().acquire().await?;
+    let attempt = sqlx::query!(
+        "select a.dag_run_id, a.task_id from attempt a join executor e on e.id = a.executor_id
+         where a.attempt_id = $1 and e.token_id = $2",
+        attempt_id,
+        token.0
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(attempt) = attempt else { return Ok(None) };
+    let runs = run_facts(&mut connection, dags, &BTreeSet::from([attempt.dag_run_id])).await?;
+    let Some(run) = runs.get(&attempt.dag_run_id) else { return Ok(None) };
+    // A version that cannot be read, or has no such task, has nothing to foresee: its attempts end with the reason.
+    let Ok(dag) = &run.dag else { return Ok(Some(Vec::new())) };
+    let Some(task) = dag.task(&attempt.task_id) else { return Ok(Some(Vec::new())) };
+    let after: Vec<&Task> = ahead::next(dag, task).take(limit).collect();
+    let ids: Vec<String> = after.iter().map(|task| task.task_id.to_string()).collect();
+    let waiting = sqlx::query!(
+        "select task_id, try_number, max_tries from task_instance
+         where dag_run_id = $1 and task_id = any($2) and map_index = -1 and state = 'none'",
+        attempt.dag_run_id,
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let specs = waiting.iter().filter_map(|row| {
+        let launch = Launch {
+            attempt_id: AttemptId(Uuid::nil()),
+            map_index: MapIndex::UNMAPPED,
+            try_number: row.try_number + 1,
+            max_tries: row.max_tries,
+        };
+        Some(TaskSpec::new(launch, dag, dag.task(&row.task_id)?, &run.context, run.code()))
+    });
+    Ok(Some(specs.filter(is_known_ahead).collect()))
+}
+
+/// Whether what its templates make of it is the same now as when its turn comes, as far as that can be told.
+fn is_known_ahead(spec: &TaskSpec) -> bool {
+    template::refs(spec).is_empty() && !template::names_previous_run(spec)
 }
 
 /// Completes what [`super::hand_out`] returned. `inline_limit`: the bytes of values that may travel with one attempt; what does

@@ -1,4 +1,4 @@
-//! What a running attempt asks for and leaves behind: references of its templates, XComs.
+//! What a running attempt asks for and leaves behind: references of its templates, XComs, the tasks that come after it.
 
 use axum::{
     Json,
@@ -8,8 +8,11 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 use updraft_core::template;
-use updraft_protocol::{ResolveRequest, ResolveResponse};
-use updraft_store::nodes::{self, Put, TokenId};
+use updraft_protocol::{NEXT_LIMIT, NextResponse, ResolveRequest, ResolveResponse};
+use updraft_store::{
+    StoreError,
+    nodes::{self, Put, TokenId},
+};
 use uuid::Uuid;
 
 use super::{
@@ -81,6 +84,20 @@ pub(super) async fn get_xcom(
     let values = load(&api, token, attempt_id, &[reference]).await?;
     let value = values.into_iter().next().and_then(|resolved| resolved.value);
     value.map(Json).ok_or_else(|| ApiError::not_found(missing))
+}
+
+/// The tasks after the attempt's whose containers may be created while it runs.
+pub(super) async fn next(
+    State(api): State<ExecutorApi>,
+    Node(token): Node,
+    Param(attempt_id): Param<Uuid>,
+    headers: HeaderMap,
+) -> Result<Json<NextResponse>, ApiError> {
+    attempt_token::check(&api.inner.settings.attempt_secret, attempt_id, &headers)?;
+    let specs = nodes::next(&api.inner.store, &api.inner.dags, token, attempt_id, NEXT_LIMIT).await?;
+    let specs = specs.ok_or_else(ApiError::stale)?;
+    let specs = specs.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(StoreError::from)?;
+    Ok(Json(NextResponse { specs }))
 }
 
 async fn load(

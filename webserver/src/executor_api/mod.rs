@@ -123,6 +123,7 @@ pub fn router(state: ExecutorApi) -> Router {
         .route("/poll", post(poll::poll))
         .route("/report", post(report::report).layer(DefaultBodyLimit::max(REPORT_BODY)))
         .route("/attempts/{attempt_id}/resolve", post(attempts::resolve))
+        .route("/attempts/{attempt_id}/next", get(attempts::next))
         .route(
             "/attempts/{attempt_id}/xcom/{key}",
             put(attempts::put_xcom).get(attempts::get_xcom).layer(DefaultBodyLimit::max(XCOM_LIMIT)),

@@ -1,15 +1,12 @@
 //! A restart of the node kills no container: those of live attempts are watched on, the others are removed.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use bollard::query_parameters::ListContainersOptionsBuilder;
 use updraft_core::spec::{Failure, FailureClass};
-use uuid::Uuid;
 
-use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, Watch, connection::has_status, facts, name_of, room, run};
+use super::{Watch, connection::has_status, facts, name_of, orphans, run};
 use crate::{
     clock::Moment,
-    node::Node,
     runner::{End, Job, failure},
 };
 
@@ -28,7 +25,7 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
         stop = job.stopped() => return Ok(run::before_start(stop)),
     };
     if watch.in_room {
-        if let Err(error) = room::remove_foreign(&job.node, &docker).await {
+        if let Err(error) = orphans::remove_rooms(&job.node, &docker).await {
             return Err(job.node.docker.failure("The run's shared container could not be removed", &error));
         }
         return Err(failure(
@@ -65,43 +62,4 @@ pub(crate) async fn adopt(job: &Job, watch: Watch, created: Moment) -> Result<En
     job.log.say("info", "The executor was restarted; it goes on watching the container.");
     let left = job.spec.execution_timeout.map(|timeout| timeout.saturating_sub(running_for));
     run::watch_on(job, docker, watch, resume, left).await
-}
-
-/// A daemon that hangs must not keep the node from reconciling.
-const ORPHANS: Duration = Duration::from_secs(30);
-
-/// Removes this node's containers whose attempt is not live any more, as far as the daemon answers.
-pub(crate) async fn remove_orphans(node: &Node) {
-    let Some(docker) = node.docker.connected() else { return };
-    if tokio::time::timeout(ORPHANS, find_orphans(node, docker)).await.is_err() {
-        tracing::warn!("the Docker daemon is slow; orphans are looked for again later");
-    }
-}
-
-async fn find_orphans(node: &Node, docker: bollard::Docker) {
-    let filters = HashMap::from([("label".to_owned(), vec![format!("{NODE_LABEL}={}", node.identity)])]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let containers = match docker.list_containers(Some(options)).await {
-        Ok(containers) => containers,
-        Err(error) => {
-            tracing::warn!(%error, "containers cannot be listed; orphans are looked for again later");
-            return;
-        }
-    };
-    for container in containers {
-        let labels = container.labels.unwrap_or_default();
-        let Some(id) = labels.get(ATTEMPT_LABEL).and_then(|id| id.parse::<Uuid>().ok()) else { continue };
-        let running = container.state.is_some_and(|state| state.to_string() == "running");
-        // A container kept on purpose (auto_remove) is left alone once it has ended.
-        let kept = labels.get(AUTO_REMOVE_LABEL).is_some_and(|word| word != "force");
-        if node.is_live(id) || (kept && !running) {
-            continue;
-        }
-        tracing::info!(attempt_id = %id, "removing a container whose attempt is not live any more");
-        metrics::counter!(updraft_core::metrics::ORPHANED_CONTAINERS.name).increment(1);
-        run::remove(node, &docker, &name_of(id)).await;
-    }
-    if let Err(error) = room::remove_foreign(node, &docker).await {
-        tracing::warn!(%error, "shared containers of earlier lives are looked for again later");
-    }
 }

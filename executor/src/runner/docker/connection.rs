@@ -1,6 +1,7 @@
 //! The daemon: connected when it answers, looked for again when it does not.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,11 +15,7 @@ use tokio::{
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::RunnerStatus;
 
-use super::{
-    facts::Digests,
-    image::Pulls,
-    room::{Rooms, RunKey},
-};
+use super::{ahead::Ahead, facts::Digests, image::Pulls, keep::RunKey, room::Rooms};
 use crate::{
     config::{Config, DockerMode},
     node::Node,
@@ -48,6 +45,7 @@ pub(crate) struct Docker {
     full: Mutex<Option<(Instant, String)>>,
     pub(super) pulls: Pulls,
     pub(super) rooms: Rooms,
+    pub(super) ahead: Ahead,
     /// The digests of images, by id.
     pub(super) digests: Digests,
 }
@@ -72,6 +70,7 @@ impl Docker {
             full: Mutex::default(),
             pulls: Pulls::default(),
             rooms: Rooms::default(),
+            ahead: Ahead::new(config.prewarm),
             digests: Digests::default(),
         }
     }
@@ -132,19 +131,23 @@ impl Docker {
         }
     }
 
-    /// The node ends: nothing is fetched ahead any more.
+    /// The node ends: nothing is fetched or created ahead any more.
     pub(crate) fn close(&self) {
         self.pulls.close();
+        self.ahead.close();
     }
 
-    /// Runs that have a shared container here: the server says which of them are over.
-    pub(crate) fn runs(&self) -> Vec<RunKey> {
-        self.rooms.runs()
+    /// Runs for whose tasks a container is kept here: the server says which of them are over.
+    pub(crate) fn runs(&self) -> HashSet<RunKey> {
+        let mut runs = self.rooms.runs();
+        runs.extend(self.ahead.runs());
+        runs
     }
 
     /// These runs ended.
     pub(crate) fn over(&self, runs: &[RunKey]) {
         self.rooms.over(runs);
+        self.ahead.over(runs);
     }
 
     /// Waits until the daemon, which answered before, does not any more.

@@ -18,7 +18,7 @@ pub(crate) async fn run_operator(
     folder: Option<PathBuf>,
 ) -> Result<End, Failure> {
     let connection = args.docker_conn_id.clone();
-    let mut plan = Plan::operator(job, args, rendered, folder.as_deref())?;
+    let mut plan = Plan::operator(&job.subject(), args, rendered, folder.as_deref())?;
     if let Some(connection) = connection {
         plan.image.login = registry::login(job, &connection, &plan.image.name).await?;
     }

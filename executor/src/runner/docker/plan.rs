@@ -21,12 +21,14 @@ use updraft_core::{
     operator::{AutoRemove, ExitCodes, OperatorKind, RESULT_FILE},
     spec::{Failure, FailureClass, TaskSpec},
 };
+use uuid::Uuid;
 
 use super::{ATTEMPT_LABEL, AUTO_REMOVE_LABEL, NODE_LABEL, image::Image};
 use crate::{
     config::Config,
+    node::Node,
     render::Rendered,
-    runner::{BUNDLE_VARIABLE, Job, failure},
+    runner::{BUNDLE_VARIABLE, failure},
 };
 
 /// What the task's result is taken from.
@@ -52,6 +54,16 @@ pub(crate) struct Plan {
     pub(crate) image: Image,
     pub(crate) body: ContainerCreateBody,
     pub(crate) watch: Watch,
+}
+
+/// The attempt that a container is planned for.
+pub(crate) struct Subject<'a> {
+    pub(crate) node: &'a Node,
+    /// `None`: it does not exist yet.
+    pub(crate) attempt: Option<Uuid>,
+    pub(crate) spec: &'a TaskSpec,
+    /// What people see instead of the map index.
+    pub(crate) label: Option<String>,
 }
 
 /// What is needed to see a container to its end. Journaled, so that the next life can go on with it.
@@ -88,24 +100,24 @@ pub(crate) fn in_container(spec: &TaskSpec, config: &Config) -> bool {
 }
 
 impl Plan {
-    pub(crate) fn new(job: &Job, image: String, rendered: &Rendered) -> Self {
-        let run = &job.spec.run;
+    pub(crate) fn new(subject: &Subject<'_>, image: String, rendered: &Rendered) -> Self {
+        let Subject { node, attempt, spec, label: shown } = subject;
+        let run = &spec.run;
         let label = |name: &str, value: &dyn std::fmt::Display| (name.to_owned(), value.to_string());
-        let labels = HashMap::from([
-            label(ATTEMPT_LABEL, &job.id),
-            label(NODE_LABEL, &job.node.identity),
+        let mut labels = HashMap::from([
+            label(NODE_LABEL, &node.identity),
             label("updraft.dag_id", &run.dag_id),
             label("updraft.run_id", &run.run_id),
-            label("updraft.task_id", &job.spec.task_id),
-            label("updraft.map_index", &job.spec.map_index.0),
-            label("updraft.try_number", &job.spec.try_number),
+            label("updraft.task_id", &spec.task_id),
+            label("updraft.map_index", &spec.map_index.0),
+            label("updraft.try_number", &spec.try_number),
         ]);
-        let own = job.task_env(rendered);
+        labels.extend(attempt.map(|id| label(ATTEMPT_LABEL, &id)));
         let mut plan = Self {
             body: ContainerCreateBody {
                 image: Some(image.clone()),
                 labels: Some(labels),
-                host_config: Some(limits::host(&job.spec.resources)),
+                host_config: Some(limits::host(&spec.resources)),
                 ..ContainerCreateBody::default()
             },
             image: Image::new(image),
@@ -116,11 +128,11 @@ impl Plan {
                 show: true,
                 in_room: false,
                 fields: rendered.fields.clone(),
-                label: job.label(),
+                label: shown.clone(),
                 mask: (*rendered.mask).clone(),
             },
         };
-        plan.add_env(own.iter().map(|(name, value)| (name, value)));
+        plan.add_env(rendered.task_env());
         plan.set_auto_remove(AutoRemove::Force);
         plan
     }
@@ -135,10 +147,9 @@ impl Plan {
         }
     }
 
-    /// Hides more than what was rendered from the task's log, in the next life of the node, too.
-    fn hide(&mut self, job: &Job, more: &Mask) {
+    /// Hides more than what was rendered.
+    fn hide(&mut self, more: &Mask) {
         self.watch.mask = self.watch.mask.with(more);
-        job.log.hide(more);
     }
 
     /// Adds labels; the node's own stay as they are.
@@ -188,8 +199,8 @@ impl Plan {
 }
 
 /// What a command's result is taken from; `text` when the task does not say.
-fn result_from(job: &Job, text: ResultFrom) -> ResultFrom {
-    match (job.spec.do_xcom_push, job.spec.output) {
+fn result_from(spec: &TaskSpec, text: ResultFrom) -> ResultFrom {
+    match (spec.do_xcom_push, spec.output) {
         (false, _) | (true, Output::None) => ResultFrom::Nothing,
         (true, Output::Text) => text,
         (true, Output::Json) => ResultFrom::Json,

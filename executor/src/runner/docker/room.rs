@@ -8,7 +8,7 @@
 mod tenant;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -19,21 +19,19 @@ use std::{
 use bollard::{
     container::LogOutput,
     models::{ContainerCreateBody, ExecConfig},
-    query_parameters::ListContainersOptionsBuilder,
 };
 use futures::StreamExt;
-use tokio::{sync::OnceCell, time::Instant};
-use updraft_core::{
-    ids::{DagId, RunId},
-    spec::{Failure, FailureClass},
-};
+use tokio::sync::OnceCell;
+use updraft_core::spec::{Failure, FailureClass};
 use uuid::Uuid;
 
-use super::{NODE_LABEL, Plan, connection::has_status, run};
-use crate::{
-    node::Node,
-    runner::{Job, failure},
+use super::{
+    NODE_LABEL, Plan, ROOM_NAME,
+    connection::has_status,
+    keep::{Need, RunKey},
+    run,
 };
+use crate::runner::{Job, failure};
 
 pub(super) use tenant::run as run_in_room;
 
@@ -41,21 +39,12 @@ pub(super) use tenant::run as run_in_room;
 pub(super) const ROOM_LABEL: &str = "updraft.room";
 /// A room without tasks is removed after this, whether or not the server says that its run is over.
 const IDLE: Duration = Duration::from_mins(10);
-/// A daemon that hangs must keep the node neither from reconciling nor from ending.
-const REMOVAL: Duration = Duration::from_secs(15);
 /// What a room does: it waits, and takes care of processes whose parents are gone.
 const WAITER: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
 /// `oom_kill` of the room's control group, version 1 or 2.
 const OOM_KILLS: &str = r#"for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
   while read -r name count; do [ "$name" = oom_kill ] && echo "$count"; done < "$file"
 done 2>/dev/null; exit 0"#;
-
-/// A run, as nodes and servers name it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct RunKey {
-    pub(crate) dag_id: DagId,
-    pub(crate) run_id: RunId,
-}
 
 /// What tasks must have in common to share a room.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,7 +59,7 @@ pub(super) struct Room {
     name: String,
     /// What the image starts by itself; known once the container runs.
     made: OnceCell<Made>,
-    state: Mutex<State>,
+    need: Mutex<Need>,
     /// Processes of it that the kernel killed for their memory, as far as they were asked after.
     oom_kills: AtomicU64,
 }
@@ -82,15 +71,6 @@ pub(super) struct Made {
     image: Option<String>,
     entrypoint: Vec<String>,
     cmd: Vec<String>,
-}
-
-#[derive(Default)]
-struct State {
-    tasks: usize,
-    /// Since when it has no task.
-    idle: Option<Instant>,
-    /// Its run ended.
-    over: bool,
 }
 
 /// The rooms of this life of the node.
@@ -106,11 +86,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.room.state();
-        state.tasks -= 1;
-        if state.tasks == 0 {
-            state.idle = Some(Instant::now());
-        }
+        self.room.need().leave();
     }
 }
 
@@ -121,20 +97,15 @@ impl Rooms {
             failure(FailureClass::NodeError, format!("The container's settings cannot be written: {error}."))
         })?;
         let mut by_key = self.lock();
-        let room = by_key.entry(Key { run: run_of(job), settings }).or_insert_with(|| {
+        let room = by_key.entry(Key { run: RunKey::of(&job.spec), settings }).or_insert_with(|| {
             Arc::new(Room {
-                name: format!("updraft-run-{}", Uuid::new_v4()),
+                name: format!("{ROOM_NAME}{}", Uuid::new_v4()),
                 made: OnceCell::new(),
-                state: Mutex::default(),
+                need: Mutex::default(),
                 oom_kills: AtomicU64::new(0),
             })
         });
-        let mut state = room.state();
-        state.tasks += 1;
-        state.idle = None;
-        // A task of the run came: it was cleared, or the word of its end was about an earlier one of this name.
-        state.over = false;
-        drop(state);
+        room.need().enter();
         Ok(Place { room: Arc::clone(room) })
     }
 
@@ -144,33 +115,24 @@ impl Rooms {
     }
 
     /// Runs that have a room here: the server says which of them are over.
-    pub(super) fn runs(&self) -> Vec<RunKey> {
-        let mut runs: Vec<RunKey> = Vec::new();
-        for key in self.lock().keys() {
-            if !runs.contains(&key.run) {
-                runs.push(key.run.clone());
-            }
-        }
-        runs
+    pub(super) fn runs(&self) -> HashSet<RunKey> {
+        self.lock().keys().map(|key| key.run.clone()).collect()
     }
 
     /// These runs ended: their rooms go as soon as nobody is in them.
     pub(super) fn over(&self, runs: &[RunKey]) {
         for (_, room) in self.lock().iter().filter(|(key, _)| runs.contains(&key.run)) {
-            room.state().over = true;
+            room.need().end();
         }
     }
 
-    /// Takes out the rooms that nobody needs any more.
-    fn done(&self, all: bool) -> Vec<Arc<Room>> {
-        let done = |room: &Room| {
-            let state = room.state();
-            all || (state.tasks == 0 && (state.over || state.idle.is_some_and(|since| since.elapsed() >= IDLE)))
-        };
-        self.lock().extract_if(|_, room| done(room)).map(|(_, room)| room).collect()
+    /// Takes out the rooms that nobody needs any more; their names.
+    pub(super) fn done(&self, all: bool) -> Vec<String> {
+        let done = |room: &Room| all || room.need().is_over(IDLE);
+        self.lock().extract_if(|_, room| done(room)).map(|(_, room)| room.name.clone()).collect()
     }
 
-    fn holds(&self, name: &str) -> bool {
+    pub(super) fn holds(&self, name: &str) -> bool {
         self.lock().values().any(|room| room.name == name)
     }
 
@@ -180,8 +142,8 @@ impl Rooms {
 }
 
 impl Room {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics while it holds this")
+    fn need(&self) -> MutexGuard<'_, Need> {
+        self.need.lock().expect("no code panics while it holds this")
     }
 
     /// The running container; the first task makes it and the others wait.
@@ -251,10 +213,6 @@ impl Room {
     }
 }
 
-fn run_of(job: &Job) -> RunKey {
-    RunKey { dag_id: job.spec.run.dag_id.clone(), run_id: job.spec.run.run_id.clone() }
-}
-
 /// What tasks share of a container: all but command, environment, folder and labels.
 fn settings(body: &ContainerCreateBody) -> serde_json::Result<String> {
     let shared = ContainerCreateBody {
@@ -271,7 +229,7 @@ fn settings(body: &ContainerCreateBody) -> serde_json::Result<String> {
 
 /// The room's own container.
 fn waiting(job: &Job, body: &ContainerCreateBody) -> ContainerCreateBody {
-    let run = run_of(job);
+    let run = &job.spec.run;
     let label = |name: &str, value: String| (name.to_owned(), value);
     ContainerCreateBody {
         entrypoint: Some(["/bin/sh", "-c"].map(str::to_owned).to_vec()),
@@ -287,37 +245,6 @@ fn waiting(job: &Job, body: &ContainerCreateBody) -> ContainerCreateBody {
         ])),
         ..body.clone()
     }
-}
-
-/// Removes the rooms that nobody needs any more, and those of earlier lives of the node. `all`: the node ends.
-pub(crate) async fn remove_rooms(node: &Node, all: bool) {
-    let done = node.docker.rooms.done(all);
-    let Some(docker) = node.docker.connected() else { return };
-    let removal = async {
-        for room in done {
-            run::remove(node, &docker, &room.name).await;
-        }
-    };
-    if tokio::time::timeout(REMOVAL, removal).await.is_err() {
-        tracing::warn!("the Docker daemon is slow; shared containers are removed later");
-    }
-}
-
-/// Removes this node's rooms that no task of this life made.
-pub(super) async fn remove_foreign(node: &Node, docker: &bollard::Docker) -> Result<(), bollard::errors::Error> {
-    let labels = vec![format!("{NODE_LABEL}={}", node.identity), ROOM_LABEL.to_owned()];
-    let filters = HashMap::from([("label".to_owned(), labels)]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    for container in docker.list_containers(Some(options)).await? {
-        let name = container.names.unwrap_or_default().pop().unwrap_or_default();
-        let name = name.trim_start_matches('/');
-        if node.docker.rooms.holds(name) {
-            continue;
-        }
-        tracing::info!(container = name, "removing the shared container of a run that this node has no task of");
-        run::remove(node, docker, name).await;
-    }
-    Ok(())
 }
 
 /// Whether a call failed because the room is gone.

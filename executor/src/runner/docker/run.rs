@@ -11,7 +11,7 @@ use updraft_core::{
 };
 
 use super::{
-    Plan, Watch,
+    Plan, Watch, ahead,
     connection::has_status,
     facts,
     follow::follow,
@@ -34,6 +34,7 @@ pub(crate) struct Leftover {
 
 /// Runs an attempt in a container.
 pub(crate) async fn run(job: &Job, plan: Plan) -> Result<End, Failure> {
+    job.log.hide(&plan.watch.mask);
     job.log.say("info", &format!("Starting container from image {}", plan.image.name));
     facts::note_plan(job, &plan.image.name, &plan.body);
     if let Some(user) = &job.spec.run_as_user {
@@ -55,7 +56,13 @@ async fn run_alone(job: &Job, plan: Plan) -> Result<End, Failure> {
         stop = job.stopped() => return Ok(before_start(stop)),
     };
     let name = name_of(job.id);
-    let ready = create(job, &docker, &image, &name, body, || record(job, &watch));
+    let ready = async {
+        let record = || record(job, &watch);
+        match ahead::take(job, &docker, &image, &body, record).await? {
+            Some(id) => Ok(id),
+            None => create(job, &docker, &image, &name, body, record).await,
+        }
+    };
     let id = tokio::select! {
         id = ready => id?,
         // Perhaps it is created after all: whatever answers next removes it as an orphan.

@@ -2,8 +2,8 @@
 
 use updraft_core::operator::{BashArgs, Command};
 
-use super::{Plan, ResultFrom, result_from};
-use crate::{render::Rendered, runner::Job};
+use super::{Plan, ResultFrom, Subject, result_from};
+use crate::render::Rendered;
 
 /// Prefers bash and makes do with sh: many small images have nothing else.
 const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash -c \"$0\"; else exec /bin/sh -c \"$0\"; fi";
@@ -11,13 +11,13 @@ const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash -c \"$0\
 impl Plan {
     /// A bash task in a container.
     pub(crate) fn bash(
-        job: &Job,
+        subject: &Subject<'_>,
         args: BashArgs,
         image: String,
         rendered: &Rendered,
         bundle: Option<&std::path::Path>,
     ) -> Self {
-        let mut plan = Self::new(job, image, rendered);
+        let mut plan = Self::new(subject, image, rendered);
         plan.image.pull = args.pull.unwrap_or_default();
         plan.watch.in_room = args.reuse.is_some();
         match args.bash_command {
@@ -33,7 +33,7 @@ impl Plan {
         plan.add_env(args.env.iter().flatten());
         plan.body.working_dir = args.cwd;
         plan.watch.skip = args.skip_on_exit_code;
-        plan.watch.result = result_from(job, ResultFrom::LastStdout);
+        plan.watch.result = result_from(subject.spec, ResultFrom::LastStdout);
         plan
     }
 }

@@ -9,11 +9,8 @@ use updraft_core::{
     spec::Failure,
 };
 
-use super::{Plan, ResultFrom, env_file, invalid, mounts, ports, result_from, units::bytes};
-use crate::{
-    render::Rendered,
-    runner::{Job, docker::words::words},
-};
+use super::{Plan, ResultFrom, Subject, env_file, invalid, mounts, ports, result_from, units::bytes};
+use crate::{render::Rendered, runner::docker::words::words};
 
 /// Where the node's temporary folder is mounted (Airflow: `tmp_dir`).
 const TMP_DIR: &str = "/tmp/airflow";
@@ -21,18 +18,18 @@ const TMP_DIR: &str = "/tmp/airflow";
 impl Plan {
     /// `folder`: an empty folder of the attempt, there when `mount_tmp_dir` asks for one.
     pub(crate) fn operator(
-        job: &Job,
+        subject: &Subject<'_>,
         args: DockerArgs,
         rendered: &Rendered,
         folder: Option<&Path>,
     ) -> Result<Self, Failure> {
-        if args.privileged && !job.node.config.docker_privileged {
+        if args.privileged && !subject.node.config.docker_privileged {
             return Err(invalid(
                 "`privileged` gives a task the rights of the node's root; this node allows it only with \
                  `docker_privileged = true` in its configuration (executor).",
             ));
         }
-        let mut plan = Self::new(job, args.image, rendered);
+        let mut plan = Self::new(subject, args.image, rendered);
         let policy = if args.force_pull { PullPolicy::Always } else { PullPolicy::Missing };
         plan.image.pull = args.pull.unwrap_or(policy);
         plan.body.cmd = args.command.map(|command| command_words("command", command)).transpose()?;
@@ -42,7 +39,7 @@ impl Plan {
             plan.add_env(variables.iter());
         }
         plan.add_env(args.environment.iter().chain(&args.private_environment));
-        plan.hide(job, &Mask::of_texts(args.private_environment.values().map(String::as_str)));
+        plan.hide(&Mask::of_texts(args.private_environment.values().map(String::as_str)));
         plan.body.working_dir = args.working_dir;
         plan.body.user = args.user;
         plan.body.tty = args.tty.then_some(true);
@@ -81,7 +78,7 @@ impl Plan {
         plan.watch.in_room = args.reuse.is_some();
         plan.set_auto_remove(args.auto_remove);
         plan.watch.skip = args.skip_on_exit_code;
-        match result_from(job, ResultFrom::LastLine) {
+        match result_from(subject.spec, ResultFrom::LastLine) {
             ResultFrom::LastLine if args.retrieve_output => {
                 plan.take_result_file(args.retrieve_output_path.unwrap_or_else(|| RESULT_FILE.to_owned()));
             }

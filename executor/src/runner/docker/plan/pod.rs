@@ -6,13 +6,13 @@ use updraft_core::{
     spec::Failure,
 };
 
-use super::{Plan, invalid};
-use crate::{render::Rendered, runner::Job};
+use super::{Plan, Subject, invalid};
+use crate::render::Rendered;
 
 impl Plan {
     /// The pod's image, command and environment as a container.
-    pub(crate) fn pod(job: &Job, args: KubernetesPodArgs, rendered: &Rendered) -> Result<Self, Failure> {
-        let mut plan = Self::new(job, args.image, rendered);
+    pub(crate) fn pod(subject: &Subject<'_>, args: KubernetesPodArgs, rendered: &Rendered) -> Result<Self, Failure> {
+        let mut plan = Self::new(subject, args.image, rendered);
         plan.image.pull = match args.image_pull_policy.as_deref() {
             Some("Always") => PullPolicy::Always,
             Some("Never") => PullPolicy::Never,

@@ -26,7 +26,7 @@ use crate::{
             plan::ResultFrom,
             run::{before_start, record},
         },
-        failure,
+        failure, sweep,
     },
 };
 
@@ -125,11 +125,14 @@ async fn start(
         (None, Some(cmd)) => words.extend(made.entrypoint.iter().chain(cmd).cloned()),
         (None, None) => words.extend(made.entrypoint.iter().chain(&made.cmd).cloned()),
     }
+    let mut env = body.env.clone().unwrap_or_default();
+    // By which it and what leaves its group are found when they are to end.
+    env.push(format!("{}={}", sweep::ATTEMPT_VARIABLE, job.id));
     let config = ExecConfig {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: body.tty,
-        env: body.env.clone(),
+        env: Some(env),
         cmd: Some(words),
         ..ExecConfig::default()
     };
