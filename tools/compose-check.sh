@@ -33,14 +33,16 @@ tasks:
   third: {bash: 'true', depends_on: [first]}
 DAG
 compose up -d
-port=$(compose port webserver 8080 | sed 's/.*://')
-url=http://127.0.0.1:$port
+# A port that the daemon chose is another one after a restart.
+find_port() { url=http://127.0.0.1:$(compose port webserver 8080 | sed 's/.*://'); }
+find_port
 updraft() { env -i HOME="$work" PATH="$PATH" UPDRAFT__CLIENT__SERVER="$url" UPDRAFT__CLIENT__PASSWORD=check "$binary" "$@"; }
 for _ in $(seq 120); do updraft dags show check >/dev/null 2>&1 && break; sleep 0.5; done
 updraft dags trigger check --run-id one --wait
 updraft runs logs check one first | grep -q 'hello from a container'
 updraft executors list
 compose restart -t 10 webserver
+find_port
 for _ in $(seq 60); do updraft executors list >/dev/null 2>&1 && break; sleep 0.5; done
 updraft dags trigger check --run-id two --wait
 curl -fsS "$url/metrics" | grep -c '^airflow_\|^updraft_'

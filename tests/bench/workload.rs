@@ -199,7 +199,7 @@ pub(crate) async fn trigger_and_wait(instance: &Instance, dag_id: &str, runs: us
             let run = instance.get(&format!("{path}/{prefix}_{number}")).await;
             match run["state"].as_str() {
                 Some("success") => break,
-                Some("failed") => panic!("a run of {dag_id} failed"),
+                Some("failed") => panic!("a run of {dag_id} failed: {}", failed(instance, &run).await),
                 _ => {
                     assert!(Instant::now() < deadline, "{dag_id} does not end: {run}");
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -207,6 +207,15 @@ pub(crate) async fn trigger_and_wait(instance: &Instance, dag_id: &str, runs: us
             }
         }
     }
+}
+
+/// The first failed task of a run with its tries, for people.
+async fn failed(instance: &Instance, run: &Value) -> Value {
+    let (dag_id, run_id) = (run["dag_id"].as_str().unwrap(), run["dag_run_id"].as_str().unwrap());
+    let found =
+        instance.get(&format!("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?state=failed&limit=1")).await;
+    let task_id = found["task_instances"][0]["task_id"].as_str().unwrap_or_default();
+    instance.get(&format!("/ui/tries/{dag_id}/{run_id}/{task_id}")).await
 }
 
 async fn read_spans(instance: &Instance, dag_id: &str, run_id: &str) -> HashMap<String, Span> {

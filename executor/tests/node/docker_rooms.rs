@@ -136,7 +136,8 @@ async fn a_process_in_a_room_ends_as_a_container_does() {
     assert!(!top.contains("sleep 600") && !top.contains("sleep 500"), "{top}");
     docker(&["exec", &room, "touch", "/tmp/open"]).unwrap();
     for id in beside {
-        assert_eq!(fake.finished(id).await.return_value, Some(json!("done")));
+        let report = fake.finished(id).await;
+        assert_eq!(report.return_value, Some(json!("done")), "{:?}", report.failure_reason);
     }
     node.stop().await.unwrap();
 }
@@ -169,6 +170,44 @@ async fn a_cancel_ends_every_process_of_its_task_and_none_of_another() {
     let top = docker(&["top", &room, "-eo", "pid,args"]).unwrap();
     assert!(top.contains("sleep 111"), "{top}");
     assert!(!top.contains("sleep 222") && !top.contains("sleep 333"), "{top}");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn tasks_one_after_the_other_leave_each_other_nothing_and_get_their_words_as_they_are() {
+    if !ready() {
+        return;
+    }
+    let fake = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(&fake, dir.path()).await;
+    let before = fake.hand_out(in_room(
+        "export LEFT=1; cd /; umask 077; echo $ODD; echo no line break | tr -d '\\n'",
+        json!({
+            "environment": {"ODD": "it's \"two\" lines\n$HOME", "with.dot": "dotted"}, "xcom_all": true,
+        }),
+    ));
+    let lines = fake.finished(before).await.return_value;
+    assert_eq!(lines, Some(json!(["it's \"two\" lines $HOME", "no line break"])));
+    // Not through a shell of the task, which may not pass it on.
+    let mut dotted = in_room("", json!({"environment": {"with.dot": "it's"}, "xcom_all": true}));
+    dotted["args"]["command"] = json!(["env"]);
+    let dotted = fake.finished(fake.hand_out(dotted)).await.return_value.unwrap();
+    assert!(dotted.as_array().unwrap().contains(&json!("with.dot=it's")), "{dotted}");
+    let after = fake.hand_out(in_room("echo \"${LEFT:-nothing} ${ODD:-nothing} $(umask) $(pwd)\"", json!({})));
+    let expected = format!("nothing nothing 0022 /tmp/updraft/{after}");
+    assert_eq!(fake.finished(after).await.return_value, Some(json!(expected)));
+    let there = fake.hand_out(in_room("pwd", json!({"working_dir": "/etc"})));
+    assert_eq!(fake.finished(there).await.return_value, Some(json!("/etc")));
+    let nowhere = fake.finished(fake.hand_out(in_room("pwd", json!({"working_dir": "/no/such"})))).await;
+    assert_eq!(nowhere.exit_code, Some(126), "{:?}", nowhere.failure_reason);
+    let many = fake.hand_out(in_room("seq 200000", json!({})));
+    assert_eq!(fake.finished(many).await.return_value, Some(json!("200000")));
+    fake.log_line(many, "Command exited").await;
+    assert_eq!(fake.output(many).len(), 200_000);
+    let tty = fake.finished(fake.hand_out(in_room("tty", json!({"tty": true})))).await;
+    assert_eq!(tty.failure_class.as_deref(), Some("invalid_arguments"));
+    assert_eq!(rooms(dir.path()).len(), 1);
     node.stop().await.unwrap();
 }
 

@@ -236,7 +236,9 @@ fn spec(id: Uuid, task: &Value) -> Value {
 
 pub(crate) fn lines(seen: &Seen, id: Uuid) -> Vec<LogLine> {
     let Some(bytes) = seen.logs.get(&id) else { return Vec::new() };
-    bytes
+    // A request may end in the middle of a line.
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    bytes[..whole]
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())

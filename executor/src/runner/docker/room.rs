@@ -1,10 +1,11 @@
 //! Containers that the tasks of one run share (`reuse: run`): made with the first task, removed with the run.
 //!
-//! A room is a container that waits; a task is a process in it (`exec`), which starts several times faster than a container.
+//! A room is a container that waits; a task is a process of a shell in it ([`session`]), which starts many times faster than a container.
 //! Tasks share one when they are of the same run and ask for the same image and settings; command, environment and folder are
 //! each task's own. A room belongs to one life of its node: the next life removes it, since a process in it, unlike a container,
 //! cannot be followed on.
 
+mod session;
 mod tenant;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 
 use bollard::{
     container::LogOutput,
+    errors::Error,
     models::{ContainerCreateBody, ExecConfig},
 };
 use futures::StreamExt;
@@ -25,6 +27,7 @@ use tokio::sync::OnceCell;
 use updraft_core::spec::{Failure, FailureClass};
 use uuid::Uuid;
 
+use self::session::{Session, Task};
 use super::{
     NODE_LABEL, Plan, ROOM_NAME,
     connection::has_status,
@@ -60,6 +63,8 @@ pub(super) struct Room {
     /// What the image starts by itself; known once the container runs.
     made: OnceCell<Made>,
     need: Mutex<Need>,
+    /// Shells that wait for a task.
+    sessions: Mutex<Vec<Session>>,
     /// Processes of it that the kernel killed for their memory, as far as they were asked after.
     oom_kills: AtomicU64,
 }
@@ -102,6 +107,7 @@ impl Rooms {
                 name: format!("{ROOM_NAME}{}", Uuid::new_v4()),
                 made: OnceCell::new(),
                 need: Mutex::default(),
+                sessions: Mutex::default(),
                 oom_kills: AtomicU64::new(0),
             })
         });
@@ -171,13 +177,44 @@ impl Room {
         self.made.get_or_try_init(make).await
     }
 
-    /// Runs a line of shell in the room as its root and returns what it printed.
-    async fn ask(
+    /// Begins a task in a shell that waits, or in another one.
+    async fn begin(
         &self,
+        job: &Job,
         docker: &bollard::Docker,
-        script: &str,
-        args: &[&str],
-    ) -> Result<String, bollard::errors::Error> {
+        made: &Made,
+        body: &ContainerCreateBody,
+    ) -> Result<Task, Error> {
+        loop {
+            let waiting = self.sessions().pop();
+            let is_new = waiting.is_none();
+            let mut session = match waiting {
+                Some(session) => session,
+                None => Session::open(docker, self).await?,
+            };
+            if session.is_alive()
+                && let Some(task) = session.begin(job, made, body).await
+            {
+                return Ok(task);
+            }
+            if is_new {
+                let message = "the shell of the shared container ended at once".to_owned();
+                return Err(Error::DockerResponseServerError { status_code: 409, message });
+            }
+        }
+    }
+
+    /// A task ended, and its shell waits for another.
+    fn put_back(&self, session: Session) {
+        self.sessions().push(session);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.sessions.lock().expect("no code panics while it holds this")
+    }
+
+    /// Runs a line of shell in the room as its root and returns what it printed.
+    async fn ask(&self, docker: &bollard::Docker, script: &str, args: &[&str]) -> Result<String, Error> {
         let words = [&["/bin/sh", "-c", script, "updraft"], args].concat();
         let config = ExecConfig {
             attach_stdout: Some(true),
@@ -248,6 +285,6 @@ fn waiting(job: &Job, body: &ContainerCreateBody) -> ContainerCreateBody {
 }
 
 /// Whether a call failed because the room is gone.
-fn is_gone(error: &bollard::errors::Error) -> bool {
+fn is_gone(error: &Error) -> bool {
     has_status(error, 404) || has_status(error, 409)
 }

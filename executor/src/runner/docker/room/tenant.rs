@@ -2,19 +2,15 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use bollard::{
-    container::LogOutput,
-    errors::Error,
-    exec::StartExecResults,
-    models::{ContainerCreateBody, ExecConfig},
-};
-use futures::StreamExt;
 use serde_json::Value;
 use tokio::time::Instant;
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::XCOM_LIMIT;
 
-use super::{Made, Place, Room, is_gone};
+use super::{
+    Place, Room, is_gone,
+    session::{Event, Task},
+};
 use crate::{
     logs::{LineSplitter, Piece, Stream},
     node::Stop,
@@ -26,16 +22,12 @@ use crate::{
             plan::ResultFrom,
             run::{before_start, record},
         },
-        failure, sweep,
+        failure,
     },
 };
 
-/// Runs the words after its own arguments in a folder, and ends what they leave running.
-const RUN: &str = include_str!("run.sh");
 /// Signals every process of an attempt.
 const STOP: &str = include_str!("stop.sh");
-/// Where tasks have their folders.
-const FOLDERS: &str = "/tmp/updraft";
 /// What was killed is gone by then, or the daemon does not answer.
 const KILLED: Duration = Duration::from_secs(15);
 
@@ -58,11 +50,11 @@ pub(in crate::runner::docker) async fn run(job: &Job, plan: Plan) -> Result<End,
             let place = job.node.docker.rooms.enter(job, &plan.body)?;
             let made = place.room.made(job, &docker, &plan).await?;
             record(job, &plan.watch)?;
-            match start(job, &docker, &place.room, made, &plan.body).await {
-                Ok(process) => {
+            match place.room.begin(job, &docker, made, &plan.body).await {
+                Ok(task) => {
                     job.note(|execution| execution.container_id = Some(made.id.clone()));
                     facts::note_image(job, &docker, made.image.as_deref()).await;
-                    return Ok((process, place));
+                    return Ok((task, place));
                 }
                 Err(error) if is_gone(&error) && std::mem::take(&mut again) => {
                     job.node.docker.rooms.forget(&place.room);
@@ -77,7 +69,7 @@ pub(in crate::runner::docker) async fn run(job: &Job, plan: Plan) -> Result<End,
             }
         }
     };
-    let (process, place) = tokio::select! {
+    let (task, place) = tokio::select! {
         ready = ready => ready?,
         lost = job.node.docker.lost() => return Err(lost),
         stop = job.stopped() => {
@@ -86,61 +78,16 @@ pub(in crate::runner::docker) async fn run(job: &Job, plan: Plan) -> Result<End,
         }
     };
     job.progress.launched(job.started());
-    follow(job, &docker, &place, process, &plan.watch).await
+    follow(job, &docker, &place, task, &plan.watch).await
 }
 
 /// What of a task cannot be in a room.
 fn misfit(plan: &Plan) -> Option<&'static str> {
     match plan.watch.result {
+        _ if plan.body.tty == Some(true) => Some("`tty`"),
         ResultFrom::File(_) => Some("`retrieve_output`"),
         ResultFrom::Shim => Some("A Python task"),
         _ => None,
-    }
-}
-
-/// A started process.
-struct Process {
-    exec: String,
-    output: std::pin::Pin<Box<dyn futures::Stream<Item = Result<LogOutput, Error>> + Send>>,
-    /// What was known of the room's killed processes before.
-    oom_kills: u64,
-}
-
-async fn start(
-    job: &Job,
-    docker: &bollard::Docker,
-    room: &Room,
-    made: &Made,
-    body: &ContainerCreateBody,
-) -> Result<Process, Error> {
-    let own = format!("{FOLDERS}/{}", job.id);
-    let (folder, whose) = body.working_dir.as_ref().map_or((own.as_str(), "own"), |folder| (folder, "its"));
-    // The first line is what the script that ends it looks for.
-    let script = format!("# {}\n{RUN}", job.id);
-    let mut words =
-        vec!["/bin/sh".to_owned(), "-c".to_owned(), script, "updraft".to_owned(), folder.to_owned(), whose.to_owned()];
-    match (&body.entrypoint, &body.cmd) {
-        // Docker's rule: another entrypoint has no use for the image's command.
-        (Some(entrypoint), cmd) => words.extend(entrypoint.iter().chain(cmd.iter().flatten()).cloned()),
-        (None, Some(cmd)) => words.extend(made.entrypoint.iter().chain(cmd).cloned()),
-        (None, None) => words.extend(made.entrypoint.iter().chain(&made.cmd).cloned()),
-    }
-    let mut env = body.env.clone().unwrap_or_default();
-    // By which it and what leaves its group are found when they are to end.
-    env.push(format!("{}={}", sweep::ATTEMPT_VARIABLE, job.id));
-    let config = ExecConfig {
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        tty: body.tty,
-        env: Some(env),
-        cmd: Some(words),
-        ..ExecConfig::default()
-    };
-    let oom_kills = room.oom_kills.load(Ordering::Relaxed);
-    let exec = docker.create_exec(&room.name, config).await?.id;
-    match docker.start_exec(&exec, None).await? {
-        StartExecResults::Attached { output, .. } => Ok(Process { exec, output, oom_kills }),
-        StartExecResults::Detached => Ok(Process { exec, output: futures::stream::empty().boxed(), oom_kills }),
     }
 }
 
@@ -158,11 +105,13 @@ async fn follow(
     job: &Job,
     docker: &bollard::Docker,
     place: &Place,
-    process: Process,
+    mut task: Task,
     watch: &Watch,
 ) -> Result<End, Failure> {
-    let Process { exec, mut output, oom_kills } = process;
     let room = &place.room;
+    let oom_kills = room.oom_kills.load(Ordering::Relaxed);
+    let mark = task.session.mark.clone();
+    let signal = async |signal: &str| self::signal(docker, room, &mark, job, signal).await;
     let (mut stdout, mut stderr) = (LineSplitter::default(), LineSplitter::default());
     let mut kept = Kept::default();
     let mut ending: Option<Ending> = None;
@@ -171,16 +120,22 @@ async fn follow(
     let alarm = tokio::time::sleep(job.spec.execution_timeout.unwrap_or(far));
     let kill = tokio::time::sleep(far);
     tokio::pin!(alarm, kill);
-    loop {
+    let code = loop {
         tokio::select! {
-            piece = output.next() => match piece {
-                Some(Ok(piece)) => take(job, &piece, watch, (&mut stdout, &mut stderr), &mut kept),
-                // The connection broke: what the process came to is asked for below.
-                Some(Err(error)) => {
-                    tracing::debug!(%error, room = room.name, "the output of a task in a room broke off");
-                    break;
+            event = task.next() => match event {
+                Event::Bytes(stream, bytes) => {
+                    let lines = match stream {
+                        Stream::Stdout => &mut stdout,
+                        Stream::Stderr => &mut stderr,
+                    };
+                    take(job, stream, &bytes, watch, lines, &mut kept);
                 }
-                None => break,
+                Event::Ended(code) => break Some(code),
+                // What it came to is asked for below.
+                Event::Broken(error) => {
+                    tracing::debug!(?error, room = room.name, "the output of a task in a room broke off");
+                    break None;
+                }
             },
             stop = job.stopped(), if !matches!(ending, Some(Ending::Told(_))) => {
                 let grace = match &stop {
@@ -191,13 +146,13 @@ async fn follow(
                         *grace
                     }
                 };
-                signal(docker, room, job, "TERM").await;
+                signal("TERM").await;
                 kill.as_mut().reset(Instant::now() + grace);
                 ending = Some(Ending::Told(stop));
             }
             () = &mut alarm, if ending.is_none() => {
                 job.log.say("error", &format!("{} Stopping the task.", bash::timeout_failure(job).reason));
-                signal(docker, room, job, "TERM").await;
+                signal("TERM").await;
                 kill.as_mut().reset(Instant::now() + job.node.config.stop_grace);
                 ending = Some(Ending::Timeout);
             }
@@ -211,46 +166,43 @@ async fn follow(
                         other => ending = other,
                     }
                 }
-                signal(docker, room, job, "KILL").await;
+                signal("KILL").await;
                 kill.as_mut().reset(Instant::now() + KILLED);
             }
         }
-    }
+    };
     for (stream, lines) in [(Stream::Stdout, &mut stdout), (Stream::Stderr, &mut stderr)] {
         lines.finish(|piece| keep_line(job, stream, piece, watch, &mut kept));
     }
-    let code = exit_code(job, docker, room, &exec).await;
+    let code = match code {
+        Some(code) => {
+            // One that was told to end is still being cleared up, by the session's mark.
+            if ending.is_none() {
+                room.put_back(task.session);
+            }
+            Ok(code)
+        }
+        None => exit_code(job, docker, room, &task.session.exec).await,
+    };
     match ending {
         Some(Ending::Told(stop)) => {
             // Also what left the task's own group.
-            signal(docker, room, job, "KILL").await;
+            signal("KILL").await;
             Ok(End::Stopped(stop))
         }
         Some(Ending::Timeout) => {
-            signal(docker, room, job, "KILL").await;
+            signal("KILL").await;
             Ok(End::Finished(Finished::failed(bash::timeout_failure(job))))
         }
         None => Ok(End::Finished(conclude(job, docker, room, code?, oom_kills, watch, kept).await)),
     }
 }
 
-fn take(
-    job: &Job,
-    piece: &LogOutput,
-    watch: &Watch,
-    (stdout, stderr): (&mut LineSplitter, &mut LineSplitter),
-    kept: &mut Kept,
-) {
-    let (stream, lines, message) = match piece {
-        LogOutput::StdErr { message } => (Stream::Stderr, stderr, message),
-        LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
-            (Stream::Stdout, stdout, message)
-        }
-    };
+fn take(job: &Job, stream: Stream, bytes: &[u8], watch: &Watch, lines: &mut LineSplitter, kept: &mut Kept) {
     if watch.result == ResultFrom::Json && stream == Stream::Stdout && kept.stdout.len() <= XCOM_LIMIT {
-        kept.stdout.extend_from_slice(message);
+        kept.stdout.extend_from_slice(bytes);
     }
-    lines.feed(message, |piece| keep_line(job, stream, piece, watch, kept));
+    lines.feed(bytes, |piece| keep_line(job, stream, piece, watch, kept));
 }
 
 fn keep_line(job: &Job, stream: Stream, piece: Piece<'_>, watch: &Watch, kept: &mut Kept) {
@@ -264,9 +216,9 @@ fn keep_line(job: &Job, stream: Stream, piece: Piece<'_>, watch: &Watch, kept: &
 }
 
 /// Signals the task's processes, and no other's. A room that is gone has none.
-async fn signal(docker: &bollard::Docker, room: &Room, job: &Job, signal: &str) {
+async fn signal(docker: &bollard::Docker, room: &Room, mark: &str, job: &Job, signal: &str) {
     let id = job.id.to_string();
-    match tokio::time::timeout(KILLED, room.ask(docker, STOP, &[&id, signal])).await {
+    match tokio::time::timeout(KILLED, room.ask(docker, STOP, &[mark, &id, signal])).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) if is_gone(&error) => {}
         Ok(Err(error)) => {
@@ -276,7 +228,7 @@ async fn signal(docker: &bollard::Docker, room: &Room, job: &Job, signal: &str) 
     }
 }
 
-/// What the process came to; its end follows that of its output at once.
+/// What a shell came to that ended with its task, or was ended.
 async fn exit_code(
     job: &Job,
     docker: &bollard::Docker,
