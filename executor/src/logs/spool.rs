@@ -335,11 +335,12 @@ impl AttemptLog {
                 _ => {}
             }
         }
-        if whole < inner.len {
-            // The crash tore the last line; the container's log has it whole.
+        if whole < inner.segments.len() {
+            // The crash tore the last line; the container's log has it whole. What this life has said since comes after it.
             inner.segments.truncate(whole)?;
-            inner.len = whole;
+            inner.tail = inner.buffer.clone();
             inner.tail_from = whole;
+            inner.len = whole + inner.buffer.len() as u64;
             inner.count(&self.spool.wake.budget);
         }
         Ok(resume)
@@ -603,6 +604,31 @@ mod tests {
         again.spool.sent(0);
         assert_eq!(events(&ship(&again)), ["one", "two", "two"]);
         assert_eq!(second.budget.unsent(), 0);
+    }
+
+    #[test]
+    fn what_is_said_before_a_torn_log_is_read_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = Uuid::from_u128(1);
+        let log = AttemptLog::fresh(id, folder.path(), wake(u64::MAX));
+        log.output_at(Stream::Stdout, piece(b"one", false), "t1".to_owned());
+        log.close();
+        let file = walk(folder.path()).remove(0);
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes.extend_from_slice(b"{\"timestamp\": \"t2\", \"ev");
+        std::fs::write(&file, bytes).unwrap();
+        let again = AttemptLog::found(id, folder.path(), wake(u64::MAX)).unwrap();
+        again.say("warning", "something is wrong");
+        assert_eq!(again.resume().unwrap().stdout, Position::new("t1".to_owned(), 1));
+        again.output(Stream::Stdout, piece(b"two", false));
+        again.spool.sent(0);
+        assert_eq!(events(&ship(&again)), ["one", "something is wrong", "two"]);
+    }
+
+    /// The files below a folder.
+    fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
     }
 
     #[test]
