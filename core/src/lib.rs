@@ -9,7 +9,8 @@
 //! * [`state`]: the states and the one transition table; [`plan`]: what a run does next; [`dispatch`]: which node gets what, [`lease`]: and whether it is there;
 //!   [`explain`]: why something does not run; [`invariants`]: what holds whatever happens; [`notify`]: who is told what;
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`mapping`]: the instances of a mapped task;
-//!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database.
+//!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database;
+//! * [`identity`]: names and roles of people.
 
 pub mod ahead;
 pub mod asset;
@@ -22,6 +23,7 @@ mod execution;
 pub mod explain;
 pub mod failpoint;
 pub mod failure;
+pub mod identity;
 pub mod ids;
 pub mod invariants;
 pub mod lease;

@@ -1,10 +1,11 @@
 //! Node tokens: made once, shown once, stored hashed, revocable.
 
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
-use updraft_core::dag::hex;
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    opaque::{self, digest},
+};
 
 /// What every node token begins with, so that people and secret scanners recognise one.
 const PREFIX: &str = "updraft_node_";
@@ -25,7 +26,7 @@ pub struct TokenRow {
 /// Makes a token and returns its text, which cannot be had again. Names need not be unique: replacing a token is making a
 /// second one of the same name and revoking the first by its id.
 pub async fn create_token(store: &Store, name: &str) -> Result<String, StoreError> {
-    let token = format!("{PREFIX}{}", hex(&rand::random::<[u8; 32]>()));
+    let token = opaque::make(PREFIX);
     sqlx::query!("insert into executor_token (name, hash) values ($1, $2)", name, digest(&token))
         .execute(store.pool())
         .await?;
@@ -69,8 +70,4 @@ pub async fn list_tokens(store: &Store) -> Result<Vec<TokenRow>, StoreError> {
             revoked_at: row.revoked_at,
         })
         .collect())
-}
-
-fn digest(token: &str) -> String {
-    hex(&Sha256::digest(token))
 }
