@@ -13,7 +13,7 @@ use crate::{
     standalone::{
         self,
         data_dir::Layout,
-        secrets::{Secrets, prepare_fernet_key},
+        secrets::{Secrets, first_user, prepare_fernet_key},
     },
     wiring,
 };
@@ -102,6 +102,7 @@ pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
     let store = connect(app, "updraft webserver").await?;
     store.check_schema().await?;
     let secrets = Secrets::prepare(config, &layout)?;
+    first_user(&store, config, &layout).await?;
     let shutdown = Shutdown::on_signals()?;
     let metrics = metrics::start(config, &shutdown.orderly).await?;
     let settings = wiring::webserver(app, &layout, &secrets, &metrics)?;

@@ -149,7 +149,6 @@ pub(crate) fn webserver(
     let attempt_secret = SecretString::from(format!("attempt {}", secrets.jwt_secret));
     let mut settings = updraft_webserver::Config::new(
         SecretString::from(secrets.jwt_secret.as_str()),
-        SecretString::from(secrets.admin_password.as_str()),
         attempt_secret,
         log_place(app, layout)?,
     );
@@ -157,7 +156,10 @@ pub(crate) fn webserver(
     let days = u64::from(config.webserver.log_retention_days);
     settings.executors.log_retention = (days > 0).then(|| Duration::from_hours(24 * days));
     settings.jwt_expiration = config.auth.jwt_expiration;
-    settings.admin_user.clone_from(&config.auth.admin_user);
+    settings.jwt_cli_expiration = config.auth.jwt_cli_expiration;
+    settings.all_admins = config.auth.all_admins;
+    settings.secure_cookies = config.webserver.base_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    settings.trusted_proxies.clone_from(&config.webserver.trusted_proxies);
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
     settings.metrics = config.metrics.webserver.then(|| metrics.handle.clone());

@@ -11,6 +11,7 @@ use figment::{Figment, error::Kind};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 use updraft_core::{dispatch::Strategy, lease::Lease};
+use updraft_webserver::Network;
 
 use super::ConfigError;
 
@@ -104,6 +105,8 @@ pub(crate) struct Webserver {
     pub(crate) log_retention_days: u32,
     #[serde(deserialize_with = "optional")]
     pub(crate) base_url: Option<String>,
+    #[serde(deserialize_with = "networks")]
+    pub(crate) trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,6 +118,9 @@ pub(crate) struct Auth {
     pub(crate) jwt_secret: Option<SecretString>,
     #[serde(deserialize_with = "seconds")]
     pub(crate) jwt_expiration: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) jwt_cli_expiration: Duration,
+    pub(crate) all_admins: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -246,6 +252,10 @@ fn lease<'de, D: Deserializer<'de>>(input: D) -> Result<Lease, D::Error> {
         return Err(de::Error::custom(format!("{} s are less than one", value.as_secs_f64())));
     }
     Ok(Lease::new(value))
+}
+
+fn networks<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Network>, D::Error> {
+    Vec::<String>::deserialize(input)?.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
 }
 
 fn strategy<'de, D: Deserializer<'de>>(input: D) -> Result<Strategy, D::Error> {

@@ -18,7 +18,7 @@ use self::{
     data_dir::{DataDir, Layout, keep, read_text},
     postgres::PrivatePostgres,
     roles::{EXECUTOR, Roles},
-    secrets::{Secrets, prepare_fernet_key},
+    secrets::{Secrets, first_user, prepare_fernet_key},
 };
 use crate::{
     cli::{App, args::StandaloneFlags, output::say},
@@ -83,13 +83,14 @@ async fn serve(
     let store = role_processes::store(app, database_url, "updraft standalone").await?;
     store.migrate().await.context("migrating the database")?;
     let secrets = Secrets::prepare(config, layout)?;
+    let password = first_user(&store, config, layout).await?;
     let url = reachable_url(&config.webserver.host, &listener)?;
     fs::write(layout.url(), format!("{url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
 
     let metrics = metrics::start(config, &shutdown.orderly).await?;
     let settings = wiring::webserver(app, layout, &secrets, &metrics)?;
     let mut roles = start(app, flags, layout, &store, listener, &url, settings).await?;
-    if let Err(error) = greet(app, layout, &url, &secrets) {
+    if let Err(error) = greet(app, layout, &url, password.as_ref()) {
         tracing::warn!(%error, "cannot print the greeting");
     }
 
@@ -158,11 +159,15 @@ pub(crate) fn reachable_url(host: &str, listener: &TcpListener) -> Result<String
     })
 }
 
-fn greet(app: &App, layout: &Layout, url: &str, secrets: &Secrets) -> io::Result<()> {
+fn greet(app: &App, layout: &Layout, url: &str, password: Option<&SecretString>) -> io::Result<()> {
     let config = &app.loaded.config;
     say(format_args!("Updraft is up: {url}"))?;
-    say(format_args!("  user:         {}", config.auth.admin_user))?;
-    say(format_args!("  password:     {}  (kept in {})", secrets.admin_password, layout.admin_password().display()))?;
+    // Somebody who gave the admin another password knows how to log in.
+    if let Some(password) = password {
+        let (password, file) = (password.expose_secret(), layout.admin_password());
+        say(format_args!("  user:         {}", config.auth.admin_user))?;
+        say(format_args!("  password:     {password}  (kept in {})", file.display()))?;
+    }
     say(format_args!("  DAGs:         {}", config.core.dags_folder.display()))?;
     say(format_args!("  data folder:  {}", layout.0.display()))?;
     say(format_args!("Ctrl-C stops it; unfinished runs go on at the next start."))?;

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use updraft_store::bucket::Bucket;
 
-use crate::{executor_api::ExecutorSettings, logs};
+use crate::{auth::address::Network, executor_api::ExecutorSettings, logs};
 
 /// Where logs are.
 #[derive(Clone, Debug)]
@@ -26,8 +26,12 @@ pub struct Config {
     pub jwt_expiration: Duration,
     /// How long a token of `POST /auth/token/cli` is valid (`[api_auth] jwt_cli_expiration_time`).
     pub jwt_cli_expiration: Duration,
-    pub admin_user: String,
-    pub admin_password: SecretString,
+    /// Whoever comes without a token is an admin (`[core] simple_auth_manager_all_admins`).
+    pub all_admins: bool,
+    /// Browsers send the login's cookie over TLS only.
+    pub secure_cookies: bool,
+    /// Whose word counts for where a request came from (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<Network>,
     /// What executor nodes are told; the same on every webserver of a deployment.
     pub executors: ExecutorSettings,
     /// Where the logs of attempts are kept.
@@ -48,19 +52,15 @@ pub struct Config {
 
 impl Config {
     /// Airflow's defaults around the secrets, for which there is none.
-    pub fn new(
-        jwt_secret: SecretString,
-        admin_password: SecretString,
-        attempt_secret: SecretString,
-        logs: LogPlace,
-    ) -> Self {
+    pub fn new(jwt_secret: SecretString, attempt_secret: SecretString, logs: LogPlace) -> Self {
         Self {
             instance_name: "Updraft".to_owned(),
             jwt_secret,
             jwt_expiration: Duration::from_hours(24),
             jwt_cli_expiration: Duration::from_hours(1),
-            admin_user: "admin".to_owned(),
-            admin_password,
+            all_admins: false,
+            secure_cookies: false,
+            trusted_proxies: Vec::new(),
             executors: ExecutorSettings::new(attempt_secret),
             logs,
             log_limit: logs::DEFAULT_LIMIT,

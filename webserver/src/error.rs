@@ -1,6 +1,6 @@
 //! The errors of the API, as Airflow 3 writes them: `{"detail": text | list | object}`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -38,6 +38,8 @@ pub(crate) enum ApiError {
     Invalid(Vec<FieldError>),
     /// 422 with a text: enum-like query values.
     InvalidText(String),
+    /// 429: too often; how long to wait.
+    TooMany(Duration),
     /// 503: Postgres is away or busy; the same call may work soon.
     Unavailable(String),
     /// 500 that says what to set: only whoever runs the deployment can mend it, and the text holds no secret.
@@ -94,6 +96,7 @@ impl ApiError {
             Self::UnsupportedMediaType(text) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text.as_str().into()),
             Self::Invalid(errors) => (StatusCode::UNPROCESSABLE_ENTITY, json!(errors)),
             Self::InvalidText(text) => (StatusCode::UNPROCESSABLE_ENTITY, text.as_str().into()),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "Too many tries. Please try again later.".into()),
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text.as_str().into()),
             Self::Misconfigured(text) => (StatusCode::INTERNAL_SERVER_ERROR, text.as_str().into()),
             Self::Internal(error) => (StatusCode::INTERNAL_SERVER_ERROR, internal(error).into()),
@@ -104,9 +107,14 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, detail) = self.parts();
+        let wait = match &self {
+            Self::TooMany(wait) => Some(wait.as_secs() + 1),
+            Self::Unavailable(_) => Some(1),
+            _ => None,
+        };
         let mut response = (status, Json(json!({ "detail": detail }))).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -12,7 +12,9 @@ pub mod executor_api;
 mod layers;
 pub mod logs;
 mod measure;
+pub mod passwords;
 mod permission;
+mod recent;
 mod router;
 mod sealed;
 mod state;
@@ -20,22 +22,23 @@ mod time;
 mod ui_api;
 pub mod ui_assets;
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
 
+pub use auth::address::{Network, NoNetwork};
 pub use config::{Config, LogPlace};
 pub use measure::router as metrics_router;
-pub use router::{open_api, router};
+pub use router::{open_api, router, routes};
 pub use state::App;
 
 /// Why a webserver ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The configuration cannot be used (an empty secret or password).
+    /// The configuration cannot be used (an empty secret).
     #[error("the webserver cannot start: {0}")]
     Config(String),
     /// The listening socket failed.
@@ -56,8 +59,8 @@ pub async fn serve(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let app = App::new(store, config, shutdown.clone()).await?;
-    let router = router(&app);
+    let app = App::new(store, config, shutdown.clone())?;
+    let router = router(&app).into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|connection| {
         // Answers are small and somebody waits for each; a socket that refuses is slower, not wrong.
         let _ = connection.set_nodelay(true);

@@ -8,7 +8,12 @@ use axum::{
     response::Response,
     routing::MethodRouter,
 };
-use utoipa::openapi::{extensions::ExtensionsBuilder, path::Operation};
+use updraft_core::identity::Role;
+use utoipa::openapi::{
+    HttpMethod, PathItem,
+    extensions::ExtensionsBuilder,
+    path::{Operation, OperationBuilder, PathsBuilder},
+};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::{
@@ -16,31 +21,6 @@ use crate::{
     auth::{Credentials, Principal},
     error::ApiError,
 };
-
-/// Airflow's roles, each with everything the one before may do (`SimpleAuthManagerRole`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    Viewer,
-    User,
-    Op,
-    Admin,
-}
-
-impl Role {
-    /// The claim's spelling.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::User => "user",
-            Self::Op => "op",
-            Self::Admin => "admin",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::User, Self::Op, Self::Admin].into_iter().find(|role| role.as_str() == text.to_lowercase())
-    }
-}
 
 /// What is asked of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +34,7 @@ pub(crate) enum Action {
 pub(crate) enum Kind {
     Dag,
     DagRun,
+    Backfill,
     TaskInstance,
     Log,
     Source,
@@ -66,6 +47,10 @@ pub(crate) enum Kind {
     Connection,
     Pool,
     XCom,
+    /// Users, and what they may do.
+    User,
+    /// What is the caller's own: name, role, API tokens.
+    Own,
 }
 
 /// A resource of a request; the DAG is named so that teams can be a lookup later.
@@ -115,33 +100,40 @@ pub(crate) fn authorize(principal: &Principal, action: Action, resource: Resourc
     Err(ApiError::Forbidden("Forbidden".into()))
 }
 
-/// Airflow 3: `simple_auth_manager.py`: viewers read DAGs, users act on them, ops see the machinery.
+/// Airflow 3: `simple_auth_manager.py`: viewers read all but secrets, users act on DAGs, ops manage what DAGs share. Airflow has no
+/// nodes and no users: ours are for ops and admins. What nobody writes yet is for admins.
 const fn least_role(action: Action, kind: Kind) -> Role {
     match (action, kind) {
+        (_, Kind::Own) => Role::Viewer,
+        (_, Kind::User) => Role::Admin,
+        (_, Kind::Variable | Kind::Connection) => Role::Op,
         (
             Action::Read,
             Kind::Dag
             | Kind::DagRun
+            | Kind::Backfill
             | Kind::TaskInstance
             | Kind::Log
             | Kind::Source
             | Kind::ImportError
             | Kind::Asset
+            | Kind::AuditLog
             | Kind::Executor
             | Kind::Pool
             | Kind::XCom
             | Kind::Job,
         ) => Role::Viewer,
         (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance | Kind::XCom) => Role::User,
-        (Action::Read, Kind::AuditLog)
-        | (Action::Write, Kind::Executor | Kind::Asset | Kind::Pool)
-        | (_, Kind::Variable | Kind::Connection) => Role::Op,
+        (Action::Write, Kind::Backfill | Kind::Executor | Kind::Asset | Kind::Pool) => Role::Op,
         (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog | Kind::Job) => Role::Admin,
     }
 }
 
 /// The extension of the OpenAPI document that tells an operation's permission; a test asserts that none lacks it.
 pub(crate) const EXTENSION: &str = "x-permission";
+
+/// The extension of an operation that the served document leaves out.
+pub(crate) const UNLISTED: &str = "x-unlisted";
 
 /// Declares what routes ask: checks it before the handlers and writes it into the OpenAPI document.
 pub(crate) fn allow(
@@ -162,9 +154,18 @@ pub(crate) fn allow(
     (schemas, paths, methods)
 }
 
-/// The same for methods that are answered without being described.
-pub(crate) fn allow_unlisted(app: &App, action: Action, kind: Kind, methods: MethodRouter<App>) -> MethodRouter<App> {
-    methods.route_layer(from_fn_with_state((app.clone(), action, kind), guard))
+/// The same for a method that is answered without being described.
+pub(crate) fn allow_unlisted(
+    app: &App,
+    permission: Permission,
+    method: HttpMethod,
+    path: &str,
+    methods: MethodRouter<App>,
+) -> UtoipaMethodRouter<App> {
+    let unlisted = ExtensionsBuilder::new().add(UNLISTED, true).build();
+    let operation = OperationBuilder::new().extensions(Some(unlisted)).build();
+    let paths = PathsBuilder::new().path(path, PathItem::new(method, operation)).build();
+    allow(app, permission, (Vec::new(), paths, methods))
 }
 
 fn declare(operation: &mut Operation, permission: Permission) {
@@ -182,7 +183,7 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let principal = app.auth.verify(&credentials)?;
+    let principal = app.auth.verify(&app.store, &credentials).await?;
     let dag_id = params.iter().find(|(name, _)| *name == "dag_id").map(|(_, value)| value).filter(|id| *id != "~");
     authorize(&principal, action, Resource { kind, dag_id })?;
     request.extensions_mut().insert(principal);
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_viewer_reads_and_does_not_trigger() {
-        let viewer = Principal { name: "v".to_owned(), role: Role::Viewer };
+        let viewer = Principal { name: "v".to_owned(), role: Role::Viewer, is_program: false };
         let run = Resource { kind: Kind::DagRun, dag_id: Some("d") };
         authorize(&viewer, Action::Read, run).unwrap();
         assert!(authorize(&viewer, Action::Write, run).is_err());

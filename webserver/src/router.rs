@@ -4,11 +4,12 @@ use axum::{
     Json, Router,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{get, post},
 };
 use serde_json::json;
 use utoipa::openapi::{
-    InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
+    HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
+    path::Operation,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,11 +25,11 @@ use crate::{
     auth::login,
     executor_api, layers, measure,
     permission::{
-        Action, Kind,
+        Kind,
         Permission::{self, Public},
-        allow, allow_unlisted,
+        UNLISTED, allow, allow_unlisted,
     },
-    ui_api::{executors, log_bytes, notifications, tries as ui_tries, why},
+    ui_api::{executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
     ui_assets,
 };
 
@@ -40,14 +41,10 @@ const fn write(kind: Kind) -> Permission {
     Permission::write(kind)
 }
 
-fn unlisted(app: &App, methods: MethodRouter<App>) -> MethodRouter<App> {
-    allow_unlisted(app, Action::Write, Kind::DagRun, methods)
-}
-
 /// Everything this process answers.
 pub fn router(app: &App) -> Router {
     let (described, document) = described(app).split_for_parts();
-    let document = Json(plain_paths(document));
+    let document = Json(listed(plain_paths(document)));
     let described = described.route("/openapi.json", axum::routing::get(async move || document.clone()));
     let router = layers::bounded(described, &app.config)
         .with_state(app.clone())
@@ -61,7 +58,28 @@ pub fn router(app: &App) -> Router {
 
 /// The OpenAPI document of [`router`].
 pub fn open_api(app: &App) -> OpenApi {
+    listed(routes(app))
+}
+
+/// The same, and what is answered without being described: every route with its permission.
+pub fn routes(app: &App) -> OpenApi {
     plain_paths(described(app).split_for_parts().1)
+}
+
+/// Leaves out what is not to be described.
+fn listed(mut document: OpenApi) -> OpenApi {
+    let is_listed =
+        |operation: &Operation| !operation.extensions.as_ref().is_some_and(|has| has.contains_key(UNLISTED));
+    document.paths.paths.retain(|_, item| {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        let mut is_empty = true;
+        for operation in operations {
+            *operation = operation.take().filter(is_listed);
+            is_empty &= operation.is_none();
+        }
+        !is_empty
+    });
+    document
 }
 
 /// A parameter that may contain slashes is `{*name}` to the router and `{name}` to readers of the document.
@@ -72,15 +90,21 @@ fn plain_paths(mut document: OpenApi) -> OpenApi {
 }
 
 fn described(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(document(app)).merge(login_routes(app)).nest("/api/v2", api_v2(app)).merge(ui(app))
+    OpenApiRouter::with_openapi(document(app))
+        .merge(login_routes(app))
+        .nest("/api/v2", api_v2(app))
+        .merge(ui(app))
+        .merge(identity_routes(app))
 }
 
 fn login_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, Public, routes!(login::create_token, login::create_token_all_admins)))
         .routes(allow(app, Public, routes!(login::create_token_cli)))
+        .routes(allow(app, Public, routes!(login::login_all_admins)))
         .routes(allow(app, Public, routes!(login::login)))
         .routes(allow(app, Public, routes!(login::logout)))
+        .routes(allow(app, Public, routes!(login::log_in)))
 }
 
 fn api_v2(app: &App) -> OpenApiRouter<App> {
@@ -131,18 +155,19 @@ fn run_routes(app: &App) -> OpenApiRouter<App> {
 }
 
 fn backfill_routes(app: &App) -> OpenApiRouter<App> {
+    // `airflowctl` sends POST where the API says PUT.
+    let sent_as_post = |path, method| allow_unlisted(app, write(Kind::Backfill), HttpMethod::Post, path, method);
     OpenApiRouter::new()
-        .routes(allow(app, read(Kind::DagRun), routes!(backfills::list_backfills)))
-        .routes(allow(app, write(Kind::DagRun), routes!(backfills::create_backfill)))
-        .routes(allow(app, read(Kind::DagRun), routes!(backfills::create_backfill_dry_run)))
-        .routes(allow(app, read(Kind::DagRun), routes!(backfills::get_backfill)))
-        .routes(allow(app, write(Kind::DagRun), routes!(backfills::pause_backfill)))
-        .routes(allow(app, write(Kind::DagRun), routes!(backfills::unpause_backfill)))
-        .routes(allow(app, write(Kind::DagRun), routes!(backfills::cancel_backfill)))
-        // `airflowctl` sends POST where the API says PUT.
-        .route("/backfills/{backfill_id}/pause", unlisted(app, post(backfills::pause_backfill)))
-        .route("/backfills/{backfill_id}/unpause", unlisted(app, post(backfills::unpause_backfill)))
-        .route("/backfills/{backfill_id}/cancel", unlisted(app, post(backfills::cancel_backfill)))
+        .routes(allow(app, read(Kind::Backfill), routes!(backfills::list_backfills)))
+        .routes(allow(app, write(Kind::Backfill), routes!(backfills::create_backfill)))
+        .routes(allow(app, write(Kind::Backfill), routes!(backfills::create_backfill_dry_run)))
+        .routes(allow(app, read(Kind::Backfill), routes!(backfills::get_backfill)))
+        .routes(allow(app, write(Kind::Backfill), routes!(backfills::pause_backfill)))
+        .routes(allow(app, write(Kind::Backfill), routes!(backfills::unpause_backfill)))
+        .routes(allow(app, write(Kind::Backfill), routes!(backfills::cancel_backfill)))
+        .routes(sent_as_post("/backfills/{backfill_id}/pause", post(backfills::pause_backfill)))
+        .routes(sent_as_post("/backfills/{backfill_id}/unpause", post(backfills::unpause_backfill)))
+        .routes(sent_as_post("/backfills/{backfill_id}/cancel", post(backfills::cancel_backfill)))
 }
 
 fn task_instance_routes(app: &App) -> OpenApiRouter<App> {
@@ -239,10 +264,13 @@ fn audit_routes(app: &App) -> OpenApiRouter<App> {
 
 fn ui(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .route(
+        .routes(allow_unlisted(
+            app,
+            read(Kind::Log),
+            HttpMethod::Get,
             "/ui/logs/{dag_id}/{dag_run_id}/{task_id}/{try_number}",
-            allow_unlisted(app, Action::Read, Kind::Log, get(log_bytes::get_log_bytes)),
-        )
+            get(log_bytes::get_log_bytes),
+        ))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
         .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))
@@ -251,6 +279,17 @@ fn ui(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(ui_tries::get_tries)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(notifications::get_notifications)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(notifications::retry_notification)))
+}
+
+fn identity_routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(allow(app, read(Kind::Own), routes!(me::get_me)))
+        .routes(allow(app, read(Kind::Own), routes!(tokens::get_tokens)))
+        .routes(allow(app, write(Kind::Own), routes!(tokens::post_token)))
+        .routes(allow(app, write(Kind::Own), routes!(tokens::delete_token)))
+        .routes(allow(app, read(Kind::User), routes!(users::get_users)))
+        .routes(allow(app, write(Kind::User), routes!(users::post_user)))
+        .routes(allow(app, write(Kind::User), routes!(users::patch_user, users::delete_user)))
 }
 
 fn document(app: &App) -> OpenApi {

@@ -30,13 +30,12 @@ pub struct Inner {
 }
 
 impl App {
-    /// Hashes the configured password, takes the keys, opens the log folder and starts what stands behind the executors'
-    /// routes.
+    /// Takes the keys, opens the log folder and starts what stands behind the executors' routes.
     ///
     /// # Errors
-    /// [`ServeError::Config`] for a secret or password that is empty, [`ServeError::Logs`] for a folder that cannot be used.
-    pub async fn new(store: Store, config: Config, shutdown: CancellationToken) -> Result<Self, ServeError> {
-        let auth = Auth::new(&config).await?;
+    /// [`ServeError::Config`] for a secret that is empty, [`ServeError::Logs`] for a folder that cannot be used.
+    pub fn new(store: Store, config: Config, shutdown: CancellationToken) -> Result<Self, ServeError> {
+        let auth = Auth::new(&config)?;
         let logs = match &config.logs {
             LogPlace::Folder(folder) => LogStore::open(folder, config.log_limit).map_err(ServeError::Logs)?,
             LogPlace::Bucket(bucket) => LogStore::in_bucket(bucket.clone(), config.log_limit),

@@ -55,7 +55,12 @@ fn seconds_between(start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> 
 }
 
 /// The audit row of a change that is about no run. `extra` holds no secret.
-async fn note(connection: &mut PgConnection, event: &str, by: &Principal, extra: Value) -> Result<(), ApiError> {
+pub(crate) async fn note(
+    connection: &mut PgConnection,
+    event: &str,
+    by: &Principal,
+    extra: Value,
+) -> Result<(), ApiError> {
     let entry = audit::Entry { event, owner: Some(&by.name), extra: Some(extra), ..audit::Entry::default() };
     Ok(audit::write(connection, &entry).await?)
 }

@@ -1,10 +1,6 @@
 //! Who calls: the node token of every request.
 
-use std::{
-    collections::HashMap,
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     extract::FromRequestParts,
@@ -17,9 +13,7 @@ use updraft_store::{
 };
 
 use super::{ExecutorApi, error::ApiError};
-
-/// More tokens than this at once are somebody guessing: the cache starts anew.
-const LIMIT: usize = 10_000;
+use crate::recent::Recent;
 
 /// An authenticated caller.
 #[derive(Clone, Copy)]
@@ -42,39 +36,22 @@ impl FromRequestParts<ExecutorApi> for Node {
     }
 }
 
-/// Answers of the last seconds, by the token's hash, so that a poll costs no query for it.
-pub(super) struct TokenCache {
-    ttl: Duration,
-    known: Mutex<HashMap<[u8; 32], Known>>,
-}
-
-/// Whose a token was, when that was asked; `None`: nobody's.
-#[derive(Clone, Copy)]
-struct Known {
-    id: Option<TokenId>,
-    asked: Instant,
-}
+/// Whose a token is (`None`: nobody's), by the token's hash, so that a poll costs no query for it.
+pub(super) struct TokenCache(Recent<[u8; 32], Option<TokenId>>);
 
 impl TokenCache {
     pub(super) fn new(ttl: Duration) -> Self {
-        Self { ttl, known: Mutex::default() }
+        Self(Recent::new(ttl))
     }
 
     async fn authenticate(&self, store: &Store, token: &str) -> Result<Option<TokenId>, ApiError> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        let cached = self.known.lock().expect("nothing panics under this lock").get(&hash).copied();
-        if let Some(known) = cached
-            && known.asked.elapsed() < self.ttl
-        {
-            return Ok(known.id);
+        if let Some(known) = self.0.get(&hash) {
+            return Ok(known);
         }
         let asked = Instant::now();
         let id = nodes::authenticate_token(store, token).await?;
-        let mut known = self.known.lock().expect("nothing panics under this lock");
-        if known.len() >= LIMIT {
-            known.clear();
-        }
-        known.insert(hash, Known { id, asked });
+        self.0.keep(hash, id, asked);
         Ok(id)
     }
 }

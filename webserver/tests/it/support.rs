@@ -4,14 +4,16 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
+    response::Response,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use updraft_store::{Store, crypto::Keys, sources::Sources, testing::TestDb};
-use updraft_webserver::{App, Config, LogPlace, logs::LogStore};
+use updraft_core::identity::Role;
+use updraft_store::{Store, crypto::Keys, identity::users, sources::Sources, testing::TestDb};
+use updraft_webserver::{App, Config, LogPlace, logs::LogStore, passwords};
 
-/// The admin's password.
+/// Every user's password.
 pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A name, Airflow's path and what to ask for it: one answer of every shape that is read.
@@ -117,26 +119,53 @@ impl Answer {
 }
 
 impl TestServer {
-    /// An empty database.
+    /// An empty database, but for the user `admin`.
     pub(crate) async fn empty() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, configured otherwise.
+    pub(crate) async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let db = TestDb::new().await;
         let keys = Keys::parse(&Keys::generate()).unwrap();
         let store = db.store().await.with_sources(Sources { keys, ..Sources::default() });
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::new(
+        let mut config = Config::new(
             "a secret for tests".to_owned().into(),
-            PASSWORD.to_owned().into(),
             "another secret".to_owned().into(),
             LogPlace::Folder(folder.path().to_owned()),
         );
-        let app = App::new(store.clone(), config, CancellationToken::new()).await.unwrap();
+        configure(&mut config);
+        let app = App::new(store.clone(), config, CancellationToken::new()).unwrap();
         let logs = app.logs.clone();
         let router = updraft_webserver::router(&app);
         let server = Self { store, app, router, token: String::new(), logs, _folder: folder, _db: db };
-        let body = json!({"username": "admin", "password": PASSWORD});
-        let answer = server.send(server.request(Method::POST, "/auth/token", Some(&body))).await;
-        let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
+        server.add_user("admin", Role::Admin).await;
+        let token = server.log_in("admin").await;
+        // What tests find in the audit trail, they did.
+        sqlx::raw_sql("truncate log restart identity").execute(server.store.pool()).await.unwrap();
         Self { token, ..server }
+    }
+
+    /// A user whose password is [`PASSWORD`].
+    pub(crate) async fn add_user(&self, name: &str, role: Role) {
+        let hash = passwords::hash(&PASSWORD.into()).unwrap();
+        let mut connection = self.store.pool().acquire().await.unwrap();
+        assert!(users::create(&mut connection, &name.parse().unwrap(), &hash, role).await.unwrap());
+    }
+
+    /// The token that a user's password gives.
+    pub(crate) async fn log_in(&self, name: &str) -> String {
+        let body = json!({"username": name, "password": PASSWORD});
+        let answer = self.send(self.request(Method::POST, "/auth/token", Some(&body))).await;
+        answer.json()["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// The same server, asked with another token.
+    pub(crate) fn request_as(&self, token: &str, method: Method, path: &str, body: Option<&Value>) -> Request<Body> {
+        let mut request = self.request(method, path, body);
+        request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        request
     }
 
     /// The rows of `seed.sql`: the DAG `etl` (two versions, three runs), the DAG `other`, and what belongs to them.
@@ -161,8 +190,13 @@ impl TestServer {
         builder.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap()
     }
 
+    /// The answer without its body, which may have no end.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.answer(request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
         Answer { status: parts.status, headers: parts.headers, bytes }
