@@ -9,6 +9,8 @@ use super::{
     backfill::BackfillCommand,
     entity_args::{ConnectionsCommand, PoolsCommand, VariablesCommand},
     executors::ExecutorsCommand,
+    tokens::TokensCommand,
+    users::UsersCommand,
 };
 use crate::config::Flags;
 
@@ -69,6 +71,12 @@ pub(crate) enum Command {
     /// How many tasks of a kind may run at once
     #[command(subcommand)]
     Pools(PoolsCommand),
+    /// Who may log in, and as what; needs the database, not a server
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// API tokens, by which programs act for you
+    #[command(subcommand)]
+    Tokens(TokensCommand),
     /// The database's schema and invariants
     #[command(subcommand)]
     Db(DbCommand),
@@ -218,6 +226,13 @@ pub(crate) struct DatabaseFlags {
     /// The data folder of the standalone meant
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+}
+
+impl DatabaseFlags {
+    fn set(&self, flags: &mut Flags) {
+        flags.set("database.url", self.database_url.clone());
+        flags.set("core.data_dir", self.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned()));
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -630,9 +645,10 @@ impl Arguments {
                 flags.set("core.data_dir", path(data_dir));
             }
             Command::Db(DbCommand::Migrate(given) | DbCommand::Check(given) | DbCommand::RotateFernetKey(given)) => {
-                flags.set("database.url", given.database_url.clone());
-                flags.set("core.data_dir", path(&given.data_dir));
+                given.set(&mut flags);
             }
+            Command::Users(command) => command.database().set(&mut flags),
+            Command::Tokens(command) => command.client().set(&mut flags),
             Command::Dags(
                 DagsCommand::List { client, .. }
                 | DagsCommand::Show { client, .. }

@@ -282,11 +282,13 @@ fn entity_of(conn_id: &str, fields: &Connection) -> Result<Value> {
     Ok(entity)
 }
 
-/// The text, or all of standard input for `-`, without the line break at its end.
+/// The text, or all of standard input for `-`.
 fn given(text: String) -> Result<String> {
-    if text != "-" {
-        return Ok(text);
-    }
+    if text == "-" { standard_input() } else { Ok(text) }
+}
+
+/// All of standard input, without the line break at its end.
+pub(super) fn standard_input() -> Result<String> {
     let mut read = String::new();
     io::stdin().read_to_string(&mut read).context("reading standard input")?;
     Ok(read.strip_suffix('\n').unwrap_or(&read).to_owned())
@@ -294,7 +296,7 @@ fn given(text: String) -> Result<String> {
 
 fn read_object(file: &Path) -> Result<Map<String, Value>> {
     let text = if file == Path::new("-") {
-        given("-".to_owned())?
+        standard_input()?
     } else {
         fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?
     };

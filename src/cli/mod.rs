@@ -18,6 +18,8 @@ mod notifications;
 pub(crate) mod output;
 mod runs;
 mod test;
+mod tokens;
+mod users;
 mod validate;
 
 use std::process::ExitCode;
@@ -68,6 +70,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Variables(variables) => entities::variables(&app, variables).await,
         Command::Connections(connections) => entities::connections(&app, connections).await,
         Command::Pools(pools) => entities::pools(&app, pools).await,
+        Command::Users(users) => users::run(&app, users).await,
+        Command::Tokens(tokens) => tokens::run(&app, tokens).await,
         Command::Db(db) => db::run(&app, db).await,
         Command::Config(config) => config::run(&app, &config),
         Command::Version => {

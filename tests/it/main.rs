@@ -28,4 +28,5 @@ mod silence;
 mod standalone;
 mod tour;
 mod triggerer;
+mod users;
 mod workspace;
