@@ -16,13 +16,8 @@ export type TaskInstance = Schemas["TaskInstanceResponse"];
 export type LogPage = Schemas["TaskInstancesLogResponse"];
 
 const authorization: Middleware = {
-  onRequest({ request }) {
-    const token = session.token();
-    if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
-    return request;
-  },
   onResponse({ response, schemaPath }) {
-    if (response.status === 401 && schemaPath !== "/auth/token") session.end();
+    if (response.status === 401 && schemaPath !== "/ui/login") session.end();
   },
 };
 

@@ -6,16 +6,16 @@ import { session } from "./session";
 
 export const useLogin = () =>
   useMutation({
-    mutationFn: (body: { username: string; password: string }) => ok(client.POST("/auth/token", { body })),
-    onSuccess: ({ access_token }) => session.begin(access_token),
+    mutationFn: (body: { username: string; password: string }) => ok(client.POST("/ui/login", { body })),
+    onSuccess: () => session.begin(),
   });
 
-/** Forgets the token of this tab, and asks the server to take back the cookie, if there is one. */
+/** Ends the login: the server revokes it and takes back the cookie. */
 export const useLogout = () =>
   useMutation({
     // It answers with a redirect to the login page, which is where we go anyway.
     mutationFn: () => fetch(`${window.location.origin}/api/v2/auth/logout`, { redirect: "manual" }),
-    // Also when the server is away: without its token this tab is signed out, and a cookie shows at the next request.
+    // Also when the server is away: this tab is signed out, and that the cookie is still there shows at the next request.
     onSettled: () => session.end(),
   });
 

@@ -27,12 +27,12 @@ interface OfTask {
 }
 
 export interface OwnPaths {
-  "/auth/token": {
+  "/ui/login": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
     post: {
       parameters: { query?: never; header?: never; path?: never; cookie?: never };
       requestBody: { content: { "application/json": { username: string; password: string } } };
-      responses: { 201: Json<{ access_token: string }>; 401: Failure };
+      responses: { 204: { headers: { [name: string]: unknown }; content?: never }; 401: Failure; 429: Failure };
     };
   };
   "/ui/tries/{dag_id}/{dag_run_id}/{task_id}": {

@@ -16,8 +16,8 @@ export interface World {
   tries: TryFacts[];
   /** Answers to questions for a log, in this order; the last one is repeated. */
   logs: LogPage[];
-  /** The only token that is accepted; null accepts everybody. */
-  token: string | null;
+  /** Whether requests carry a cookie that the server accepts. */
+  isLoggedIn: boolean;
 }
 
 export interface Sent {
@@ -41,7 +41,7 @@ function emptyWorld(): World {
     reasons: {},
     tries: [],
     logs: [],
-    token: null,
+    isLoggedIn: true,
   };
 }
 
@@ -54,15 +54,15 @@ export function resetWorld() {
 const API = "*/api/v2";
 const RUN = `${API}/dags/:dagId/dagRuns/:runId`;
 
-function answer(request: Request, body: JsonBodyType, status = 200) {
-  if (world.token !== null && request.headers.get("Authorization") !== `Bearer ${world.token}`) {
+function answer(body: JsonBodyType, status = 200) {
+  if (!world.isLoggedIn) {
     return HttpResponse.json({ detail: "Not authenticated" }, { status: 401 });
   }
   return HttpResponse.json(body, { status });
 }
 
-const found = (request: Request, thing: JsonBodyType | undefined, what: string) =>
-  thing === undefined ? answer(request, { detail: `${what} was not found` }, 404) : answer(request, thing);
+const found = (thing: JsonBodyType | undefined, what: string) =>
+  thing === undefined ? answer({ detail: `${what} was not found` }, 404) : answer(thing);
 
 async function note(request: Request) {
   const body: unknown = await request.clone().json();
@@ -74,33 +74,30 @@ export const handlers = [
     sent.push({ method: "GET", path: new URL(request.url).pathname, body: null });
     return new HttpResponse(null, { status: 307, headers: { Location: "/login" } });
   }),
-  http.post("*/auth/token", async ({ request }) => {
+  http.post("*/ui/login", async ({ request }) => {
     const { password } = (await request.json()) as { password: string };
-    return password === "right"
-      ? HttpResponse.json({ access_token: world.token ?? "any" }, { status: 201 })
-      : HttpResponse.json({ detail: "Invalid credentials" }, { status: 401 });
+    if (password !== "right") return HttpResponse.json({ detail: "Invalid credentials" }, { status: 401 });
+    world.isLoggedIn = true;
+    return new HttpResponse(null, { status: 204 });
   }),
   http.get(`${API}/dags`, ({ request }) => {
     const q = new URL(request.url).searchParams.get("dag_id_pattern") ?? "";
     const dags = world.dags.filter((dag) => dag.dag_id.includes(q));
-    return answer(request, { dags, total_entries: dags.length });
+    return answer({ dags, total_entries: dags.length });
   }),
-  http.get(`${API}/importErrors`, ({ request }) =>
-    answer(request, { import_errors: world.importErrors, total_entries: world.importErrors.length }),
+  http.get(`${API}/importErrors`, () =>
+    answer({ import_errors: world.importErrors, total_entries: world.importErrors.length }),
   ),
-  http.get(`${API}/dags/:dagId/details`, ({ request, params }) => {
+  http.get(`${API}/dags/:dagId/details`, ({ params }) => {
     const known = world.details.find((dag) => dag.dag_id === params["dagId"]);
     const listed = world.dags.find((dag) => dag.dag_id === params["dagId"]);
-    return found(request, known ?? (listed && dagDetails(listed.dag_id, listed)), "The DAG");
+    return found(known ?? (listed && dagDetails(listed.dag_id, listed)), "The DAG");
   }),
   http.patch(`${API}/dags/:dagId`, async ({ request, params }) => {
     await note(request);
     const { is_paused } = (await request.json()) as { is_paused: boolean };
     world.dags = world.dags.map((dag) => (dag.dag_id === params["dagId"] ? { ...dag, is_paused } : dag));
-    return answer(
-      request,
-      world.dags.find((dag) => dag.dag_id === params["dagId"]),
-    );
+    return answer(world.dags.find((dag) => dag.dag_id === params["dagId"]));
   }),
   http.get(`${API}/dags/:dagId/dagRuns`, ({ request, params }) => {
     const search = new URL(request.url).searchParams;
@@ -110,42 +107,37 @@ export const handlers = [
       .filter((run) => states.length === 0 || states.includes(run.state));
     const offset = Number(search.get("offset"));
     const page = runs.slice(offset, offset + Number(search.get("limit")));
-    return answer(request, { dag_runs: page, total_entries: runs.length });
+    return answer({ dag_runs: page, total_entries: runs.length });
   }),
   http.post(`${API}/dags/:dagId/dagRuns`, async ({ request, params }) => {
     await note(request);
     const last = world.runs.find((run) => run.dag_id === params["dagId"]);
-    return found(request, last && { ...last, dag_run_id: "manual__new", state: "queued" }, "The DAG");
+    return found(last && { ...last, dag_run_id: "manual__new", state: "queued" }, "The DAG");
   }),
-  http.get(RUN, ({ request, params }) =>
+  http.get(RUN, ({ params }) =>
     found(
-      request,
       world.runs.find((run) => run.dag_run_id === params["runId"]),
       "The DagRun",
     ),
   ),
-  http.get(`${RUN}/taskInstances`, ({ request }) =>
-    answer(request, { task_instances: world.tasks, total_entries: world.tasks.length }),
-  ),
-  http.get(`${RUN}/taskInstances/:taskId/tries`, ({ request, params }) => {
+  http.get(`${RUN}/taskInstances`, () => answer({ task_instances: world.tasks, total_entries: world.tasks.length })),
+  http.get(`${RUN}/taskInstances/:taskId/tries`, ({ params }) => {
     const tries = world.tasks.filter((task) => task.task_id === params["taskId"]);
-    return answer(request, { task_instances: tries, total_entries: tries.length });
+    return answer({ task_instances: tries, total_entries: tries.length });
   }),
   http.get(`${RUN}/taskInstances/:taskId/logs/:tryNumber`, ({ request }) => {
     logTokens.push(new URL(request.url).searchParams.get("token"));
     const page = world.logs.length > 1 ? world.logs.shift() : world.logs[0];
-    return answer(request, { ...(page ?? { content: [], continuation_token: null }) });
+    return answer({ ...(page ?? { content: [], continuation_token: null }) });
   }),
-  http.get(`${RUN}/taskInstances/:taskId`, ({ request, params }) =>
+  http.get(`${RUN}/taskInstances/:taskId`, ({ params }) =>
     found(
-      request,
       world.tasks.find((task) => task.task_id === params["taskId"]),
       "The task instance",
     ),
   ),
-  http.get(`${RUN}/taskInstances/:taskId/:mapIndex`, ({ request, params }) =>
+  http.get(`${RUN}/taskInstances/:taskId/:mapIndex`, ({ params }) =>
     found(
-      request,
       world.tasks.find((task) => task.task_id === params["taskId"] && task.map_index === Number(params["mapIndex"])),
       "The task instance",
     ),
@@ -157,11 +149,11 @@ export const handlers = [
     const chosen = body.only_failed
       ? world.tasks.filter((task) => task.state === "failed" || task.state === "upstream_failed")
       : world.tasks.slice(first, body.include_downstream ? undefined : first + 1);
-    return answer(request, { task_instances: chosen, total_entries: chosen.length });
+    return answer({ task_instances: chosen, total_entries: chosen.length });
   }),
-  http.get("*/ui/tries/:dagId/:runId/:taskId", ({ request }) => answer(request, { tries: world.tries })),
-  http.get("*/ui/why/:dagId/:runId/:taskId", ({ request, params }) =>
-    answer(request, {
+  http.get("*/ui/tries/:dagId/:runId/:taskId", () => answer({ tries: world.tries })),
+  http.get("*/ui/why/:dagId/:runId/:taskId", ({ params }) =>
+    answer({
       task_id: String(params["taskId"]),
       state: null,
       reasons: world.reasons[String(params["taskId"])] ?? [],

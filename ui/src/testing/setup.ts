@@ -15,7 +15,7 @@ window.scrollTo = () => {};
 beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
 afterEach(() => {
   cleanup();
-  session.begin("");
+  session.begin();
   sessionStorage.clear();
   resetWorld();
   server.resetHandlers();
