@@ -21,6 +21,8 @@ pub struct EventLogRow {
     pub owner: Option<String>,
     pub extra: Option<String>,
     pub dag_display_name: Option<String>,
+    /// Of the DAG, if there still is one.
+    pub latest_version_id: Option<i64>,
 }
 
 /// Filters of `GET /eventLogs`.
@@ -59,7 +61,7 @@ pub const ORDER_BY: OrderBy = &[
 ];
 
 const SELECT: &str = "l.id, l.dttm, l.dag_id, l.task_id, l.run_id, l.map_index, l.try_number, l.event, \
-    l.logical_date, l.owner, l.extra, d.dag_display_name";
+    l.logical_date, l.owner, l.extra, d.dag_display_name, d.latest_version_id";
 const FROM: &str = "log l left join dag d on d.dag_id = l.dag_id";
 
 /// One page of the trail; `log_pkey` serves the default order, `log_dag_idx` one DAG.

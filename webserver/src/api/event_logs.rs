@@ -1,7 +1,11 @@
 //! `GET /eventLogs` and one of them: the audit trail.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use updraft_core::dag::Dag;
 use updraft_store::query::{
     event_logs::{self, EventLogFilter, EventLogRow},
     filter::Page,
@@ -72,13 +76,15 @@ pub(crate) struct EventLogCollectionResponse {
     total_entries: i64,
 }
 
-impl From<EventLogRow> for EventLogResponse {
-    fn from(row: EventLogRow) -> Self {
+impl EventLogResponse {
+    /// `dag`: the compiled form of the latest version of the row's DAG, if there is one.
+    fn new(row: EventLogRow, dag: Option<&Dag>) -> Self {
+        let task = row.task_id.as_deref().and_then(|task_id| dag?.task(task_id));
         Self {
+            task_display_name: task.map(|task| task.task_display_name.clone()),
             event_log_id: row.id,
             when: row.dttm.into(),
             dag_id: row.dag_id,
-            task_display_name: row.task_id.clone(),
             task_id: row.task_id,
             run_id: row.run_id,
             map_index: row.map_index,
@@ -92,6 +98,22 @@ impl From<EventLogRow> for EventLogResponse {
     }
 }
 
+/// Rows with the names that people gave their tasks.
+async fn respond(
+    app: &App,
+    connection: &mut PgConnection,
+    rows: Vec<EventLogRow>,
+) -> Result<Vec<EventLogResponse>, ApiError> {
+    let version = |row: &EventLogRow| row.latest_version_id.filter(|_| row.task_id.is_some());
+    let versions: BTreeSet<i64> = rows.iter().filter_map(version).collect();
+    let dags = app.dags.get_many(connection, &versions.into_iter().collect::<Vec<_>>()).await?;
+    let response = |row: EventLogRow| {
+        let dag = version(&row).and_then(|id| dags.get(&id)).map(Arc::as_ref);
+        EventLogResponse::new(row, dag)
+    };
+    Ok(rows.into_iter().map(response).collect())
+}
+
 /// List the audit trail.
 #[utoipa::path(get, path = "/eventLogs", tag = "Event Log", params(QueryParams<EventLogsQuery>),
     responses((status = 200, body = EventLogCollectionResponse)))]
@@ -99,8 +121,9 @@ pub(crate) async fn get_event_logs(
     State(app): State<App>,
     QueryParams(query): QueryParams<EventLogsQuery>,
 ) -> Result<Json<EventLogCollectionResponse>, ApiError> {
-    let found = event_logs::page(&mut *app.connection().await?, &query.filter, &query.page).await?;
-    let event_logs = found.rows.into_iter().map(Into::into).collect();
+    let mut connection = app.connection().await?;
+    let found = event_logs::page(&mut connection, &query.filter, &query.page).await?;
+    let event_logs = respond(&app, &mut connection, found.rows).await?;
     Ok(Json(EventLogCollectionResponse { event_logs, total_entries: found.total }))
 }
 
@@ -112,6 +135,8 @@ pub(crate) async fn get_event_log(
     PathParams(path): PathParams<EventLogPath>,
 ) -> Result<Json<EventLogResponse>, ApiError> {
     let id = path.event_log_id;
-    let row = event_logs::get(&mut *app.connection().await?, id).await?;
-    Ok(Json(row.ok_or_else(|| ApiError::not_found(format!("The Event Log with id: `{id}` not found")))?.into()))
+    let mut connection = app.connection().await?;
+    let row = event_logs::get(&mut connection, id).await?;
+    let found = respond(&app, &mut connection, row.into_iter().collect()).await?.pop();
+    Ok(Json(found.ok_or_else(|| ApiError::not_found(format!("The Event Log with id: `{id}` not found")))?))
 }

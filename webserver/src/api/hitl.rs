@@ -279,6 +279,7 @@ pub(crate) async fn update_hitl_detail(
         run_id: Some(&instance.run_id),
         task_id: Some(&instance.task_id),
         map_index: Some(instance.map_index),
+        try_number: Some(instance.try_number),
         logical_date: instance.logical_date,
         // Which fields, not what is in them: they may hold secrets.
         extra: Some(json!({

@@ -274,6 +274,7 @@ impl Marks<'_> {
             run_id: Some(&path.dag_run_id),
             task_id: Some(&path.task_id),
             map_index,
+            try_number: None,
             logical_date: run.logical_date,
             extra: Some(extra),
         };
