@@ -115,12 +115,17 @@ const INVARIANTS: &[(&str, &str)] = &[
         "select format('run %s task %s[%s] is %s', dag_run_id, task_id, map_index, state)
          from task_instance where state in ('up_for_retry', 'up_for_reschedule') and next_retry_at is null",
     ),
+    // Where elements are missing, a user deleted them: the trail tells.
     (
         "a task has one instance, or those of a mapped one counted from 0 without gaps",
         "select format('run %s task %s has %s instances from %s to %s', dag_run_id, task_id, count(*), min(map_index), max(map_index))
-         from task_instance group by dag_run_id, task_id
-         having max(map_index) + 1 <> count(*) filter (where map_index >= 0)
-             or (bool_or(map_index < 0 and state <> 'removed') and bool_or(map_index >= 0 and state <> 'removed'))",
+         from task_instance t group by dag_run_id, task_id
+         having (bool_or(map_index < 0 and state <> 'removed') and bool_or(map_index >= 0 and state <> 'removed'))
+             or (max(map_index) + 1 <> count(*) filter (where map_index >= 0)
+                 and not exists (
+                     select from log l join dag d on d.dag_id = l.dag_id
+                     join dag_run r on r.dag_fk = d.id and r.run_id = l.run_id
+                     where r.id = t.dag_run_id and l.event = 'delete_task_instance' and l.task_id = t.task_id))",
     ),
     (
         "only a mapped task has instances with an index",

@@ -18,6 +18,7 @@ pub mod connections;
 pub mod crypto;
 pub mod dags;
 pub mod deadlines;
+pub mod delete_dag;
 pub mod dispatch;
 mod error;
 pub mod explain;

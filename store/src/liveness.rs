@@ -71,6 +71,10 @@ pub async fn round(store: &Store, lease: Lease) -> Result<Round, StoreError> {
     sqlx::query!("delete from attempt_cancel where deadline < now() - interval '1 minute'")
         .execute(&mut *transaction)
         .await?;
+    // A node told of a run just when it was deleted. The inbox is small, `dag_run_pkey` serves the rest.
+    sqlx::query!("delete from task_event e where not exists (select from dag_run r where r.id = e.dag_run_id)")
+        .execute(&mut *transaction)
+        .await?;
     failpoint!("janitor.before_commit");
     transaction.commit().await?;
     failpoint!("janitor.after_commit");

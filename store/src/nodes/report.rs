@@ -488,6 +488,8 @@ impl Writes {
              )
              insert into task_event (dag_run_id, task_id, map_index, attempt_id, kind, body)
              select dag_run_id, task_id, map_index, attempt_id, $3, '{}'::jsonb from gone
+             -- A run that was deleted hears nothing.
+             where exists (select from dag_run r where r.id = gone.dag_run_id)
              returning dag_run_id",
             &attempts,
             &executors,

@@ -43,6 +43,11 @@ impl Outcome {
         Self { dag_run_id, instances, changed: false, notices: false, nodes: BTreeSet::new() }
     }
 
+    /// The instances are gone.
+    pub(super) fn deleted(dag_run_id: i64, instances: Vec<(TaskId, i32)>, nodes: BTreeSet<i64>) -> Self {
+        Self { dag_run_id, instances, changed: true, notices: false, nodes }
+    }
+
     /// Wakes scheduler and nodes. Call it after the commit.
     pub fn ring(&self, store: &Store) {
         if !self.changed {

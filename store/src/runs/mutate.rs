@@ -1,4 +1,4 @@
-//! What users do to a run: clear task instances, mark it or some of them, delete it. Each holds the run's lock.
+//! What users do to a run: clear task instances, mark it or some of them. Each holds the run's lock.
 
 use sqlx::PgConnection;
 use updraft_core::{
@@ -146,45 +146,6 @@ async fn latest_version(connection: &mut PgConnection, row: &RunRow) -> Result<i
         .fetch_one(connection)
         .await?;
     Ok(latest.unwrap_or(row.dag_version_id))
-}
-
-/// Deletes a run that is not running, with everything it left. `Done(false)`: it is running.
-pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mutated<bool>, StoreError> {
-    if lock_one(&mut *connection, dag_run_id).await?.is_none() {
-        return Ok(Mutated::NoRun);
-    }
-    let running =
-        sqlx::query_scalar!(r#"select state = 'running' as "running!" from dag_run where id = $1"#, dag_run_id)
-            .fetch_one(&mut *connection)
-            .await?;
-    if running {
-        return Ok(Mutated::Done(false));
-    }
-    sqlx::query!(
-        "with a as (delete from attempt where dag_run_id = $1),
-              e as (delete from task_event where dag_run_id = $1),
-              x as (delete from xcom where dag_run_id = $1),
-              h as (delete from task_instance_history where dag_run_id = $1),
-              t as (delete from task_instance where dag_run_id = $1),
-              l as (delete from attempt_log where dag_run_id = $1),
-              g as (insert into log_garbage (attempt_id, dag_id, run_id, task_id, map_index, try_number)
-                    select l.attempt_id, d.dag_id, r.run_id, l.task_id, l.map_index, l.try_number
-                    from attempt_log l join dag_run r on r.id = l.dag_run_id join dag d on d.id = r.dag_fk
-                    where l.dag_run_id = $1
-                    on conflict do nothing),
-              q as (delete from hitl_detail where dag_run_id = $1),
-              o as (delete from outbox where dag_run_id = $1),
-              d as (delete from deadline where dag_run_id = $1),
-              i as (delete from task_instance_note where dag_run_id = $1),
-              c as (delete from dag_run_conf where dag_run_id = $1),
-              n as (delete from dag_run_note where dag_run_id = $1),
-              v as (delete from dag_run_asset_event where dag_run_id = $1)
-         delete from dag_run where id = $1",
-        dag_run_id
-    )
-    .execute(connection)
-    .await?;
-    Ok(Mutated::Done(true))
 }
 
 /// Request → the DAG's own setting → no (semantics §11.3).

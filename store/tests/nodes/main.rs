@@ -3,6 +3,7 @@
 
 mod backlog;
 mod callback;
+mod delete;
 mod hand_out;
 mod limits;
 mod liveness;

@@ -4,6 +4,7 @@
 mod adopt;
 mod backfill;
 mod check;
+mod delete;
 mod due;
 mod log_retention;
 mod past;

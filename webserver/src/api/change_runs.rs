@@ -7,7 +7,6 @@ use updraft_store::{
     audit,
     query::dag_runs::{self, RunRow},
     runs::{self, Mutated},
-    wake::Signal,
 };
 use utoipa::ToSchema;
 
@@ -19,6 +18,9 @@ use super::{
 };
 use crate::{App, auth::Principal, error::ApiError};
 
+/// The states that a user may give a run, and in which it may be deleted.
+const MUTABLE_STATES: &[&str] = &["queued", "success", "failed"];
+
 /// What may be changed of a run: marked `queued`, `success` or `failed`; an empty note deletes it.
 #[derive(ToSchema)]
 pub(crate) struct DAGRunPatchBody {
@@ -28,7 +30,7 @@ pub(crate) struct DAGRunPatchBody {
 
 impl FromBody for DAGRunPatchBody {
     fn read(body: &mut Body) -> Self {
-        Self { state: body.word("state", &["queued", "success", "failed"]), note: body.short_text("note", NOTE_LENGTH) }
+        Self { state: body.word("state", MUTABLE_STATES), note: body.short_text("note", NOTE_LENGTH) }
     }
 }
 
@@ -83,21 +85,22 @@ pub(crate) async fn delete_dag_run(
     let mut transaction = app.store.begin().await?;
     let run = dag_runs::get(&mut transaction, &path.dag_id, &path.dag_run_id).await?;
     let run = run.ok_or_else(|| run_not_found(&path))?;
-    match runs::delete(&mut transaction, run.id).await? {
-        Mutated::Done(true) => {}
-        Mutated::Done(false) => {
-            let RunPath { dag_id, dag_run_id } = &path;
-            return Err(ApiError::Conflict(format!(
-                "The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` cannot be deleted in running state"
-            )));
-        }
+    let deleted = match runs::delete(&mut transaction, run.id).await? {
+        Mutated::Done(Some(deleted)) => deleted,
+        Mutated::Done(None) => return Err(running_conflict(&path)),
         Mutated::NoRun => return Err(run_not_found(&path)),
-    }
+    };
     audit::write(&mut transaction, &entry("delete_dag_run", &principal, &run, json!({"method": "DELETE"}))).await?;
     app.commit(transaction).await?;
-    // A queued run that is gone may let another start.
-    app.store.wake().ring(Signal::Dags);
+    deleted.ring(&app.store);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The 409 of a run that is running and was to be deleted.
+fn running_conflict(RunPath { dag_id, dag_run_id }: &RunPath) -> ApiError {
+    ApiError::Conflict(format!(
+        "The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` cannot be deleted in running state"
+    ))
 }
 
 /// The audit row of a change to one run.
