@@ -22,6 +22,7 @@ pub mod delete_dag;
 pub mod dispatch;
 mod error;
 pub mod explain;
+pub mod favorites;
 pub mod gauges;
 pub mod hitl;
 pub mod identity;

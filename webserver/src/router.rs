@@ -19,8 +19,8 @@ use crate::{
     api::{
         assets::{events, list, materialize, queue},
         backfills, change_runs, clear, connections, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags,
-        dependencies, event_logs, hitl, import_errors, jobs, lists, logs, mark, monitor, pools, task_instances, tasks,
-        tries, trigger, variables, version, xcoms,
+        delete_dag, dependencies, event_logs, favorites, hitl, import_errors, jobs, lists, logs, mark, monitor, pools,
+        task_instances, tasks, tries, trigger, variables, version, xcoms,
     },
     auth::login,
     executor_api, layers, measure,
@@ -131,7 +131,11 @@ fn dag_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dags)))
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag)))
-        .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dag)))
+        .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dags)))
+        .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dag, delete_dag::delete_dag)))
+        // A mark is the reader's own.
+        .routes(allow(app, read(Kind::Dag), routes!(favorites::favorite_dag)))
+        .routes(allow(app, read(Kind::Dag), routes!(favorites::unfavorite_dag)))
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag_tags)))
         .routes(allow(app, read(Kind::Dag), routes!(dag_details::get_dag_details)))
         .routes(allow(app, read(Kind::Dag), routes!(tasks::get_tasks)))

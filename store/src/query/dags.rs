@@ -69,6 +69,14 @@ pub struct DagFilter {
     pub dag_run_state: Vec<String>,
     pub dag_run_start_date: Range<DateTime<Utc>>,
     pub dag_run_end_date: Range<DateTime<Utc>>,
+    pub favorite: Option<Favorite>,
+}
+
+/// Whose favorites, or what is none of them.
+#[derive(Clone, Debug)]
+pub struct Favorite {
+    pub user_name: String,
+    pub is_favorite: bool,
 }
 
 pub const ORDER_BY: OrderBy = &[
@@ -124,6 +132,11 @@ fn apply(filter: &DagFilter, sql: &mut Filter) {
     sql.equals("d.bundle_name", filter.bundle_name.clone());
     sql.equals("v.bundle_version", filter.bundle_version.clone());
     sql.equals(LAST_RUN_STATE, filter.last_dag_run_state.clone());
+    if let Some(favorite) = &filter.favorite {
+        let not = if favorite.is_favorite { "" } else { "not " };
+        sql.and().push(not).push("exists (select from dag_favorite f where f.dag_fk = d.id and f.user_name = ");
+        sql.continued().push_bind(favorite.user_name.clone()).push(")");
+    }
     let dates = [("r.start_date", &filter.dag_run_start_date), ("r.end_date", &filter.dag_run_end_date)];
     if !filter.dag_run_state.is_empty() {
         sql.and().push("exists (select from dag_run r where r.dag_fk = d.id and r.state = any(");
@@ -168,19 +181,40 @@ pub async fn active_runs_count(connection: &mut PgConnection, dag_id: &str) -> R
     .await?)
 }
 
-/// Pauses or unpauses; `false` when there is no such DAG. Its running runs are looked at anew: a pause held their tasks back.
-/// Ring [`crate::wake::Signal::Dags`] after the commit.
+/// Pauses or unpauses; `false` when there is no such DAG. Ring [`crate::wake::Signal::Dags`] after the commit.
 pub async fn set_paused(connection: &mut PgConnection, dag_id: &str, paused: bool) -> Result<bool, StoreError> {
-    let done = sqlx::query!("update dag set is_paused = $2 where dag_id = $1", dag_id, paused)
-        .execute(&mut *connection)
-        .await?;
+    let id =
+        sqlx::query_scalar!("select id from dag where dag_id = $1", dag_id).fetch_optional(&mut *connection).await?;
+    Ok(pause(connection, id.as_slice(), paused).await? == 1)
+}
+
+/// The inside keys of all DAGs that a filter leaves. The table is small.
+pub async fn ids(connection: &mut PgConnection, filter: &DagFilter) -> Result<Vec<i64>, StoreError> {
+    let mut sql = Filter::on(&format!("select d.id from {FROM}"));
+    apply(filter, &mut sql);
+    sql.fetch_scalars(connection).await
+}
+
+/// Pauses or unpauses DAGs and says how many of them there are. Their running runs are looked at anew: a pause held their tasks
+/// back. DAGs and runs are locked in the order of their ids. Ring [`crate::wake::Signal::Dags`] after the commit.
+pub async fn pause(connection: &mut PgConnection, ids: &[i64], paused: bool) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "with held as materialized (select id from dag where id = any($1) order by id for no key update)
+         update dag d set is_paused = $2 from held where d.id = held.id",
+        ids,
+        paused
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
-        "update dag_run r set wake_at = now() from dag d where d.dag_id = $1 and r.dag_fk = d.id and r.state = 'running'",
-        dag_id
+        "with held as materialized (
+             select id from dag_run where dag_fk = any($1) and state = 'running' order by id for no key update)
+         update dag_run r set wake_at = now() from held where r.id = held.id",
+        ids
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.rows_affected())
 }
 
 /// Runs per state of each DAG; DAGs that are unknown are left out, states without runs too.

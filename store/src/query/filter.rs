@@ -173,6 +173,14 @@ impl Filter {
         Ok(self.sql.build_query_as().fetch_optional(connection).await?)
     }
 
+    /// The one column of every row the conditions leave.
+    pub(crate) async fn fetch_scalars<T>(mut self, connection: &mut PgConnection) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> sqlx::Decode<'r, Postgres> + Type<Postgres> + Send + Unpin,
+    {
+        Ok(self.sql.build_query_scalar().fetch_all(connection).await?)
+    }
+
     /// The rows of a page. The primary key (`tie`) is appended, descending when the first key is.
     pub(crate) async fn fetch_page<T>(
         self,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use updraft_core::dag::{Dag, Schedule};
-use updraft_store::query::dags;
+use updraft_store::{favorites, query::dags};
 use utoipa::ToSchema;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     dags::{DAGResponse, compiled, find, latest_version},
     params::PathParams,
 };
-use crate::{App, error::ApiError, time::Timestamp};
+use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
 
 /// A DAG in full.
 #[derive(Serialize, ToSchema)]
@@ -47,12 +47,14 @@ pub(crate) struct DAGDetailsResponse {
     responses((status = 200, body = DAGDetailsResponse), (status = 404)))]
 pub(crate) async fn get_dag_details(
     State(app): State<App>,
+    principal: Principal,
     PathParams(path): PathParams<DagPath>,
 ) -> Result<Json<DAGDetailsResponse>, ApiError> {
     let mut connection = app.connection().await?;
     let row = find(&mut connection, &path.dag_id).await?;
     let compiled = compiled(&app, &mut connection, &row).await?.ok_or_else(|| super::dag_not_found(&path.dag_id))?;
     let active_runs_count = dags::active_runs_count(&mut connection, &path.dag_id).await?;
+    let is_favorite = favorites::has(&mut connection, &principal.name, row.id).await?;
     Ok(Json(DAGDetailsResponse {
         catchup: compiled.catchup,
         dag_run_timeout: compiled.dagrun_timeout.map(iso_duration),
@@ -70,9 +72,9 @@ pub(crate) async fn get_dag_details(
         timezone: Some(compiled.timezone.name().to_owned()),
         last_parsed: Some(row.last_parsed_time.into()),
         default_args: Some(compiled.default_args.clone()),
-        rerun_with_latest_version: None,
+        rerun_with_latest_version: compiled.rerun_with_latest_version,
         owner_links: Some(Map::new()),
-        is_favorite: false,
+        is_favorite,
         active_runs_count,
         concurrency: row.max_active_tasks,
         latest_dag_version: latest_version(&row),

@@ -1,4 +1,4 @@
-//! `GET /dags`, `GET | PATCH /dags/{dag_id}`, `GET /dagTags`.
+//! `GET | PATCH /dags`, `GET | PATCH /dags/{dag_id}`, `GET /dagTags`.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -15,8 +15,9 @@ use updraft_core::{
 use updraft_store::{
     audit,
     query::{
-        dags::{self, DagFilter, DagRow, TagsMatch},
-        filter::Page,
+        dags::{self, DagFilter, DagRow, Favorite, TagsMatch},
+        filter::{Listing, Page},
+        seek::Neighbours,
     },
     wake::Signal,
 };
@@ -24,6 +25,7 @@ use utoipa::ToSchema;
 
 use super::{
     dag_versions::{DagPath, DagVersionResponse, JoinedVersion},
+    note,
     params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
 };
 use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
@@ -31,6 +33,8 @@ use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
 pub(crate) struct DagsQuery {
     filter: DagFilter,
     page: Page,
+    /// Whether only the caller's favorites, or only the others.
+    is_favorite: Option<bool>,
 }
 
 /// The run states as their words.
@@ -42,14 +46,9 @@ impl FromQuery for DagsQuery {
     fn read(query: &mut Query) -> Self {
         Self {
             page: query.page(dags::ORDER_BY, &["dag_id"]),
+            is_favorite: query.flag("is_favorite"),
             filter: DagFilter {
-                dag_id: query.pattern("dag_id"),
                 dag_display_name: query.pattern("dag_display_name"),
-                tags: query.texts("tags"),
-                tags_match: query.word::<TagsWord>("tags_match_mode", &["any", "all"]).unwrap_or_default().0,
-                owners: query.texts("owners"),
-                exclude_stale: query.flag("exclude_stale").unwrap_or(true),
-                paused: query.flag("paused"),
                 has_import_errors: query.flag("has_import_errors"),
                 bundle_name: query.text("bundle_name"),
                 bundle_version: query.text("bundle_version"),
@@ -59,8 +58,35 @@ impl FromQuery for DagsQuery {
                 dag_run_state: query.words("dag_run_state", &run_states(), &[]),
                 dag_run_start_date: query.times("dag_run_start_date"),
                 dag_run_end_date: query.times("dag_run_end_date"),
+                ..common_filter(query)
             },
         }
+    }
+}
+
+/// The filters that a list of DAGs and a change of many share.
+fn common_filter(query: &mut Query) -> DagFilter {
+    DagFilter {
+        dag_id: query.pattern("dag_id"),
+        tags: query.texts("tags"),
+        tags_match: query.word::<TagsWord>("tags_match_mode", &["any", "all"]).unwrap_or_default().0,
+        owners: query.texts("owners"),
+        exclude_stale: query.flag("exclude_stale").unwrap_or(true),
+        paused: query.flag("paused"),
+        ..DagFilter::default()
+    }
+}
+
+/// Which DAGs to change, and which page of them to show.
+pub(crate) struct PatchDagsQuery {
+    filter: DagFilter,
+    page: Page,
+    mask: UpdateMask,
+}
+
+impl FromQuery for PatchDagsQuery {
+    fn read(query: &mut Query) -> Self {
+        Self { mask: UpdateMask::read(query), page: query.unordered_page(), filter: common_filter(query) }
     }
 }
 
@@ -85,6 +111,14 @@ impl UpdateMask {
     /// Whether `field` may be changed by this request.
     pub(super) fn allows(&self, field: &str) -> bool {
         self.0.as_ref().is_none_or(|mask| mask.iter().any(|name| name == field))
+    }
+
+    /// Refuses fields of a DAG that only its file can change.
+    fn check_dag_fields(&self) -> Result<(), ApiError> {
+        if self.fields().is_some_and(|fields| fields != ["is_paused"]) {
+            return Err(ApiError::BadRequest("Only `is_paused` field can be updated through the REST API".to_owned()));
+        }
+        Ok(())
     }
 
     /// The fields named, if any are.
@@ -237,10 +271,59 @@ pub(super) fn latest_version(row: &DagRow) -> Option<DagVersionResponse> {
     responses((status = 200, body = DAGCollectionResponse)))]
 pub(crate) async fn get_dags(
     State(app): State<App>,
+    principal: Principal,
     QueryParams(query): QueryParams<DagsQuery>,
 ) -> Result<Json<DAGCollectionResponse>, ApiError> {
+    let favorite = query.is_favorite.map(|is_favorite| Favorite { user_name: principal.name, is_favorite });
+    let filter = DagFilter { favorite, ..query.filter };
     let mut connection = app.connection().await?;
-    let found = dags::page(&mut connection, &query.filter, &query.page).await?;
+    let found = dags::page(&mut connection, &filter, &query.page).await?;
+    Ok(Json(collection(&app, &mut connection, found).await?))
+}
+
+/// Pause or unpause many DAGs.
+///
+/// All that the filters leave, whatever page of them is shown; without a pattern for the DAG's id none (`~` is all).
+#[utoipa::path(patch, path = "/dags", tag = "DAG", params(QueryParams<PatchDagsQuery>), request_body = DAGPatchBody,
+    responses((status = 200, body = DAGCollectionResponse), (status = 400)))]
+pub(crate) async fn patch_dags(
+    State(app): State<App>,
+    principal: Principal,
+    QueryParams(query): QueryParams<PatchDagsQuery>,
+    JsonBody(body): JsonBody<DAGPatchBody>,
+) -> Result<Json<DAGCollectionResponse>, ApiError> {
+    query.mask.check_dag_fields()?;
+    let pattern = &query.filter.dag_id;
+    let mut transaction = app.store.begin().await?;
+    let mut found = Listing { rows: Vec::new(), total: 0, neighbours: Neighbours::default() };
+    let mut changed = 0;
+    if pattern.pattern.is_some() || pattern.prefix.is_some() {
+        let ids = dags::ids(&mut transaction, &query.filter).await?;
+        // Read before the change, after which a filter by `paused` leaves none.
+        found = dags::page(&mut transaction, &query.filter, &query.page).await?;
+        changed = dags::pause(&mut transaction, &ids, body.is_paused).await?;
+        for row in &mut found.rows {
+            row.is_paused = body.is_paused;
+        }
+    }
+    let extra = json!({
+        "is_paused": body.is_paused, "dag_id_pattern": pattern.pattern, "dag_id_prefix_pattern": pattern.prefix,
+        "tags": query.filter.tags, "owners": query.filter.owners, "paused": query.filter.paused,
+        "exclude_stale": query.filter.exclude_stale, "changed": changed, "method": "PATCH",
+    });
+    note(&mut transaction, "patch_dags", &principal, extra).await?;
+    let response = collection(&app, &mut transaction, found).await?;
+    app.commit(transaction).await?;
+    app.store.wake().ring(Signal::Dags);
+    Ok(Json(response))
+}
+
+/// A page with what the DAGs' latest versions say.
+async fn collection(
+    app: &App,
+    connection: &mut PgConnection,
+    found: Listing<DagRow>,
+) -> Result<DAGCollectionResponse, ApiError> {
     let versions: Vec<i64> = found.rows.iter().filter_map(|row| row.latest_version_id).collect();
     let compiled = app.dags.get_many(&mut *connection, &versions).await?;
     let response = |row: DagRow| {
@@ -248,7 +331,7 @@ pub(crate) async fn get_dags(
         DAGResponse::new(row, dag.map(Arc::as_ref))
     };
     let dags = found.rows.into_iter().map(response).collect();
-    Ok(Json(DAGCollectionResponse { dags, total_entries: found.total }))
+    Ok(DAGCollectionResponse { dags, total_entries: found.total })
 }
 
 /// Basic information about a DAG.
@@ -274,9 +357,7 @@ pub(crate) async fn patch_dag(
     QueryParams(mask): QueryParams<UpdateMask>,
     JsonBody(body): JsonBody<DAGPatchBody>,
 ) -> Result<Json<DAGResponse>, ApiError> {
-    if mask.fields().is_some_and(|fields| fields != ["is_paused"]) {
-        return Err(ApiError::BadRequest("Only `is_paused` field can be updated through the REST API".to_owned()));
-    }
+    mask.check_dag_fields()?;
     let mut transaction = app.store.begin().await?;
     if !dags::set_paused(&mut transaction, &path.dag_id, body.is_paused).await? {
         return Err(missing(&path.dag_id));
@@ -321,6 +402,6 @@ pub(super) async fn compiled(
     }
 }
 
-fn missing(dag_id: &str) -> ApiError {
+pub(super) fn missing(dag_id: &str) -> ApiError {
     ApiError::not_found(format!("Dag with id: {dag_id} was not found"))
 }

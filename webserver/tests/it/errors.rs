@@ -27,7 +27,7 @@ async fn an_unknown_api_path_is_airflows_404() {
 async fn a_wrong_method_is_405() {
     let server = TestServer::empty().await;
     let answer = server.call(Method::PUT, "/api/v2/dags", json!({})).await;
-    assert_eq!(answer.headers["allow"], "GET,HEAD");
+    assert_eq!(answer.headers["allow"], "GET,HEAD,PATCH");
     assert_eq!(
         (answer.status, answer.json()),
         (StatusCode::METHOD_NOT_ALLOWED, json!({"detail": "Method Not Allowed"}))

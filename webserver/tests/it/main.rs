@@ -6,6 +6,7 @@ mod assets;
 mod auth;
 mod backfills;
 mod contract;
+mod dag_changes;
 mod errors;
 mod executors;
 mod hitl;

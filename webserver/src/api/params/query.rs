@@ -245,9 +245,15 @@ impl Query {
 
     /// `limit`, `offset` and `order_by`; names that `allowed` does not list are refused with 400.
     pub(crate) fn page(&mut self, allowed: OrderBy, default: &[&str]) -> Page {
+        let page = self.unordered_page();
+        Page { order: self.order(allowed, default), ..page }
+    }
+
+    /// `limit` and `offset`.
+    pub(crate) fn unordered_page(&mut self) -> Page {
         let limit = self.natural("limit", self.default_limit).min(self.maximum_limit);
         let offset = self.natural("offset", 0);
-        Page { limit, offset, order: self.order(allowed, default), seek: None }
+        Page { limit, offset, order: Vec::new(), seek: None }
     }
 
     /// The same, and `cursor`: then the page is sought, and `offset` ignored.
