@@ -128,10 +128,15 @@ impl Dag {
         found.into_iter().collect()
     }
 
+    /// The tasks of a group and of the groups inside it; `None`: the DAG has no such group.
+    pub fn group_tasks(&self, group_id: &str) -> Option<BTreeSet<TaskIndex>> {
+        let members = || (0..self.tasks.len()).filter(|&task| self.is_in_group(task, group_id)).collect();
+        self.task_groups.contains_key(group_id).then(members)
+    }
+
     /// The tasks of a group that have no upstream in it.
     pub fn group_roots(&self, group_id: &str) -> Vec<TaskIndex> {
-        let members: BTreeSet<TaskIndex> =
-            (0..self.tasks.len()).filter(|&task| self.is_in_group(task, group_id)).collect();
+        let members = self.group_tasks(group_id).unwrap_or_default();
         members.iter().copied().filter(|&task| !self.upstream(task).any(|up| members.contains(&up))).collect()
     }
 

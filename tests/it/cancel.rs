@@ -152,6 +152,31 @@ async fn what_is_cancelled_is_over_within_the_grace_and_leaves_nothing_behind() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_deleted_while_it_runs_is_gone_and_then_its_dag_may_go() {
+    let mut fleet = Fleet::new(0).await;
+    let store = fleet.db.store().await;
+    fleet.begin_with(&store, "tree", TREE).await;
+    let api = fleet.api().await;
+    api.trigger("tree", "deleted").await;
+    fleet.until(&store, "select count(*) = 1 from attempt where started_at is not null", false).await;
+    let tree = attempt(&store, "deleted", "tree").await;
+    fleet.until_true("the whole tree runs", async || processes_of(tree).len() >= 4).await;
+    let dag = "/api/v2/dags/tree";
+    let delete = async |path: &str| api.request(Method::DELETE, path).send().await.unwrap().status().as_u16();
+    assert_eq!(delete(dag).await, 409, "a task of it runs");
+    assert_eq!(delete(&format!("{dag}/dagRuns/deleted/taskInstances/tree")).await, 200);
+    // Nothing is left for the run to do.
+    fleet.until(&store, "select state = 'success' from dag_run", false).await;
+    fleet.until_none_of(tree, BOUND).await;
+    assert_eq!(delete(dag).await, 204);
+    let left: i64 = sqlx::query_scalar("select (select count(*) from dag) + (select count(*) from dag_run)")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_cancelled_on_a_node_that_does_not_answer_is_over_in_bounded_time() {
     let mut fleet = Fleet::new(0).await;
     let store = fleet.db.store().await;

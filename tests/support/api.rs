@@ -46,7 +46,7 @@ impl Api {
         self.post(&format!("/api/v2/dags/{dag_id}/dagRuns"), &body).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 }

@@ -18,9 +18,10 @@ use crate::{
     App,
     api::{
         assets::{events, list, materialize, queue},
-        backfills, change_runs, clear, connections, dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dags,
-        delete_dag, dependencies, event_logs, favorites, hitl, import_errors, jobs, lists, logs, mark, monitor, pools,
-        task_instances, tasks, tries, trigger, variables, version, xcoms,
+        backfills, bulk_instances, bulk_runs, change_runs, clear, clear_many, connections, dag_details, dag_runs,
+        dag_sources, dag_stats, dag_versions, dags, delete_dag, dependencies, event_logs, favorites, hitl,
+        import_errors, jobs, lists, logs, mark, monitor, pools, task_groups, task_instances, tasks, tries, trigger,
+        variables, version, xcoms,
     },
     auth::login,
     executor_api, layers, measure,
@@ -153,9 +154,11 @@ fn run_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_runs)))
         .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_run)))
         .routes(allow(app, read(Kind::DagRun), routes!(lists::get_list_dag_runs_batch)))
-        .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run)))
+        .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run, bulk_runs::bulk_dag_runs)))
         .routes(allow(app, write(Kind::DagRun), routes!(change_runs::patch_dag_run, change_runs::delete_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(clear::clear_dag_run)))
+        .routes(allow(app, write(Kind::DagRun), routes!(clear_many::clear_dag_runs)))
+        .routes(allow(app, write(Kind::DagRun), routes!(clear_many::clear_dag_run_partitions)))
 }
 
 fn backfill_routes(app: &App) -> OpenApiRouter<App> {
@@ -179,7 +182,14 @@ fn task_instance_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
-        .routes(allow(app, write(Kind::TaskInstance), routes!(mark::patch_task_instance)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(bulk_instances::bulk_task_instances)))
+        .routes(allow(
+            app,
+            write(Kind::TaskInstance),
+            routes!(mark::patch_task_instance, bulk_instances::delete_task_instance),
+        ))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(task_groups::patch_task_group_instances)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(task_groups::patch_task_group_instances_dry_run)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(mark::patch_task_instance_dry_run)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_mapped_task_instances)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(dependencies::get_task_instance_dependencies)))

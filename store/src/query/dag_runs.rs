@@ -1,5 +1,7 @@
 //! DAG runs as the API lists them, and their notes.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
@@ -133,6 +135,16 @@ pub async fn get_by_key(connection: &mut PgConnection, id: i64) -> Result<Option
     sql.fetch_optional(connection).await
 }
 
+/// Runs by their inside keys, in the order of those.
+pub async fn by_keys(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<RunRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.any_of("r.id", ids);
+    sql.fetch_page(connection, &Page::ALL, &[("r.id", "bigint")]).await
+}
+
 /// Writes a run's note; an empty one deletes it.
 pub async fn set_note(
     connection: &mut PgConnection,
@@ -155,6 +167,24 @@ pub async fn set_note(
         .await?;
     }
     Ok(())
+}
+
+/// The inside keys of runs, by DAG id and run id; those that do not exist are left out. `dag_run_run_id_key` serves it.
+pub async fn keys_of(
+    connection: &mut PgConnection,
+    runs: &[(&str, &str)],
+) -> Result<HashMap<(String, String), i64>, StoreError> {
+    let (dag_ids, run_ids): (Vec<&str>, Vec<&str>) = runs.iter().copied().unzip();
+    let rows = sqlx::query!(
+        "select d.dag_id, r.run_id, r.id
+         from (select distinct * from unnest($1::text[], $2::text[])) as k(dag_id, run_id)
+         join dag d on d.dag_id = k.dag_id join dag_run r on r.dag_fk = d.id and r.run_id = k.run_id",
+        &dag_ids as &[&str],
+        &run_ids as &[&str]
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| ((row.dag_id, row.run_id), row.id)).collect())
 }
 
 /// The inside keys of a DAG's runs whose logical date lies in a range, in the order of their locks.

@@ -283,6 +283,43 @@ pub async fn of_task(
     sql.fetch_page(connection, &Page::ALL, KEY).await
 }
 
+/// The instances of some tasks in one run.
+pub async fn of_tasks(
+    connection: &mut PgConnection,
+    dag_run_key: i64,
+    task_ids: &[String],
+) -> Result<Vec<TiRow>, StoreError> {
+    let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
+    sql.equals("t.dag_run_id", Some(dag_run_key));
+    sql.any_of("t.task_id", task_ids);
+    sql.fetch_page(connection, &Page::ALL, KEY).await
+}
+
+/// Of each place (run, task, map index or all of them) whether there is an instance; `task_instance_pkey` serves it.
+pub async fn existing(
+    connection: &mut PgConnection,
+    places: &[(i64, &str, Option<i32>)],
+) -> Result<Vec<bool>, StoreError> {
+    let (mut runs, mut tasks, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
+    for &(run, task_id, map_index) in places {
+        runs.push(run);
+        tasks.push(task_id);
+        indexes.push(map_index);
+    }
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from task_instance t
+                          where t.dag_run_id = k.dag_run_id and t.task_id = k.task_id
+                            and (k.map_index is null or t.map_index = k.map_index)) as "exists!"
+           from unnest($1::bigint[], $2::text[], $3::integer[]) with ordinality as k(dag_run_id, task_id, map_index, n)
+           order by k.n"#,
+        &runs,
+        &tasks as &[&str],
+        &indexes as &[Option<i32>]
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
 /// The same rows as they are now.
 pub async fn again(connection: &mut PgConnection, rows: &[TiRow]) -> Result<Vec<TiRow>, StoreError> {
     let mut runs: Vec<i64> = rows.iter().map(|row| row.dag_run_key).collect();

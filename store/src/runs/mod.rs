@@ -23,7 +23,7 @@ pub use self::{
     due::{create_due, next_due, prepare},
     held::{Mutated, Outcome},
     instances::Blueprints,
-    mutate::{ClearRequest, MarkRequest, add_new_tasks, clear, mark, mark_instances},
+    mutate::{ClearRequest, MarkRequest, add_new_tasks, clear, hold_all, mark, mark_instances},
     start::{StartedRun, next_start, start_queued},
     streak::pause_failing,
 };

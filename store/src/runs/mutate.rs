@@ -14,6 +14,14 @@ use crate::{
     versions::DagCache,
 };
 
+/// Takes the locks of several runs in the order of their ids, for a request that then changes them in an order of its own.
+pub async fn hold_all(connection: &mut PgConnection, runs: &[i64]) -> Result<(), StoreError> {
+    sqlx::query_scalar!("select id from dag_run where id = any($1) order by id for no key update", runs)
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}
+
 /// Which instances of one run to clear.
 #[derive(Clone, Debug)]
 pub struct ClearRequest<'a> {

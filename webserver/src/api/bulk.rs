@@ -1,8 +1,10 @@
 //! `PATCH /variables | /connections | /pools`: many created, updated and deleted at once (Airflow 3: `core_api/services`).
-//! Always 200; each kind of action tells what succeeded and what did not.
+//! Always 200; each kind of action tells what succeeded and what did not. [`super::bulk_below`] does the same to what lies
+//! below a DAG.
 
 use std::collections::BTreeSet;
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -18,6 +20,12 @@ pub(crate) trait Entity: FromBody {
     fn id(&self) -> &str;
 }
 
+/// An entity to delete: its id alone, or in full.
+pub(super) enum Subject<T> {
+    Id(String),
+    Whole(T),
+}
+
 /// What the actions are done to; inside one transaction.
 pub(crate) trait Target<T> {
     /// Which of these exist.
@@ -30,20 +38,20 @@ pub(crate) trait Target<T> {
 
 /// What to do when it is already there, or is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Otherwise {
+pub(super) enum Otherwise {
     Fail,
     Skip,
     Overwrite,
 }
 
-enum Action<T> {
+pub(super) enum Action<T> {
     Create { entities: Vec<T>, on_existence: Otherwise },
     Update { entities: Vec<T>, mask: Option<Vec<String>>, on_non_existence: Otherwise },
-    Delete { ids: Vec<String>, on_non_existence: Otherwise },
+    Delete { entities: Vec<Subject<T>>, on_non_existence: Otherwise },
 }
 
 /// The actions, in order.
-pub(crate) struct BulkBody<T>(Vec<Action<T>>);
+pub(crate) struct BulkBody<T>(pub(super) Vec<Action<T>>);
 
 /// How it reads in the OpenAPI document.
 #[derive(ToSchema)]
@@ -55,10 +63,10 @@ pub(crate) struct BulkBodySchema {
     actions: Vec<Value>,
 }
 
-impl<T: Entity> FromBody for BulkBody<T> {
+impl<T: FromBody> FromBody for BulkBody<T> {
     fn read(body: &mut Body) -> Self {
         let actions = body.objects("actions", |action| {
-            let word = action.word("action", &["create", "update", "delete"]).unwrap_or_default();
+            let word = action.required_word("action", &["create", "update", "delete"]).unwrap_or_default();
             let missing = |action: &mut Body| otherwise(action, "action_on_non_existence", &["fail", "skip"]);
             match word.as_str() {
                 "create" => Some(Action::Create {
@@ -75,13 +83,16 @@ impl<T: Entity> FromBody for BulkBody<T> {
                 }),
                 "delete" => Some(Action::Delete {
                     on_non_existence: missing(action),
-                    ids: action.objects_or_texts("entities", |entity| match entity {
-                        Ok(entity) => T::read(entity).id().to_owned(),
-                        Err(id) => id,
+                    entities: action.objects_or_texts("entities", |entity| match entity {
+                        Ok(entity) => Subject::Whole(T::read(entity)),
+                        Err(id) => Subject::Id(id),
                     }),
                 }),
-                // The word is a finding already.
-                _ => None,
+                // The word is a finding already; what the rest should be, nobody knows.
+                _ => {
+                    action.pass_over_rest();
+                    None
+                }
             }
         });
         Self(actions.into_iter().flatten().collect())
@@ -106,12 +117,34 @@ pub(crate) struct BulkActionResponse {
     errors: Vec<Value>,
 }
 
+impl BulkActionResponse {
+    pub(super) fn done(&mut self, mut ids: Vec<String>) {
+        self.success.append(&mut ids);
+    }
+
+    /// Tells what the caller did wrong; anything else ends the request.
+    pub(super) fn refused(&mut self, error: ApiError) -> Result<(), ApiError> {
+        let (status, error) = match error {
+            ApiError::BadRequest(text) => (StatusCode::BAD_REQUEST, text),
+            ApiError::NotFound(text) => (StatusCode::NOT_FOUND, text),
+            ApiError::Conflict(text) => (StatusCode::CONFLICT, text),
+            error => return Err(error),
+        };
+        self.refuse(status, &error);
+        Ok(())
+    }
+
+    pub(super) fn refuse(&mut self, status: StatusCode, error: &str) {
+        self.errors.push(json!({"error": error, "status_code": status.as_u16()}));
+    }
+}
+
 /// What became of each kind of action; null for those that were not asked for.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct BulkResponse {
-    create: Option<BulkActionResponse>,
-    update: Option<BulkActionResponse>,
-    delete: Option<BulkActionResponse>,
+    pub(super) create: Option<BulkActionResponse>,
+    pub(super) update: Option<BulkActionResponse>,
+    pub(super) delete: Option<BulkActionResponse>,
 }
 
 impl BulkResponse {
@@ -133,17 +166,19 @@ pub(crate) async fn run<T: Entity>(body: BulkBody<T>, target: &mut impl Target<T
             Action::Update { entities, mask, on_non_existence } => {
                 (update(target, &entities, mask.as_deref(), on_non_existence).await, &mut response.update)
             }
-            Action::Delete { ids, on_non_existence } => {
+            Action::Delete { entities, on_non_existence } => {
+                let id = |entity| match entity {
+                    Subject::Id(id) => id,
+                    Subject::Whole(entity) => T::id(&entity).to_owned(),
+                };
+                let ids: Vec<String> = entities.into_iter().map(id).collect();
                 (delete::<T>(target, &ids, on_non_existence).await, &mut response.delete)
             }
         };
         let told = place.get_or_insert_default();
         match outcome {
-            Ok(mut ids) => told.success.append(&mut ids),
-            Err(ApiError::BadRequest(error)) => told.errors.push(json!({"error": error, "status_code": 400})),
-            Err(ApiError::NotFound(error)) => told.errors.push(json!({"error": error, "status_code": 404})),
-            Err(ApiError::Conflict(error)) => told.errors.push(json!({"error": error, "status_code": 409})),
-            Err(error) => return Err(error),
+            Ok(ids) => told.done(ids),
+            Err(error) => told.refused(error)?,
         }
     }
     Ok(response)

@@ -19,7 +19,7 @@ use super::{
 use crate::{App, auth::Principal, error::ApiError};
 
 /// The states that a user may give a run, and in which it may be deleted.
-const MUTABLE_STATES: &[&str] = &["queued", "success", "failed"];
+pub(super) const MUTABLE_STATES: &[&str] = &["queued", "success", "failed"];
 
 /// What may be changed of a run: marked `queued`, `success` or `failed`; an empty note deletes it.
 #[derive(ToSchema)]
@@ -97,7 +97,7 @@ pub(crate) async fn delete_dag_run(
 }
 
 /// The 409 of a run that is running and was to be deleted.
-fn running_conflict(RunPath { dag_id, dag_run_id }: &RunPath) -> ApiError {
+pub(super) fn running_conflict(RunPath { dag_id, dag_run_id }: &RunPath) -> ApiError {
     ApiError::Conflict(format!(
         "The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` cannot be deleted in running state"
     ))

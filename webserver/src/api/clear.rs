@@ -7,8 +7,8 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
-use sqlx::{Postgres, Transaction};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, Postgres, Transaction};
 use updraft_core::{
     ids::TaskId,
     plan::{Selection, TaskRef},
@@ -109,11 +109,11 @@ impl ClearTaskInstancesBody {
 /// How to clear a whole run. By default only says what that would be.
 #[derive(Debug, ToSchema)]
 pub(crate) struct DAGRunClearBody {
-    dry_run: bool,
-    only_failed: bool,
-    only_new: bool,
-    run_on_latest_version: Option<bool>,
-    note: Option<String>,
+    pub(super) dry_run: bool,
+    pub(super) only_failed: bool,
+    pub(super) only_new: bool,
+    pub(super) run_on_latest_version: Option<bool>,
+    pub(super) note: Option<String>,
 }
 
 impl FromBody for DAGRunClearBody {
@@ -132,11 +132,39 @@ impl FromBody for DAGRunClearBody {
     }
 }
 
+impl DAGRunClearBody {
+    /// Everything of a run.
+    pub(super) fn whole(dry_run: bool) -> Self {
+        Self { dry_run, only_failed: false, only_new: false, run_on_latest_version: None, note: None }
+    }
+}
+
+/// A task of the latest DAG version that a run does not have yet.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewTaskResponse {
+    task_id: String,
+    task_display_name: String,
+}
+
+/// What a dry run of a clear would touch: instances that there are, or, with `only_new`, tasks that would be added.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum WouldClear {
+    Instance(Box<TaskInstanceResponse>),
+    New(NewTaskResponse),
+}
+
 /// What a dry run of a run's clear would touch.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ClearTaskInstanceCollectionResponse {
-    task_instances: Vec<TaskInstanceResponse>,
+    task_instances: Vec<WouldClear>,
     total_entries: i64,
+}
+
+impl ClearTaskInstanceCollectionResponse {
+    pub(super) fn new(task_instances: Vec<WouldClear>) -> Self {
+        Self { total_entries: task_instances.len() as i64, task_instances }
+    }
 }
 
 /// Clear task instances of one run or of several.
@@ -208,88 +236,63 @@ pub(crate) async fn clear_dag_run(
     let mut transaction = app.store.begin().await?;
     let run = dag_runs::get(&mut transaction, &path.dag_id, &path.dag_run_id).await?;
     let run = run.ok_or_else(|| run_not_found(&path))?;
-    if body.only_new {
-        return add_new_tasks(&app, &principal, transaction, &path, run, &body).await;
-    }
-    let mut clear = Clear {
-        app: &app,
-        principal: &principal,
-        selection: Selection { only_failed: body.only_failed, ..Selection::default() },
-        reset_dag_run: true,
-        dry_run: body.dry_run,
-        prevent_running_task: false,
-        run_on_latest_version: body.run_on_latest_version,
-        outcomes: Vec::new(),
-    };
-    let rows = clear.run(&mut transaction, run.id).await?;
+    let mut clear = Clear::of_runs(&app, &principal, &body);
+    let cleared = clear.whole(&mut transaction, &run, &body).await?;
     if body.dry_run {
-        let task_instances = respond(&app, &mut transaction, rows, TaskInstanceResponse::new).await?;
-        let total_entries = task_instances.len() as i64;
-        return Ok(Json(ClearTaskInstanceCollectionResponse { task_instances, total_entries }).into_response());
+        let would = cleared.respond(&app, &mut transaction).await?;
+        return Ok(Json(ClearTaskInstanceCollectionResponse::new(would)).into_response());
     }
-    if let Some(note) = &body.note {
-        dag_runs::set_note(&mut transaction, run.id, note, &principal.name).await?;
-    }
-    let extra = json!({"only_failed": body.only_failed, "note": body.note});
-    audit::write(&mut transaction, &entry("clear_dag_run", &principal, &run, extra)).await?;
+    audit::write(&mut transaction, &entry("clear_dag_run", &principal, &run, cleared.told(&body))).await?;
     let run = dag_runs::get_by_key(&mut transaction, run.id).await?.ok_or_else(|| run_not_found(&path))?;
     clear.finish(transaction).await?;
     Ok(Json(DAGRunResponse::from(run)).into_response())
 }
 
-/// A task of the latest DAG version that a run does not have yet.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct NewTaskResponse {
-    task_id: String,
-    task_display_name: String,
+/// What a clear of whole runs touched, or would.
+pub(super) enum Cleared {
+    Instances(Vec<TiRow>),
+    /// `only_new`: tasks that a run lacked.
+    New {
+        dag_id: String,
+        tasks: Vec<TaskId>,
+    },
 }
 
-/// What a dry run of `only_new` would add.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct NewTaskCollectionResponse {
-    task_instances: Vec<NewTaskResponse>,
-    total_entries: i64,
-}
+impl Cleared {
+    /// For the audit trail.
+    pub(super) fn told(&self, body: &DAGRunClearBody) -> Value {
+        match self {
+            Self::Instances(rows) => json!({"only_failed": body.only_failed, "note": body.note, "cleared": rows.len()}),
+            Self::New { tasks, .. } => {
+                let added: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
+                json!({"only_new": true, "added": added, "note": body.note})
+            }
+        }
+    }
 
-/// `only_new`: nothing is cleared, the tasks that the run lacks are added and the run is queued for them.
-async fn add_new_tasks(
-    app: &App,
-    principal: &Principal,
-    mut transaction: Transaction<'static, Postgres>,
-    path: &RunPath,
-    run: RunRow,
-    body: &DAGRunClearBody,
-) -> Result<Response, ApiError> {
-    let by = &principal.name;
-    let added = runs::add_new_tasks(&mut transaction, &app.classes, &app.dags, run.id, body.dry_run, by).await?;
-    let Mutated::Done(outcome) = added else { return Err(run_not_found(path)) };
-    if body.dry_run {
-        let dag = dags::get(&mut transaction, &path.dag_id).await?;
+    /// The answer to a dry run.
+    pub(super) async fn respond(self, app: &App, connection: &mut PgConnection) -> Result<Vec<WouldClear>, ApiError> {
+        let (dag_id, tasks) = match self {
+            Self::Instances(rows) => {
+                let rows = respond(app, connection, rows, TaskInstanceResponse::new).await?;
+                return Ok(rows.into_iter().map(|row| WouldClear::Instance(Box::new(row))).collect());
+            }
+            Self::New { dag_id, tasks } => (dag_id, tasks),
+        };
+        let dag = dags::get(connection, &dag_id).await?;
         let dag = match dag.and_then(|dag| dag.latest_version_id) {
-            Some(version) => Some(app.dags.get(&mut *transaction, version).await?),
+            Some(version) => Some(app.dags.get(connection, version).await?),
             None => None,
         };
-        let named = outcome.instances.iter().map(|(task_id, _)| NewTaskResponse {
-            task_display_name: dag
-                .as_ref()
-                .and_then(|dag| dag.task(task_id.as_str()))
-                .map_or_else(|| task_id.to_string(), |task| task.task_display_name.clone()),
-            task_id: task_id.to_string(),
+        let named = tasks.into_iter().map(|task_id| {
+            let task = dag.as_ref().and_then(|dag| dag.task(task_id.as_str()));
+            WouldClear::New(NewTaskResponse {
+                task_display_name: task.map_or_else(|| task_id.to_string(), |task| task.task_display_name.clone()),
+                task_id: task_id.to_string(),
+            })
         });
-        let task_instances: Vec<_> = named.collect();
-        let total_entries = task_instances.len() as i64;
-        return Ok(Json(NewTaskCollectionResponse { task_instances, total_entries }).into_response());
+        Ok(named.collect())
     }
-    if let Some(note) = &body.note {
-        dag_runs::set_note(&mut transaction, run.id, note, by).await?;
-    }
-    let new: Vec<String> = outcome.instances.iter().map(|(task_id, _)| task_id.to_string()).collect();
-    let extra = json!({"only_new": true, "added": new, "note": body.note});
-    audit::write(&mut transaction, &entry("clear_dag_run", principal, &run, extra)).await?;
-    let run = dag_runs::get_by_key(&mut transaction, run.id).await?.ok_or_else(|| run_not_found(path))?;
-    app.commit(transaction).await?;
-    outcome.ring(&app.store);
-    Ok(Json(DAGRunResponse::from(run)).into_response())
 }
 
 /// The keys of the runs that a body means, in the order of their locks.
@@ -311,7 +314,7 @@ async fn runs_of(
 
 /// The run, with `past` also those before it and with `future` those after, in the order of their locks.
 pub(super) async fn related_runs(
-    transaction: &mut Transaction<'static, Postgres>,
+    connection: &mut PgConnection,
     dag_id: &str,
     run: &RunRow,
     past: bool,
@@ -326,11 +329,11 @@ pub(super) async fn related_runs(
     })?;
     let start = (!past).then_some(date);
     let end = (!future).then_some(date);
-    Ok(dag_runs::keys_between(transaction, dag_id, start, end, Some(run.id)).await?)
+    Ok(dag_runs::keys_between(connection, dag_id, start, end, Some(run.id)).await?)
 }
 
 /// One request's clear over its runs.
-struct Clear<'a> {
+pub(super) struct Clear<'a> {
     app: &'a App,
     principal: &'a Principal,
     selection: Selection,
@@ -341,15 +344,51 @@ struct Clear<'a> {
     outcomes: Vec<Outcome>,
 }
 
-impl Clear<'_> {
-    /// Clears one run and returns its instances as they are now; in a dry run, those that would be cleared.
-    async fn run(
+impl<'a> Clear<'a> {
+    /// A clear of whole runs.
+    pub(super) fn of_runs(app: &'a App, principal: &'a Principal, body: &DAGRunClearBody) -> Self {
+        Self {
+            app,
+            principal,
+            selection: Selection { only_failed: body.only_failed, ..Selection::default() },
+            reset_dag_run: true,
+            dry_run: body.dry_run,
+            prevent_running_task: false,
+            run_on_latest_version: body.run_on_latest_version,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Clears a whole run and notes what the body says; with `only_new` nothing is cleared, the tasks that the run lacks are
+    /// added and it is queued for them.
+    pub(super) async fn whole(
         &mut self,
-        transaction: &mut Transaction<'static, Postgres>,
-        key: i64,
-    ) -> Result<Vec<TiRow>, ApiError> {
+        connection: &mut PgConnection,
+        run: &RunRow,
+        body: &DAGRunClearBody,
+    ) -> Result<Cleared, ApiError> {
+        let cleared = if body.only_new {
+            let Self { app, principal, dry_run, .. } = *self;
+            let by = &principal.name;
+            let added = runs::add_new_tasks(connection, &app.classes, &app.dags, run.id, dry_run, by).await?;
+            let path = || RunPath { dag_id: run.dag_id.clone(), dag_run_id: run.run_id.clone() };
+            let Mutated::Done(outcome) = added else { return Err(run_not_found(&path())) };
+            let tasks = outcome.instances.iter().map(|(task_id, _)| task_id.clone()).collect();
+            self.outcomes.push(outcome);
+            Cleared::New { dag_id: run.dag_id.clone(), tasks }
+        } else {
+            Cleared::Instances(self.run(connection, run.id).await?)
+        };
+        if let Some(note) = body.note.as_deref().filter(|_| !body.dry_run) {
+            dag_runs::set_note(connection, run.id, note, &self.principal.name).await?;
+        }
+        Ok(cleared)
+    }
+
+    /// Clears one run and returns its instances as they are now; in a dry run, those that would be cleared.
+    pub(super) async fn run(&mut self, connection: &mut PgConnection, key: i64) -> Result<Vec<TiRow>, ApiError> {
         if self.prevent_running_task {
-            let rows = self.clear(transaction, key, true).await?;
+            let rows = self.clear(connection, key, true).await?;
             if let Some(running) = rows.iter().find(|row| row.state == "running") {
                 let TiRow { dag_id, run_id, task_id, .. } = running;
                 return Err(ApiError::Conflict(format!(
@@ -357,15 +396,10 @@ impl Clear<'_> {
                 )));
             }
         }
-        self.clear(transaction, key, self.dry_run).await
+        self.clear(connection, key, self.dry_run).await
     }
 
-    async fn clear(
-        &mut self,
-        transaction: &mut Transaction<'static, Postgres>,
-        key: i64,
-        dry_run: bool,
-    ) -> Result<Vec<TiRow>, ApiError> {
+    async fn clear(&mut self, connection: &mut PgConnection, key: i64, dry_run: bool) -> Result<Vec<TiRow>, ApiError> {
         let request = ClearRequest {
             dag_run_id: key,
             selection: self.selection.clone(),
@@ -374,18 +408,18 @@ impl Clear<'_> {
             run_on_latest_version: self.run_on_latest_version,
             by: &self.principal.name,
         };
-        match runs::clear(transaction, &self.app.classes, &self.app.dags, &request).await? {
+        match runs::clear(connection, &self.app.classes, &self.app.dags, &request).await? {
             // Deleted since it was looked up: nothing to clear.
             Mutated::NoRun => Ok(Vec::new()),
             Mutated::Done(outcome) => {
-                let rows = task_instances::of_instances(transaction, key, &outcome.instances).await?;
+                let rows = task_instances::of_instances(connection, key, &outcome.instances).await?;
                 self.outcomes.push(outcome);
                 Ok(rows)
             }
         }
     }
 
-    async fn finish(self, transaction: Transaction<'static, Postgres>) -> Result<(), ApiError> {
+    pub(super) async fn finish(self, transaction: Transaction<'static, Postgres>) -> Result<(), ApiError> {
         if self.dry_run {
             // Only locks were taken; dropping the transaction gives them back.
             return Ok(());

@@ -98,6 +98,17 @@ pub(crate) struct DAGRunCollectionResponse {
 }
 
 impl DAGRunCollectionResponse {
+    /// All that was asked for, without paging.
+    pub(super) fn complete(rows: Vec<RunRow>) -> Self {
+        Self {
+            total_entries: Some(rows.len() as i64),
+            dag_runs: rows.into_iter().map(Into::into).collect(),
+            total_entries_limit: None,
+            next_cursor: None,
+            previous_cursor: None,
+        }
+    }
+
     pub(super) fn new(found: Listing<RunRow>, cursors: Cursors) -> Self {
         Self {
             dag_runs: found.rows.into_iter().map(Into::into).collect(),

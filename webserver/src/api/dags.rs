@@ -113,6 +113,11 @@ impl UpdateMask {
         self.0.as_ref().is_none_or(|mask| mask.iter().any(|name| name == field))
     }
 
+    /// That of an action of a bulk request.
+    pub(super) fn of(fields: Option<&[String]>) -> Self {
+        Self(fields.map(<[String]>::to_vec))
+    }
+
     /// Refuses fields of a DAG that only its file can change.
     fn check_dag_fields(&self) -> Result<(), ApiError> {
         if self.fields().is_some_and(|fields| fields != ["is_paused"]) {

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use updraft_core::{
     ids::TaskId,
     plan::{Selection, TaskRef},
@@ -19,10 +19,12 @@ use updraft_store::{
 use utoipa::ToSchema;
 
 use super::{
+    change_runs,
     clear::related_runs,
     dag_runs::{RunPath, run_not_found},
     dags::UpdateMask,
     params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    task_groups::GroupPath,
     task_instances::{
         MappedPath, TaskInstanceCollectionResponse, TaskInstanceResponse, TaskPath, respond, ti_not_found,
     },
@@ -140,7 +142,7 @@ pub(crate) async fn patch_task_instance_dry_run_by_map_index(
 }
 
 /// Leaves what the mask names.
-fn masked(mut body: PatchTaskInstanceBody, mask: &UpdateMask) -> Result<PatchTaskInstanceBody, ApiError> {
+pub(super) fn masked(mut body: PatchTaskInstanceBody, mask: &UpdateMask) -> Result<PatchTaskInstanceBody, ApiError> {
     const FIELDS: [&str; 6] =
         ["new_state", "note", "include_upstream", "include_downstream", "include_future", "include_past"];
     if mask.fields().is_some_and(|fields| fields.iter().any(|field| !FIELDS.contains(&field.as_str()))) {
@@ -164,13 +166,113 @@ async fn patch(
     dry_run: bool,
 ) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
+    let named = Named::task(&mut transaction, path, map_index).await?;
     let mut marks = Marks { app, principal, dry_run, outcomes: Vec::new() };
-    let rows = marks.apply(&mut transaction, path, map_index, &body).await?;
+    let rows = marks.apply(&mut transaction, &named, &body).await?;
     let task_instances = respond(app, &mut transaction, rows, TaskInstanceResponse::new).await?;
     if !dry_run {
+        let entry = audit::Entry {
+            task_id: Some(&path.task_id),
+            map_index,
+            try_number: named.try_number(),
+            ..named.entry("patch_task_instance", principal, body.params())
+        };
+        audit::write(&mut transaction, &entry).await?;
         marks.finish(transaction).await?;
     }
     Ok(Json(TaskInstanceCollectionResponse::complete(task_instances)))
+}
+
+/// The instances of one run that a request names.
+pub(super) struct Named {
+    run: RunRow,
+    pub(super) tasks: Vec<TaskRef>,
+    pub(super) rows: Vec<TiRow>,
+    /// How a 409 begins: `… is already in success state`.
+    whose: String,
+}
+
+impl Named {
+    /// A task's, or the one of `map_index`.
+    pub(super) async fn task(
+        connection: &mut PgConnection,
+        path: &TaskPath,
+        map_index: Option<i32>,
+    ) -> Result<Self, ApiError> {
+        let TaskPath { dag_id, dag_run_id, task_id } = path;
+        let run = Self::run(connection, dag_id, dag_run_id).await?;
+        let rows = task_instances::of_task(connection, run.id, task_id, map_index).await?;
+        if rows.is_empty() {
+            return Err(ti_not_found(path.key(map_index.unwrap_or(-1))));
+        }
+        let whose = format!("Task id {task_id} of run {dag_run_id} of Dag {dag_id} is");
+        Ok(Self { run, tasks: vec![TaskRef { task_id: task_id.clone(), map_index }], rows, whose })
+    }
+
+    /// Those of the tasks of a group, which `None` says the DAG does not have.
+    pub(super) async fn group(
+        connection: &mut PgConnection,
+        path: &GroupPath,
+        tasks: Option<Vec<String>>,
+    ) -> Result<Self, ApiError> {
+        let GroupPath { dag_id, dag_run_id, group_id } = path;
+        let tasks =
+            tasks.ok_or_else(|| ApiError::not_found(format!("Task group '{group_id}' not found in DAG '{dag_id}'")))?;
+        let run = Self::run(connection, dag_id, dag_run_id).await?;
+        let rows =
+            if tasks.is_empty() { Vec::new() } else { task_instances::of_tasks(connection, run.id, &tasks).await? };
+        if rows.is_empty() {
+            return Err(ApiError::not_found(format!(
+                "No task instances found for task group '{group_id}' in dag run '{dag_run_id}'"
+            )));
+        }
+        let tasks = tasks.iter().map(|task_id| task_id.as_str().into()).collect();
+        Ok(Self { run, tasks, rows, whose: "All task instances in the group are".to_owned() })
+    }
+
+    async fn run(connection: &mut PgConnection, dag_id: &str, dag_run_id: &str) -> Result<RunRow, ApiError> {
+        let path = || RunPath { dag_id: dag_id.to_owned(), dag_run_id: dag_run_id.to_owned() };
+        dag_runs::get(connection, dag_id, dag_run_id).await?.ok_or_else(|| run_not_found(&path()))
+    }
+
+    /// Task and map index of each.
+    pub(super) fn keys(&self) -> Vec<(TaskId, i32)> {
+        self.rows.iter().map(|row| (row.task_id.clone().into(), row.map_index)).collect()
+    }
+
+    /// The inside key of the run.
+    pub(super) fn run_key(&self) -> i64 {
+        self.run.id
+    }
+
+    /// When one instance is named, its try.
+    pub(super) fn try_number(&self) -> Option<i32> {
+        match self.rows.as_slice() {
+            [one] => Some(one.try_number),
+            _ => None,
+        }
+    }
+
+    /// The audit row of a change to them.
+    pub(super) fn entry<'a>(&'a self, event: &'a str, principal: &'a Principal, extra: Value) -> audit::Entry<'a> {
+        change_runs::entry(event, principal, &self.run, extra)
+    }
+}
+
+impl PatchTaskInstanceBody {
+    /// For the audit trail.
+    pub(super) fn params(&self) -> Value {
+        json!({
+            "new_state": self.new_state.map(TaskInstanceState::as_str), "note": self.note,
+            "include_upstream": self.include_upstream, "include_downstream": self.include_downstream,
+            "include_future": self.include_future, "include_past": self.include_past,
+        })
+    }
+
+    /// Whether other runs are concerned too: those before, those after.
+    pub(super) fn other_runs(&self) -> (bool, bool) {
+        (self.include_past, self.include_future)
+    }
 }
 
 /// One request's marks; [`Self::finish`] commits and wakes.
@@ -182,54 +284,42 @@ pub(super) struct Marks<'a> {
 }
 
 impl Marks<'_> {
-    /// Marks and notes the instances of a task; returns those that were changed, as they are now.
+    /// Marks and notes what is named; returns what was changed, as it is now.
     pub(super) async fn apply(
         &mut self,
-        transaction: &mut Transaction<'static, Postgres>,
-        path: &TaskPath,
-        map_index: Option<i32>,
+        connection: &mut PgConnection,
+        named: &Named,
         body: &PatchTaskInstanceBody,
     ) -> Result<Vec<TiRow>, ApiError> {
-        let not_found = || run_not_found(&RunPath { dag_id: path.dag_id.clone(), dag_run_id: path.dag_run_id.clone() });
-        let run = dag_runs::get(transaction, &path.dag_id, &path.dag_run_id).await?.ok_or_else(not_found)?;
-        let named = task_instances::of_task(transaction, run.id, &path.task_id, map_index).await?;
-        if named.is_empty() {
-            return Err(ti_not_found(path.key(map_index.unwrap_or(-1))));
-        }
         let mut rows = Vec::new();
         if let Some(to) = body.new_state {
-            rows = self.mark(transaction, &run, path, map_index, body, to).await?;
+            rows = self.mark(connection, named, body, to).await?;
         }
-        if let Some(note) = body.note.as_deref().filter(|_| !self.dry_run) {
-            let keys: Vec<(TaskId, i32)> =
-                named.iter().map(|row| (row.task_id.clone().into(), row.map_index)).collect();
-            task_instances::set_note(transaction, run.id, &keys, note, &self.principal.name).await?;
+        if self.dry_run {
+            // A dry run of a note alone shows what would be noted, one of a state only what would be marked.
+            return Ok(if body.new_state.is_some() { rows } else { named.rows.clone() });
         }
-        if rows.is_empty() {
-            rows = named;
+        if let Some(note) = &body.note {
+            task_instances::set_note(connection, named.run.id, &named.keys(), note, &self.principal.name).await?;
         }
-        if !self.dry_run {
-            self.audit(transaction, &run, path, map_index, body).await?;
-            rows = task_instances::again(transaction, &rows).await?;
-        }
-        Ok(rows)
+        let changed = if rows.is_empty() { &named.rows } else { &rows };
+        Ok(task_instances::again(connection, changed).await?)
     }
 
     async fn mark(
         &mut self,
-        transaction: &mut Transaction<'static, Postgres>,
-        run: &RunRow,
-        path: &TaskPath,
-        map_index: Option<i32>,
+        connection: &mut PgConnection,
+        named: &Named,
         body: &PatchTaskInstanceBody,
         to: TaskInstanceState,
     ) -> Result<Vec<TiRow>, ApiError> {
         let mut rows = Vec::new();
-        for key in related_runs(transaction, &path.dag_id, run, body.include_past, body.include_future).await? {
+        let (dag_id, run) = (&named.run.dag_id, &named.run);
+        for key in related_runs(connection, dag_id, run, body.include_past, body.include_future).await? {
             let request = MarkRequest {
                 dag_run_id: key,
                 selection: Selection {
-                    tasks: Some(vec![TaskRef { task_id: path.task_id.clone(), map_index }]),
+                    tasks: Some(named.tasks.clone()),
                     include_upstream: body.include_upstream,
                     include_downstream: body.include_downstream,
                     ..Selection::default()
@@ -240,45 +330,16 @@ impl Marks<'_> {
             };
             // A run that was deleted since it was looked up has nothing to mark.
             if let Mutated::Done(outcome) =
-                runs::mark_instances(transaction, &self.app.classes, &self.app.dags, &request).await?
+                runs::mark_instances(connection, &self.app.classes, &self.app.dags, &request).await?
             {
-                rows.extend(task_instances::of_instances(transaction, key, &outcome.instances).await?);
+                rows.extend(task_instances::of_instances(connection, key, &outcome.instances).await?);
                 self.outcomes.push(outcome);
             }
         }
         if rows.is_empty() && !self.dry_run {
-            let TaskPath { dag_id, dag_run_id, task_id } = path;
-            let text = format!("Task id {task_id} of run {dag_run_id} of Dag {dag_id} is already in {to} state");
-            return Err(ApiError::Conflict(text));
+            return Err(ApiError::Conflict(format!("{} already in {to} state", named.whose)));
         }
         Ok(rows)
-    }
-
-    async fn audit(
-        &self,
-        transaction: &mut Transaction<'static, Postgres>,
-        run: &RunRow,
-        path: &TaskPath,
-        map_index: Option<i32>,
-        body: &PatchTaskInstanceBody,
-    ) -> Result<(), ApiError> {
-        let extra: Value = json!({
-            "new_state": body.new_state.map(TaskInstanceState::as_str), "note": body.note,
-            "include_upstream": body.include_upstream, "include_downstream": body.include_downstream,
-            "include_future": body.include_future, "include_past": body.include_past,
-        });
-        let entry = audit::Entry {
-            event: "patch_task_instance",
-            owner: Some(&self.principal.name),
-            dag_id: Some(&path.dag_id),
-            run_id: Some(&path.dag_run_id),
-            task_id: Some(&path.task_id),
-            map_index,
-            try_number: None,
-            logical_date: run.logical_date,
-            extra: Some(extra),
-        };
-        Ok(audit::write(transaction, &entry).await?)
     }
 
     pub(super) async fn finish(self, transaction: Transaction<'static, Postgres>) -> Result<(), ApiError> {

@@ -28,6 +28,8 @@ async fn every_answer_has_exactly_airflows_fields() {
     let run = "/api/v2/dags/etl/dagRuns";
     let clear = "/api/v2/dags/etl/clearTaskInstances";
     let backfill = json!({"dag_id": "etl", "from_date": "2024-05-01T06:00:00Z", "to_date": "2024-05-01T07:00:00Z"});
+    let one_run = json!({"dag_runs": [{"dag_run_id": "scheduled__2024-05-01T10:00:00+00:00"}]});
+    let no_run = json!({"partition_key": "x", "dry_run": false});
     let bulk = json!({"actions": [{"action": "delete", "entities": ["none"]}]});
     let xcoms = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/xcomEntries";
     let entry = format!("{xcoms}/{{xcom_key}}");
@@ -52,6 +54,17 @@ async fn every_answer_has_exactly_airflows_fields() {
         ("post", "/dags/{dag_id}/dagRuns", run, json!({"logical_date": null})),
         ("patch", "/dags/{dag_id}", "/api/v2/dags/etl", json!({"is_paused": true})),
         ("post", "/dags/{dag_id}/clearTaskInstances", clear, json!({"only_failed": false})),
+        ("patch", "/dags", "/api/v2/dags?dag_id_pattern=etl", json!({"is_paused": false})),
+        ("patch", "/dags/{dag_id}/dagRuns", run, json!({"actions": [{"action": "delete", "entities": ["none"]}]})),
+        (
+            "patch",
+            "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances",
+            "/api/v2/dags/~/dagRuns/~/taskInstances",
+            json!({"actions": [{"action": "update", "entities": [{"task_id": "none"}]}]}),
+        ),
+        ("post", "/dags/{dag_id}/clearDagRuns", "/api/v2/dags/etl/clearDagRuns", one_run),
+        ("post", "/dags/{dag_id}/clearDagRuns", "/api/v2/dags/etl/clearDagRuns", no_run),
+        ("post", "/dags/{dag_id}/clearPartitions", "/api/v2/dags/etl/clearPartitions", json!({"partition_key": "x"})),
         ("post", "/backfills", "/api/v2/backfills", backfill.clone()),
         ("post", "/backfills/dry_run", "/api/v2/backfills/dry_run", backfill),
         ("put", "/backfills/{backfill_id}/pause", "/api/v2/backfills/1/pause", json!({})),

@@ -5,10 +5,12 @@
 mod assets;
 mod auth;
 mod backfills;
+mod bulk;
 mod contract;
 mod dag_changes;
 mod errors;
 mod executors;
+mod groups;
 mod hitl;
 mod identity;
 mod logs;

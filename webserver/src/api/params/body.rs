@@ -174,6 +174,11 @@ impl Body {
         }
     }
 
+    /// Takes what is left without a finding: what it should be depends on a key that has one.
+    pub(crate) fn pass_over_rest(&mut self) {
+        self.rest.clear();
+    }
+
     fn typed<T>(&mut self, name: &str, read: impl FnOnce(Value, Place) -> Result<T, FieldError>) -> Option<T> {
         let value = self.value(name)?;
         let place = self.place(name, value.clone());
@@ -187,8 +192,12 @@ impl Body {
         })
     }
 
+    /// A text that must be there and not null.
     pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
         self.require(name);
+        if self.rest.get(name).is_some_and(Value::is_null) {
+            self.refuse(name, Value::Null, "string_type", "Input should be a valid string");
+        }
         self.text(name)
     }
 
@@ -248,6 +257,18 @@ impl Body {
                 Err(place.error_with("enum", msg, json!({ "expected": expected })))
             }
         })
+    }
+
+    /// A word that must be there and not null.
+    pub(crate) fn required_word(&mut self, name: &str, valid: &[&str]) -> Option<String> {
+        self.require(name);
+        if self.rest.get(name).is_some_and(Value::is_null) {
+            let expected = expected(valid);
+            let place = self.place(name, Value::Null);
+            let msg = format!("Input should be {expected}");
+            self.errors.push(place.error_with("enum", msg, json!({ "expected": expected })));
+        }
+        self.word(name, valid)
     }
 
     /// A list of objects, each read by `read`; empty when there is none.
