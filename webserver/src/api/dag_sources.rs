@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::{
     dag_versions::DagPath,
     params::{FromQuery, PathParams, Query, QueryParams},
 };
-use crate::{App, error::ApiError};
+use crate::{App, accept::Format, error::ApiError};
 
 pub(crate) struct SourceQuery {
     version_number: Option<i32>,
@@ -43,15 +43,15 @@ pub(crate) async fn get_dag_source(
     QueryParams(query): QueryParams<SourceQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let accept = Accept::of(&headers)?;
+    let format = Format::of(&headers)?;
     let number = query.version_number;
     let row = versions::source(&mut *app.connection().await?, &dag_id, number).await?.ok_or_else(|| {
         let number = number.map_or_else(|| "None".to_owned(), |number| number.to_string());
         ApiError::not_found(format!("The source code of the DAG {dag_id}, version_number {number} was not found"))
     })?;
-    Ok(match accept {
-        Accept::Text => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], row.source).into_response(),
-        Accept::Json => Json(DAGSourceResponse {
+    Ok(match format {
+        Format::Text => row.source.into_response(),
+        Format::Json => Json(DAGSourceResponse {
             content: Some(row.source),
             dag_id: row.dag_id,
             version_number: Some(row.version_number),
@@ -59,26 +59,4 @@ pub(crate) async fn get_dag_source(
         })
         .into_response(),
     })
-}
-
-enum Accept {
-    Json,
-    Text,
-}
-
-impl Accept {
-    /// JSON when several are fine.
-    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
-        let types: Vec<&str> =
-            header.split(',').map(|part| part.split(';').next().unwrap_or_default().trim()).collect();
-        let has = |names: &[&str]| types.iter().any(|name| names.contains(name));
-        if has(&["application/json", "application/*", "*/*", ""]) {
-            Ok(Self::Json)
-        } else if has(&["text/plain", "text/*"]) {
-            Ok(Self::Text)
-        } else {
-            Err(ApiError::NotAcceptable("Only application/json or text/plain is supported"))
-        }
-    }
 }
