@@ -15,7 +15,7 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
   touch node_modules/.package-lock.json
 fi
 if [ "${1:-build}" = build ] && [ -e dist/index.html ] &&
-  [ -z "$(find src public index.html package-lock.json vite.config.* -newer dist/index.html 2>/dev/null | head -n 1)" ]; then
+  [ -z "$(find src public index.html docs.html package-lock.json vite.config.* -newer dist/index.html 2>/dev/null | head -n 1)" ]; then
   exit 0
 fi
 npm run -s "${1:-build}"

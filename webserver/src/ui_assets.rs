@@ -1,5 +1,5 @@
-//! Serves the dashboard: the files of `ui/dist`, embedded at build time, and `index.html` for every page the dashboard
-//! routes itself.
+//! Serves the dashboard and the API's reference: the files of `ui/dist`, embedded at build time, `index.html` for every page the
+//! dashboard routes itself, and `docs.html` at `/docs`.
 //!
 //! A build without Node has no `ui/dist`; then every page is a small plain one that says how to build the dashboard, and the
 //! API works as ever. This module never answers for another router: the prefixes in [`API_PREFIXES`] get a 404 here.
@@ -22,6 +22,11 @@ pub const API_PREFIXES: &[&str] = &["api", "auth", "executor", "metrics", "ui"];
 
 /// First path segments of the pages of the dashboard (`ui/src/paths.ts`); the empty one is `/`.
 const PAGES: &[&str] = &["", "dags", "login", "runs"];
+
+/// The dashboard.
+const INDEX: &str = "index.html";
+/// The API's reference.
+const DOCS: &str = "docs.html";
 
 /// Vite writes files here whose name contains a hash of their content, so they may be cached for ever.
 const HASHED: &str = "static/";
@@ -76,15 +81,17 @@ fn answer(lookup: Lookup, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
         let allow = [(header::ALLOW, "GET, HEAD")];
         return (StatusCode::METHOD_NOT_ALLOWED, allow, Json(json!({"detail": "Method Not Allowed"}))).into_response();
     }
-    if path != "index.html"
-        && let Some(file) = lookup(path)
-    {
-        return static_file(path, file, headers);
+    match path {
+        "docs" | DOCS => return page(lookup, DOCS, StatusCode::OK, headers),
+        INDEX => return page(lookup, INDEX, StatusCode::OK, headers),
+        _ => {}
     }
-    if PAGES.contains(&first) || path == "index.html" {
-        page(lookup, StatusCode::OK, headers)
+    if let Some(file) = lookup(path) {
+        static_file(path, file, headers)
+    } else if PAGES.contains(&first) {
+        page(lookup, INDEX, StatusCode::OK, headers)
     } else if accepts_html(headers) {
-        page(lookup, StatusCode::NOT_FOUND, headers)
+        page(lookup, INDEX, StatusCode::NOT_FOUND, headers)
     } else {
         not_found()
     }
@@ -100,20 +107,20 @@ fn static_file(path: &str, file: Asset, headers: &HeaderMap) -> Response {
     })
 }
 
-fn page(lookup: Lookup, status: StatusCode, headers: &HeaderMap) -> Response {
+fn page(lookup: Lookup, name: &str, status: StatusCode, headers: &HeaderMap) -> Response {
     const CACHE: &str = "no-cache";
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-    let mut response = match lookup("index.html") {
+    let mut response = match lookup(name) {
         None => (
             status,
             [(header::CONTENT_TYPE, HTML), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
             NOT_BUILT,
         )
             .into_response(),
-        Some(index) => {
-            let etag = etag(&index.sha256);
+        Some(file) => {
+            let etag = etag(&file.sha256);
             let unchanged = if status == StatusCode::OK { revalidated(headers, &etag, CACHE) } else { None };
-            unchanged.unwrap_or_else(|| with_headers(status, HTML, etag, CACHE, index.data))
+            unchanged.unwrap_or_else(|| with_headers(status, HTML, etag, CACHE, file.data))
         }
     };
     for (name, value) in PAGE_HEADERS {

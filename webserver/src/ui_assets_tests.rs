@@ -3,11 +3,13 @@ use tower::ServiceExt;
 
 use super::*;
 
-const INDEX: &str = "<!doctype html><title>Updraft</title>";
+const DASHBOARD: &str = "<!doctype html><title>Updraft</title>";
+const REFERENCE: &str = "<!doctype html><title>Updraft's REST API</title>";
 
 fn built(path: &str) -> Option<Asset> {
     let data: Cow<'static, [u8]> = match path {
-        "index.html" => Cow::Borrowed(INDEX.as_bytes()),
+        "index.html" => Cow::Borrowed(DASHBOARD.as_bytes()),
+        "docs.html" => Cow::Borrowed(REFERENCE.as_bytes()),
         "favicon.svg" => Cow::Borrowed(b"<svg/>"),
         "static/main-abc123.js" => Cow::Owned("export const answer = 42;\n".repeat(200).into_bytes()),
         _ => return None,
@@ -36,11 +38,43 @@ async fn every_page_of_the_dashboard_is_the_index() {
     for path in ["/", "/index.html", "/login?next=%2F", "/dags/a.b/runs/manual__2026-11-22T08:00:00+00:00", "/runs"] {
         let (status, headers, body) = ask(built, get(path)).await;
         assert_eq!(status, StatusCode::OK, "{path}");
-        assert_eq!(body, INDEX.as_bytes(), "{path}");
+        assert_eq!(body, DASHBOARD.as_bytes(), "{path}");
         assert_eq!(headers[header::CACHE_CONTROL], "no-cache", "{path}");
         assert_eq!(headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{path}");
         assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_reference_of_the_api_is_a_page_of_its_own_under_the_same_policy() {
+    let (_, dashboard, _) = ask(built, get("/")).await;
+    for path in ["/docs", "/docs.html"] {
+        let (status, headers, body) = ask(built, get(path)).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_eq!(body, REFERENCE.as_bytes(), "{path}");
+        let policy = header::CONTENT_SECURITY_POLICY;
+        assert_eq!(headers[&policy], dashboard[&policy], "{path}");
+    }
+}
+
+/// What was embedded when this was compiled; without Node nothing was.
+#[tokio::test]
+async fn the_built_reference_and_all_it_names_are_served_and_it_reads_the_servers_own_document() {
+    let Some(page) = embedded("docs.html") else {
+        eprintln!("skipped: ui/dist was not built when this was compiled");
+        return;
+    };
+    let page = String::from_utf8(page.data.into_owned()).unwrap();
+    let mut scripts = Vec::new();
+    for name in page.split('"').filter(|word| word.starts_with("/static/")) {
+        let (status, headers, body) = ask(embedded, get(name)).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        assert_eq!(headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable", "{name}");
+        scripts.extend(body);
+    }
+    let scripts = String::from_utf8(scripts).unwrap();
+    assert!(scripts.contains("/openapi.json"), "the page does not load /openapi.json");
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page asks another server: {page}");
 }
 
 #[tokio::test]
@@ -97,7 +131,7 @@ async fn unknown_paths_are_not_found_for_programs_and_a_page_for_browsers() {
     }
     let (status, _, body) = ask(built, get("/nothing").header(header::ACCEPT, "text/html,*/*;q=0.8")).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(body, INDEX.as_bytes());
+    assert_eq!(body, DASHBOARD.as_bytes());
 }
 
 #[tokio::test]
