@@ -1,13 +1,16 @@
-//! `GET …/taskInstances/{task_id}/logs/{try_number}`: the log of a try, whole or followed by its token.
+//! `GET …/taskInstances/{task_id}/logs/{try_number}`: the log of a try, whole or followed by its token. Lines and text are sent
+//! piece by piece, however large the log is; JSON is one answer of bounded size.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use axum::{
     Json,
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::broadcast, time::timeout};
 use updraft_core::explain::Reason;
@@ -22,13 +25,14 @@ use uuid::Uuid;
 use super::params::{FromQuery, PathParams, Query, QueryParams};
 use crate::{
     App,
+    accept::negotiate,
     error::ApiError,
     logs::{LogKey, LogStore},
     sealed::{self, Purpose},
     time::Timestamp,
 };
 
-/// Bytes of log behind one answer, without and with `full_content`.
+/// Bytes of log behind one answer of JSON, without and with `full_content`; lines and text come in pieces of the first size.
 const PART: usize = 1 << 20;
 const FULL: usize = 32 << 20;
 /// How long a followed log is held at most while nothing is new, seconds; must stay below the clients' read timeouts.
@@ -109,7 +113,7 @@ pub(crate) async fn get_log(
         Some(token) => Some(reader.open(token)?),
         None => None,
     };
-    let most = if query.full_content || format != Format::Json { FULL } else { PART };
+    let most = if query.full_content && format == Format::Json { FULL } else { PART };
     // Subscribed before the first look: what comes between is not missed.
     let mut grew = app.logs.subscribe();
     let deadline = tokio::time::Instant::now() + query.wait;
@@ -124,15 +128,24 @@ pub(crate) async fn get_log(
         }
         wait(&mut grew, read.attempt_id, left.min(LOOK_AGAIN), &app).await;
     };
-    let token = read.next.map(|at| reader.seal(at));
-    Ok(match format {
-        Format::Json => {
-            let content = read.lines.into_iter().map(Into::into).collect();
-            Json(TaskInstancesLogResponse { content, continuation_token: token }).into_response()
-        }
-        Format::Ndjson => continued(token, "application/x-ndjson", ndjson(read.lines)?),
-        Format::Text => continued(token, "text/plain; charset=utf-8", text(&read.lines)),
-    })
+    if format == Format::Json {
+        let continuation_token = read.next.map(|at| reader.seal(at));
+        let content = read.lines.into_iter().map(Into::into).collect();
+        return Ok(Json(TaskInstancesLogResponse { content, continuation_token }).into_response());
+    }
+    let rest = match read.next.filter(|_| read.is_cut) {
+        Some(at) => Some(reader.rest(at).await?),
+        None => None,
+    };
+    let end = rest.as_ref().map_or(read.next, Rest::end);
+    let first = stream::once(async move { format.write(read.lines) });
+    let others = stream::try_unfold(rest, move |rest| async move {
+        let Some(mut rest) = rest else { return Ok(None) };
+        let Some(lines) = rest.next().await? else { return Ok(None) };
+        Ok::<_, io::Error>(Some((format.write(lines)?, Some(rest))))
+    });
+    let body = Body::from_stream(first.chain(others));
+    Ok(continued(end.map(|at| reader.seal(at)), format.content_type(), body))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,21 +156,37 @@ enum Format {
 }
 
 impl Format {
+    /// JSON also for who takes none of them, as in Airflow.
     fn of(headers: &HeaderMap) -> Self {
-        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
-        if accept.contains("application/json") {
-            Self::Json
-        } else if accept.contains("application/x-ndjson") {
-            Self::Ndjson
-        } else if accept.contains("text/plain") {
-            Self::Text
-        } else {
-            Self::Json
+        let offers =
+            [("application/json", Self::Json), ("application/x-ndjson", Self::Ndjson), ("text/plain", Self::Text)];
+        negotiate(headers, &offers).unwrap_or(Self::Json)
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Text => "text/plain; charset=utf-8",
         }
+    }
+
+    /// One piece of an answer that is sent line by line.
+    fn write(self, lines: Vec<LogLine>) -> io::Result<Bytes> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            if self == Self::Text {
+                bytes.extend(text(&line).into_bytes());
+            } else {
+                serde_json::to_writer(&mut bytes, &StructuredLogMessage::from(line))?;
+                bytes.push(b'\n');
+            }
+        }
+        Ok(bytes.into())
     }
 }
 
-fn continued(token: Option<String>, content_type: &'static str, body: String) -> Response {
+fn continued(token: Option<String>, content_type: &'static str, body: Body) -> Response {
     let mut response = ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response();
     if let Some(token) = token.and_then(|token| HeaderValue::try_from(token).ok()) {
         response.headers_mut().insert(CONTINUATION, token);
@@ -165,20 +194,8 @@ fn continued(token: Option<String>, content_type: &'static str, body: String) ->
     response
 }
 
-fn ndjson(lines: Vec<LogLine>) -> Result<String, ApiError> {
-    let mut text = String::new();
-    for line in lines {
-        text += &serde_json::to_string(&StructuredLogMessage::from(line)).map_err(ApiError::internal)?;
-        text.push('\n');
-    }
-    Ok(text)
-}
-
-fn text(lines: &[LogLine]) -> String {
-    let line = |LogLine { timestamp, event, .. }: &LogLine| {
-        if timestamp.is_empty() { format!("{event}\n") } else { format!("[{timestamp}] {event}\n") }
-    };
-    lines.iter().map(line).collect()
+fn text(LogLine { timestamp, event, .. }: &LogLine) -> String {
+    if timestamp.is_empty() { format!("{event}\n") } else { format!("[{timestamp}] {event}\n") }
 }
 
 /// Waits until the log of an attempt grew on this webserver, at most for `longest`.
@@ -227,6 +244,45 @@ struct Part {
     attempt_id: Uuid,
     /// The log is over and nobody wrote a word, now or before this part.
     is_empty: bool,
+    /// There is more already.
+    is_cut: bool,
+}
+
+/// What follows a part that was cut, up to where the log ended when that part was read.
+struct Rest {
+    logs: LogStore,
+    /// The logs that are left, one behind the other.
+    left: Vec<(LogKey, LoggedAttempt)>,
+    /// In the first of them.
+    offset: u64,
+    /// In the last of them; `None`: it is over, and read to its end.
+    end: Option<u64>,
+}
+
+impl Rest {
+    /// Where a reader goes on behind it.
+    fn end(&self) -> Option<At> {
+        let (_, attempt) = self.left.last()?;
+        self.end.map(|offset| At { attempt: *attempt, offset })
+    }
+
+    /// The next lines; `None`: there are no more.
+    async fn next(&mut self) -> io::Result<Option<Vec<LogLine>>> {
+        while let Some((key, _)) = self.left.first() {
+            let bound = self.end.filter(|_| self.left.len() == 1);
+            let most = bound.map_or(PART as u64, |end| end.saturating_sub(self.offset).min(PART as u64));
+            if most > 0 {
+                let part = self.logs.read_lines(key, self.offset, most as usize, true).await?;
+                if part.next > self.offset {
+                    self.offset = part.next;
+                    return Ok(Some(part.lines));
+                }
+            }
+            self.left.remove(0);
+            self.offset = 0;
+        }
+        Ok(None)
+    }
 }
 
 /// The log of one try: those of its attempts, one behind the other, before those of its callbacks.
@@ -255,17 +311,30 @@ impl Reader<'_> {
             lines.extend(part.lines);
             let here = Some(At { attempt: attempts[index], offset });
             if size >= most {
-                return Ok(Part { lines, next: here, attempt_id, is_empty: false });
+                return Ok(Part { lines, next: here, attempt_id, is_empty: false, is_cut: true });
             }
             if read == 0 && last {
                 let next = if found.ended { None } else { here };
                 let is_empty = is_untouched && next.is_none() && lines.is_empty();
-                return Ok(Part { lines, next, attempt_id, is_empty });
+                return Ok(Part { lines, next, attempt_id, is_empty, is_cut: false });
             }
             if read == 0 {
                 (index, offset) = (index + 1, 0);
             }
         }
+    }
+
+    async fn rest(&self, at: At) -> Result<Rest, ApiError> {
+        let found = self.find().await?;
+        let (index, offset) = at.resume(&found.attempts);
+        let left: Vec<_> =
+            found.attempts[index..].iter().map(|attempt| (self.key(attempt.attempt_id), *attempt)).collect();
+        let logs = self.app.logs.clone();
+        let end = match left.last() {
+            Some((last, _)) if !found.ended => Some(logs.whole_lines(last).await.map_err(ApiError::internal)?),
+            _ => None,
+        };
+        Ok(Rest { logs, left, offset, end })
     }
 
     pub(crate) async fn find(&self) -> Result<TryLog, ApiError> {

@@ -29,6 +29,9 @@ pub const DEFAULT_LIMIT: u64 = 1 << 30;
 /// Attempts share this many locks; more only lowers the chance that two wait for each other.
 const STRIPES: usize = 64;
 
+/// Where the last line's end is looked for first, bytes from the log's end.
+const LAST_LINE: usize = 64 << 10;
+
 /// Nodes gather lines for so long when each write is a request of an object store.
 const GATHER: Duration = Duration::from_secs(2);
 /// A log in an object store that nobody wrote to for this long becomes one object.
@@ -162,6 +165,23 @@ impl LogStore {
             match lines::whole(&bytes, bytes.len() < want, ended) {
                 Some(whole) => return Ok(lines::split(&bytes[..whole], offset)),
                 None => want = LINE_LIMIT.min(want * 8),
+            }
+        }
+    }
+
+    /// How many bytes the whole lines take that there are now: a place for [`LogStore::read_lines`] to stop at.
+    pub async fn whole_lines(&self, key: &LogKey) -> io::Result<u64> {
+        let size = self.size(key).await?;
+        let mut look = LAST_LINE;
+        loop {
+            let from = size.saturating_sub(look as u64);
+            let bytes = self.read(key, from, (size - from) as usize).await?;
+            match bytes.iter().rposition(|byte| *byte == b'\n') {
+                Some(last) => return Ok(from + last as u64 + 1),
+                None if from == 0 => return Ok(0),
+                // Longer than a line may be: it is cut when it is read.
+                None if look >= LINE_LIMIT => return Ok(size),
+                None => look = LINE_LIMIT.min(look * 8),
             }
         }
     }

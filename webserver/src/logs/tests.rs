@@ -112,3 +112,17 @@ async fn a_log_that_does_not_exist_is_empty() {
         assert!(logs.read_lines(&key, 0, 10, true).await.unwrap().lines.is_empty());
     }
 }
+
+#[tokio::test]
+async fn whole_lines_end_before_what_is_begun_however_long_the_last_one_is() {
+    for (_folder, logs, key) in stores(DEFAULT_LIMIT) {
+        assert_eq!(logs.whole_lines(&key).await.unwrap(), 0);
+        logs.append(&key, 0, Bytes::from_static(b"begun")).await.unwrap();
+        assert_eq!(logs.whole_lines(&key).await.unwrap(), 0);
+        logs.append(&key, 5, Bytes::from_static(b" and ended\n")).await.unwrap();
+        assert_eq!(logs.whole_lines(&key).await.unwrap(), 16);
+        let long = Bytes::from(vec![b'x'; 3 * LAST_LINE]);
+        logs.append(&key, 16, long).await.unwrap();
+        assert_eq!(logs.whole_lines(&key).await.unwrap(), 16);
+    }
+}

@@ -1,6 +1,7 @@
 //! Logs of tries: whole, in parts, followed.
 
 use axum::http::{Method, StatusCode, header};
+use futures::StreamExt;
 use serde_json::{Value, json};
 use updraft_webserver::logs::{LogKey, LogStore};
 use uuid::Uuid;
@@ -135,6 +136,51 @@ async fn a_long_log_comes_in_parts() {
     assert_eq!(seen, 3000);
     assert!(parts > 2, "{parts}");
     assert_eq!(events(&server.read(&format!("{path}?full_content=true")).await).len(), 3000);
+}
+
+#[tokio::test]
+async fn lines_of_a_long_log_are_sent_in_pieces_and_the_token_goes_on_behind_the_last_whole_one() {
+    let server = TestServer::seeded().await;
+    let path = path(RUNNING, "extract", 1);
+    let log = log(&server, RUNNING, 1, 5);
+    let long = "x".repeat(1000);
+    let text: String = (0..5000).map(|number| line(&format!("{number} {long}"))).collect();
+    let begun = line("the end is not there yet");
+    let (begun, rest) = begun.split_at(20);
+    log.append(&(text + begun)).await;
+    for (kind, each) in [("application/x-ndjson", "\"event\":"), ("text/plain", "] ")] {
+        let mut request = server.request(Method::GET, &path, None);
+        request.headers_mut().insert(header::ACCEPT, kind.parse().unwrap());
+        let response = server.open(request).await;
+        let token = response.headers()["airflow-continuation-token"].to_str().unwrap().to_owned();
+        let pieces: Vec<_> = response.into_body().into_data_stream().collect().await;
+        let pieces: Vec<_> = pieces.into_iter().map(Result::unwrap).collect();
+        let most = pieces.iter().map(bytes::Bytes::len).max().unwrap();
+        assert!(pieces.len() > 4 && most < 2 << 20, "{kind}: {} pieces, one of {most} bytes", pieces.len());
+        let whole = String::from_utf8(pieces.concat()).unwrap();
+        assert_eq!((whole.lines().count(), whole.matches(each).count()), (5000, 5000), "{kind}");
+        assert!(whole.lines().last().unwrap().contains("4999 xxx"), "{kind}");
+        let next = accept(&server, &format!("{path}?token={token}"), kind).await;
+        assert_eq!(next.text(), "", "{kind}");
+    }
+    log.append(rest).await;
+    let part = server.read(&format!("{path}?full_content=true")).await;
+    assert_eq!(events(&part).last(), Some(&"the end is not there yet"));
+}
+
+#[tokio::test]
+async fn the_format_is_the_one_that_the_reader_likes_best() {
+    let server = TestServer::seeded().await;
+    log(&server, MANUAL, 2, 2).append(&line("one")).await;
+    for (accepted, kind) in [
+        ("text/plain;q=0.5, application/x-ndjson", "application/x-ndjson"),
+        ("text/*, application/json;q=0.1", "text/plain; charset=utf-8"),
+        ("text/html", "application/json"),
+        ("*/*", "application/json"),
+    ] {
+        let answer = accept(&server, &path(MANUAL, "extract", 2), accepted).await;
+        assert_eq!(answer.headers[header::CONTENT_TYPE], kind, "{accepted}");
+    }
 }
 
 /// Attempts of the running task's first try, handed out in this order.
