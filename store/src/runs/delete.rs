@@ -69,6 +69,7 @@ pub(crate) async fn delete_locked(
               o as (delete from outbox where dag_run_id = any($1)),
               d as (delete from deadline where dag_run_id = any($1)),
               i as (delete from task_instance_note where dag_run_id = any($1)),
+              s as (delete from task_state_store where dag_run_id = any($1)),
               c as (delete from dag_run_conf where dag_run_id = any($1)),
               n as (delete from dag_run_note where dag_run_id = any($1)),
               v as (delete from dag_run_asset_event where dag_run_id = any($1))

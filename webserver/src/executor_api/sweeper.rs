@@ -1,4 +1,4 @@
-//! Deletes what nothing names any more: files of large values, old logs, logs of deleted runs.
+//! Deletes what nothing names any more: files of large values, old logs, logs of deleted runs, values that expired.
 
 use std::{future::Future, time::Duration};
 
@@ -9,7 +9,7 @@ use updraft_core::metrics::LOGS_EXPIRED;
 use updraft_store::{
     Store, StoreError,
     log_retention::{self, Expired},
-    objects,
+    objects, state_store,
 };
 
 use crate::logs::{LogKey, LogStore};
@@ -36,6 +36,7 @@ impl Sweeper {
                     _ = ticks.tick() => {}
                 }
                 tell("files of values that nothing names", objects::sweep(&self.store)).await;
+                tell("values of tasks that expired", state_store::sweep(&self.store)).await;
                 tell("logs that nobody keeps", self.delete_logs()).await;
                 tell("parts of quiet logs", async { self.logs.tidy().await.map_err(unavailable) }).await;
             }

@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod list;
 pub(crate) mod materialize;
 pub(crate) mod queue;
+pub(crate) mod states;
 
 use serde::Deserialize;
 use utoipa::IntoParams;

@@ -271,6 +271,15 @@ impl Body {
         self.word(name, valid)
     }
 
+    /// Takes a key if it is this very word.
+    pub(crate) fn take_word(&mut self, name: &str, word: &str) -> bool {
+        let is_it = self.rest.get(name).is_some_and(|value| value == word);
+        if is_it {
+            self.rest.remove(name);
+        }
+        is_it
+    }
+
     /// A list of objects, each read by `read`; empty when there is none.
     pub(crate) fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
         self.elements(name, |body| match body {
