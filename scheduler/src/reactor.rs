@@ -144,7 +144,7 @@ impl Reactor {
                 self.dispatch = true;
                 self.sweep_at = Instant::now();
             }
-            Signal::Run(_) | Signal::Executor(_) | Signal::Trigger | Signal::Outbox => {}
+            Signal::Run(_) | Signal::Executor(_) | Signal::Trigger | Signal::Outbox | Signal::Files => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use sqlx::{Connection, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 use updraft_scheduler::dag_processor::{self, Config, Processor, Report};
-use updraft_store::{Store, bundles, testing::TestDb, versions::DagCache, wake::Signal};
+use updraft_store::{Store, bundles, dags, testing::TestDb, versions::DagCache, wake::Signal};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -617,4 +617,50 @@ async fn a_file_that_cannot_be_stored_does_not_take_its_batch_down() {
     let report = bench.look().await;
     assert_eq!((report.changed_dags.len(), report.import_errors), (9, vec!["d5.yml".to_owned()]));
     assert!(bench.import_error("d5.yml").await.is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_asks_for_is_read_anew_once_though_it_did_not_change() {
+    let mut bench = Bench::new().await;
+    bench.write("a.yml", dag("a", "echo 1"));
+    bench.write("b.yml", dag("b", "echo 1"));
+    bench.look().await;
+    let parsed = "select last_parsed_time::text from dag_file where relative_fileloc = 'a.yml'";
+    let before = bench.text(parsed).await;
+    let mut connection = bench.store.pool().acquire().await.unwrap();
+    for (file, known) in [("a.yml", true), ("none.yml", false)] {
+        let bundle = &bench.config.bundle_name;
+        assert_eq!(dags::request_parse(&mut connection, bundle, file).await.unwrap(), known, "{file}");
+    }
+    let report = bench.look().await;
+    assert_eq!((report.compiled, report.changed_dags), (vec!["a.yml".to_owned()], Vec::new()));
+    assert_ne!(bench.text(parsed).await, before);
+    assert_eq!(bench.look().await.compiled, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_asks_for_is_read_before_the_next_rescan() {
+    let mut bench = Bench::new().await;
+    bench.write("a.yml", dag("a", "echo 1"));
+    bench.look().await;
+    // Nothing but the wish leads to another look.
+    bench.config.rescan = Duration::from_hours(1);
+    let Bench { folder: _folder, store, config, processor, db: _db } = bench;
+    drop(processor);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(dag_processor::run(store.clone(), config.clone(), stop.clone()));
+    let mut signals = store.wake().subscribe();
+    let mut connection = store.pool().acquire().await.unwrap();
+    let parsed = async || -> String {
+        let sql = "select last_parsed_time::text from dag_file";
+        sqlx::query_scalar(sql).fetch_one(store.pool()).await.unwrap()
+    };
+    let before = parsed().await;
+    dags::request_parse(&mut connection, &config.bundle_name, "a.yml").await.unwrap();
+    store.wake().ring(Signal::Files);
+    while parsed().await == before {
+        signals.recv().await.unwrap();
+    }
+    stop.cancel();
+    running.await.unwrap();
 }

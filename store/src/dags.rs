@@ -65,6 +65,54 @@ pub async fn known_files(
     Ok((files, now(connection).await?))
 }
 
+/// Asks for a file to be read anew although it did not change; `false`: no DAG comes from it. Ring
+/// [`crate::wake::Signal::Files`] after the commit.
+pub async fn request_parse(
+    connection: &mut PgConnection,
+    bundle_name: &str,
+    relative_fileloc: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "insert into dag_priority_parsing_request (bundle_name, relative_fileloc)
+         select $1, $2 where exists (select from dag where bundle_name = $1 and relative_fileloc = $2)
+         on conflict (bundle_name, relative_fileloc) do update set requested_at = now()",
+        bundle_name,
+        relative_fileloc
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The files of a bundle that are to be read anew. Asked at every look at the folder; a table that is almost always empty.
+pub async fn parse_requests(connection: &mut PgConnection, bundle_name: &str) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select relative_fileloc from dag_priority_parsing_request where bundle_name = $1 order by relative_fileloc",
+        bundle_name
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// These files were read by somebody who looked at `now`; what was asked for since then stays.
+pub async fn parse_requests_done(
+    connection: &mut PgConnection,
+    bundle_name: &str,
+    files: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "delete from dag_priority_parsing_request
+         where bundle_name = $1 and relative_fileloc = any($2) and requested_at <= $3",
+        bundle_name,
+        files,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// The database's clock.
 pub async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {
     Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(connection).await?)

@@ -29,6 +29,8 @@ pub enum Signal {
     Dags,
     /// There is something to send.
     Outbox,
+    /// A DAG file is to be read anew.
+    Files,
     /// Signals may have been lost: look at everything.
     Everything,
 }
@@ -42,6 +44,7 @@ impl Signal {
             Self::Trigger => "t".to_owned(),
             Self::Dags => "d".to_owned(),
             Self::Outbox => "o".to_owned(),
+            Self::Files => "f".to_owned(),
             Self::Everything => "*".to_owned(),
         }
     }
@@ -55,6 +58,7 @@ impl Signal {
             (Some(b't'), _) => Self::Trigger,
             (Some(b'd'), _) => Self::Dags,
             (Some(b'o'), _) => Self::Outbox,
+            (Some(b'f'), _) => Self::Files,
             // A newer process may say what this one does not know.
             _ => Self::Everything,
         }
@@ -165,6 +169,7 @@ mod tests {
             Signal::Trigger,
             Signal::Dags,
             Signal::Outbox,
+            Signal::Files,
             Signal::Everything,
         ];
         for signal in signals {

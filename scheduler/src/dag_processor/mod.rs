@@ -25,10 +25,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::Instant;
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use updraft_core::metrics::{DAG_PROCESSING_FILES, DAG_PROCESSING_TOTAL_PARSE_TIME, DAG_PROCESSOR_HEARTBEAT};
-use updraft_store::{Store, jobs};
+use updraft_store::{Store, jobs, wake::Signal};
 
 pub use pass::{Processor, Report};
 use source::Rules;
@@ -148,6 +151,7 @@ async fn serve(
     tracing::info!(folder = %config.dags_folder.display(), "processing DAG files");
     let mut pruned = None;
     let mut repository = config.git.clone().map(git::Repository::new);
+    let mut bell = store.wake().subscribe();
     loop {
         // Watch before looking, so that no change falls between.
         watch.follow().await;
@@ -174,11 +178,24 @@ async fn serve(
         let wait = repository.as_ref().map_or(wait, |repository| wait.min(repository.due_in()));
         tokio::select! {
             () = watch.changed() => {}
+            () = asked(&mut bell) => {}
             () = tokio::time::sleep(wait) => {}
         }
         let rested = started + rest.min(config.rescan);
         if report.compiled.is_empty() {
             tokio::time::sleep_until(rested).await;
+        }
+    }
+}
+
+/// Until somebody may have asked for a file to be read anew.
+async fn asked(bell: &mut broadcast::Receiver<Signal>) {
+    loop {
+        match bell.recv().await {
+            Ok(Signal::Files | Signal::Everything) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            // The process ends.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

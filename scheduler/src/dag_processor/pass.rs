@@ -75,7 +75,7 @@ pub(super) struct FileState {
 pub struct Processor {
     pub(super) store: Store,
     pub(super) config: Config,
-    /// Holds the session's lock on the bundle; nothing else happens on it but the question for the time.
+    /// Holds the session's lock on the bundle; nothing else happens on it but the questions for the time and for wishes.
     lock: PgConnection,
     pub(super) files: BTreeMap<String, FileState>,
     /// DAG → the file that holds it.
@@ -149,6 +149,7 @@ impl Processor {
         let mut report = Report::default();
         // Also tells whether the session that holds the lock still lives.
         let now = dags::now(&mut self.lock).await?;
+        let asked_for = dags::parse_requests(&mut self.lock, &self.config.bundle_name).await?;
         let root = self.config.dags_folder.clone();
         let scan = match blocking(move || source::scan(&root)).await? {
             Ok(scan) => scan,
@@ -173,6 +174,7 @@ impl Processor {
         let key = settings_key(&settings);
         let mut todo = self.outdated(&present, &changed, &key, now);
         todo.extend(self.heirs(&present));
+        todo.extend(asked_for.iter().filter(|path| present.contains(*path)).cloned());
         for _ in 0..MAX_ROUNDS {
             if todo.is_empty() {
                 break;
@@ -207,6 +209,9 @@ impl Processor {
             self.files.values().flat_map(|state| state.dependencies.iter().map(String::as_str)).collect();
         self.index.keep_watching(|path| needed.contains(path));
         self.is_first = false;
+        if !asked_for.is_empty() {
+            dags::parse_requests_done(&mut self.lock, &self.config.bundle_name, &asked_for, now).await?;
+        }
         Ok(report)
     }
 

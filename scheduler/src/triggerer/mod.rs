@@ -82,7 +82,7 @@ impl Triggerer {
                     self.runs_ended = true;
                     return true;
                 }
-                Ok(Signal::Run(_) | Signal::Executor(_) | Signal::Dispatch | Signal::Outbox) => {}
+                Ok(Signal::Run(_) | Signal::Executor(_) | Signal::Dispatch | Signal::Outbox | Signal::Files) => {}
                 Err(RecvError::Closed) => return false,
             }
         }

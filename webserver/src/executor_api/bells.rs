@@ -30,7 +30,14 @@ impl Bells {
                 match signal {
                     Ok(Signal::Executor(id)) => ringing.ring(id),
                     Ok(Signal::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => ringing.ring_all(),
-                    Ok(Signal::Run(_) | Signal::Trigger | Signal::Outbox | Signal::Dispatch | Signal::Dags) => {}
+                    Ok(
+                        Signal::Run(_)
+                        | Signal::Trigger
+                        | Signal::Outbox
+                        | Signal::Dispatch
+                        | Signal::Dags
+                        | Signal::Files,
+                    ) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
             }
