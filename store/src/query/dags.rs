@@ -70,6 +70,12 @@ pub struct DagFilter {
     pub dag_run_start_date: Range<DateTime<Utc>>,
     pub dag_run_end_date: Range<DateTime<Utc>>,
     pub favorite: Option<Favorite>,
+    /// Whether it waits for assets.
+    pub has_asset_schedule: Option<bool>,
+    /// A part of the name or URI of an asset that it waits for, whatever its case.
+    pub asset_dependency: Option<String>,
+    /// Names of timetable classes, without their modules.
+    pub timetable_type: Vec<String>,
 }
 
 /// Whose favorites, or what is none of them.
@@ -92,6 +98,19 @@ pub const ORDER_BY: OrderBy = &[
 /// One index probe per DAG (`dag_run_by_dag_idx`), and only when asked for.
 const LAST_RUN_STATE: &str = "(select r.state from dag_run r where r.dag_fk = d.id order by r.id desc limit 1)";
 const LAST_RUN_START: &str = "(select r.start_date from dag_run r where r.dag_fk = d.id order by r.id desc limit 1)";
+
+const HAS_ASSET_SCHEDULE: &str = "(exists (select from dag_schedule_asset_reference s where s.dag_fk = d.id) \
+    or exists (select from dag_schedule_asset_alias_reference s where s.dag_fk = d.id) \
+    or exists (select from dag_schedule_asset_ref_reference s where s.dag_fk = d.id))";
+/// Airflow's class of `updraft_core::dag::Schedule`, read from the compiled DAG only when it is asked for.
+const TIMETABLE: &str = "(select case s ->> 'kind' when 'none' then 'NullTimetable' when 'once' then 'OnceTimetable' \
+    when 'continuous' then 'ContinuousTimetable' \
+    when 'cron' then case when json_array_length(s -> 'expressions') > 1 then 'MultipleCronTriggerTimetable' \
+                          else 'CronTriggerTimetable' end \
+    when 'cron_interval' then 'CronDataIntervalTimetable' when 'delta' then 'DeltaTriggerTimetable' \
+    when 'delta_interval' then 'DeltaDataIntervalTimetable' when 'events' then 'EventsTimetable' \
+    when 'assets' then case when s -> 'timetable' is null then 'AssetTriggeredTimetable' else 'AssetOrTimeSchedule' end \
+    when 'partitioned' then s ->> 'timetable' end from (select v.data -> 'schedule' as s) schedule)";
 
 const SELECT: &str = "d.id, d.dag_id, d.dag_display_name, d.description, d.is_paused, d.is_stale, d.bundle_name, \
     d.relative_fileloc, d.fileloc, d.owners, d.tags, d.timetable_summary, d.timetable_description, d.max_active_runs, \
@@ -136,6 +155,19 @@ fn apply(filter: &DagFilter, sql: &mut Filter) {
         let not = if favorite.is_favorite { "" } else { "not " };
         sql.and().push(not).push("exists (select from dag_favorite f where f.dag_fk = d.id and f.user_name = ");
         sql.continued().push_bind(favorite.user_name.clone()).push(")");
+    }
+    sql.equals(HAS_ASSET_SCHEDULE, filter.has_asset_schedule);
+    sql.any_of(TIMETABLE, &filter.timetable_type);
+    if let Some(part) = &filter.asset_dependency {
+        sql.and()
+            .push(
+                "exists (select from dag_schedule_asset_reference s join asset a on a.id = s.asset_id \
+                 where s.dag_fk = d.id and (a.name ilike ",
+            )
+            .push_bind(format!("%{part}%"))
+            .push(" or a.uri ilike ")
+            .push_bind(format!("%{part}%"))
+            .push("))");
     }
     let dates = [("r.start_date", &filter.dag_run_start_date), ("r.end_date", &filter.dag_run_end_date)];
     if !filter.dag_run_state.is_empty() {
@@ -241,9 +273,13 @@ pub async fn stats(connection: &mut PgConnection, dag_ids: &[String]) -> Result<
     .await?)
 }
 
-/// Every tag in use, sorted.
-pub async fn tags(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar!(r#"select distinct unnest(tags) as "tag!" from dag where not is_stale order by 1"#)
-        .fetch_all(connection)
-        .await?)
+pub const TAGS_ORDER_BY: OrderBy = &[("name", "t.name", "text")];
+
+/// One page of the tags in use; reads the small table whole.
+pub async fn tags(connection: &mut PgConnection, name: &Pattern, page: &Page) -> Result<Listing<String>, StoreError> {
+    let from = "(select distinct unnest(tags) as name from dag where not is_stale) t";
+    let found: Listing<(String,)> =
+        list(connection, ("t.name", from), page, &[("t.name", "text")], |sql| sql.pattern("t.name", name)).await?;
+    let rows = found.rows.into_iter().map(|(name,)| name).collect();
+    Ok(Listing { rows, total: found.total, neighbours: found.neighbours })
 }

@@ -64,6 +64,13 @@ pub struct Pattern {
     pub prefix: Option<String>,
 }
 
+impl Pattern {
+    /// Whether neither half is given.
+    pub fn is_empty(&self) -> bool {
+        self.pattern.is_none() && self.prefix.is_none()
+    }
+}
+
 /// A page's rows and how many there are in all.
 #[derive(Clone, Debug)]
 pub struct Listing<T> {
@@ -90,6 +97,13 @@ impl Filter {
     pub(crate) fn and(&mut self) -> &mut QueryBuilder<Postgres> {
         self.sql.push(if std::mem::take(&mut self.empty) { " where " } else { " and " });
         &mut self.sql
+    }
+
+    /// The conditions of a SELECT inside the condition opened last.
+    pub(crate) fn within(&mut self, write: impl FnOnce(&mut Self)) {
+        let empty = std::mem::replace(&mut self.empty, true);
+        write(self);
+        self.empty = empty;
     }
 
     /// The condition opened last, for more text and binds.

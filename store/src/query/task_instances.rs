@@ -90,6 +90,9 @@ pub struct TiFilter {
     pub rendered_map_index: Pattern,
     /// Leaves out what is not mapped or not yet expanded.
     pub only_mapped: bool,
+    pub task_display_name: Pattern,
+    /// No instance has an executor of Airflow's: naming one finds nothing.
+    pub executor: Vec<String>,
 }
 
 pub const ORDER_BY: OrderBy = &[
@@ -174,6 +177,21 @@ pub async fn page(connection: &mut PgConnection, filter: &TiFilter, page: &Page)
         sql.pattern("t.rendered_map_index", &filter.rendered_map_index);
         if filter.only_mapped {
             sql.and().push("t.map_index >= 0");
+        }
+        sql.any_of("null::text", &filter.executor);
+        if !filter.task_display_name.is_empty() {
+            // The names are in the compiled DAGs: read once, of the DAG that the path names or of all.
+            sql.and().push(
+                "(coalesce(t.dag_version_id, r.dag_version_id), t.task_id) in \
+                 (select named.id, named.task_id from (select v.id, d.dag_id, task ->> 'task_id' as task_id, \
+                      task ->> 'task_display_name' as task_display_name \
+                  from dag_version v join dag d on d.id = v.dag_fk, json_array_elements(v.data -> 'tasks') task) named",
+            );
+            sql.within(|inner| {
+                inner.equals("named.dag_id", filter.dag_id.clone());
+                inner.pattern("named.task_display_name", &filter.task_display_name);
+            });
+            sql.continued().push(")");
         }
     })
     .await

@@ -3,7 +3,6 @@
 use std::{str::FromStr, sync::Arc};
 
 use axum::{Json, extract::State};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -16,7 +15,7 @@ use updraft_store::{
     audit,
     query::{
         dags::{self, DagFilter, DagRow, Favorite, TagsMatch},
-        filter::{Listing, Page},
+        filter::{Listing, Page, Pattern},
         seek::Neighbours,
     },
     wake::Signal,
@@ -27,6 +26,7 @@ use super::{
     dag_versions::{DagPath, DagVersionResponse, JoinedVersion},
     note,
     params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    reparse::FileToken,
 };
 use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
 
@@ -58,10 +58,18 @@ impl FromQuery for DagsQuery {
                 dag_run_state: query.words("dag_run_state", &run_states(), &[]),
                 dag_run_start_date: query.times("dag_run_start_date"),
                 dag_run_end_date: query.times("dag_run_end_date"),
+                has_asset_schedule: query.flag("has_asset_schedule"),
+                asset_dependency: query.text("asset_dependency"),
+                timetable_type: query.texts("timetable_type").iter().map(|path| class(path).to_owned()).collect(),
                 ..common_filter(query)
             },
         }
     }
+}
+
+/// `airflow.timetables.simple.NullTimetable` → `NullTimetable`.
+fn class(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// The filters that a list of DAGs and a change of many share.
@@ -86,7 +94,7 @@ pub(crate) struct PatchDagsQuery {
 
 impl FromQuery for PatchDagsQuery {
     fn read(query: &mut Query) -> Self {
-        Self { mask: UpdateMask::read(query), page: query.unordered_page(), filter: common_filter(query) }
+        Self { mask: UpdateMask::read(query), page: query.window(), filter: common_filter(query) }
     }
 }
 
@@ -102,6 +110,17 @@ impl FromStr for TagsWord {
             "all" => Ok(Self(TagsMatch::All)),
             _ => Err(()),
         }
+    }
+}
+
+pub(crate) struct TagsQuery {
+    name: Pattern,
+    page: Page,
+}
+
+impl FromQuery for TagsQuery {
+    fn read(query: &mut Query) -> Self {
+        Self { page: query.page(dags::TAGS_ORDER_BY, &["name"]), name: query.pattern("tag_name") }
     }
 }
 
@@ -219,13 +238,13 @@ impl DAGResponse {
             dag_display_name: row.dag_display_name.clone(),
         });
         let periodic = dag.is_some_and(|dag| is_periodic(&dag.schedule));
-        let file = json!({"bundle_name": row.bundle_name, "relative_fileloc": row.relative_fileloc});
+        let file = FileToken { bundle_name: &row.bundle_name, relative_fileloc: &row.relative_fileloc };
         Self {
             tags: tags.collect(),
             timetable_partitioned: dag.is_some_and(|dag| partitioned(&dag.schedule).is_some()),
             timetable_periodic: periodic,
             is_backfillable: periodic,
-            file_token: URL_SAFE_NO_PAD.encode(file.to_string()),
+            file_token: file.encode(),
             owners: row.owners.split(", ").filter(|owner| !owner.is_empty()).map(str::to_owned).collect(),
             allowed_run_types: dag
                 .and_then(|dag| dag.allowed_run_types.as_ref())
@@ -382,12 +401,15 @@ pub(crate) async fn patch_dag(
     Ok(Json(DAGResponse::new(row, dag.as_deref())))
 }
 
-/// Every tag in use.
-#[utoipa::path(get, path = "/dagTags", tag = "DAG", responses((status = 200, body = DAGTagCollectionResponse)))]
-pub(crate) async fn get_dag_tags(State(app): State<App>) -> Result<Json<DAGTagCollectionResponse>, ApiError> {
-    let tags = dags::tags(&mut *app.connection().await?).await?;
-    let total_entries = tags.len() as i64;
-    Ok(Json(DAGTagCollectionResponse { tags, total_entries }))
+/// The tags in use.
+#[utoipa::path(get, path = "/dagTags", tag = "DAG", params(QueryParams<TagsQuery>),
+    responses((status = 200, body = DAGTagCollectionResponse)))]
+pub(crate) async fn get_dag_tags(
+    State(app): State<App>,
+    QueryParams(query): QueryParams<TagsQuery>,
+) -> Result<Json<DAGTagCollectionResponse>, ApiError> {
+    let found = dags::tags(&mut *app.connection().await?, &query.name, &query.page).await?;
+    Ok(Json(DAGTagCollectionResponse { tags: found.rows, total_entries: found.total }))
 }
 
 /// The DAG of a path, or 404.

@@ -53,9 +53,7 @@ pub(crate) struct TisBody {
 impl FromBody for TisBody {
     fn read(body: &mut Body) -> Self {
         let states: Vec<&str> = TaskInstanceState::ALL.iter().map(|state| state.as_str()).collect();
-        // Instances name no executor of Airflow's; the filter is read and leaves nothing.
-        let executor = body.texts("executor");
-        let mut filter = TiFilter {
+        let filter = TiFilter {
             dag_ids: body.texts("dag_ids"),
             run_ids: body.texts("dag_run_ids"),
             task_ids: body.texts("task_ids"),
@@ -67,11 +65,9 @@ impl FromBody for TisBody {
             duration: body.floats("duration"),
             pool: body.texts("pool"),
             queue: body.texts("queue"),
+            executor: body.texts("executor"),
             ..TiFilter::default()
         };
-        if !executor.is_empty() {
-            filter.dag_ids = vec![String::new()];
-        }
         Self { page: body.page(task_instances::ORDER_BY, "id", PAGE_LIMIT), filter }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     dag_not_found,
     dag_runs::{RunPath, run_not_found},
     dag_versions::{DagVersionResponse, JoinedVersion},
+    dags,
     params::{CursorPage, Cursors, FromQuery, PathParams, Query, QueryParams},
     wildcard,
 };
@@ -62,6 +63,7 @@ impl MappedPath {
 
 pub(crate) struct TisQuery {
     filter: TiFilter,
+    task_group_id: Option<String>,
     page: CursorPage,
 }
 
@@ -72,9 +74,10 @@ impl FromQuery for TisQuery {
             task_id: query.text("task_id"),
             dag_id_pattern: query.pattern("dag_id"),
             run_id_pattern: query.pattern("run_id"),
+            task_display_name: query.pattern("task_display_name"),
             ..instance_filter(query)
         };
-        Self { filter, page }
+        Self { filter, task_group_id: query.text("task_group_id"), page }
     }
 }
 
@@ -110,6 +113,7 @@ fn instance_filter(query: &mut Query) -> TiFilter {
         operator_name: query.pattern("operator_name"),
         map_index: query.small_ints("map_index"),
         rendered_map_index: query.pattern("rendered_map_index"),
+        executor: query.texts("executor"),
         ..TiFilter::default()
     }
 }
@@ -287,7 +291,10 @@ pub(crate) async fn get_task_instances(
     QueryParams(query): QueryParams<TisQuery>,
 ) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
     let mut connection = app.connection().await?;
-    let filter = TiFilter { dag_id: wildcard(&path.dag_id), run_id: wildcard(&path.dag_run_id), ..query.filter };
+    let mut filter = TiFilter { dag_id: wildcard(&path.dag_id), run_id: wildcard(&path.dag_run_id), ..query.filter };
+    if let Some(group_id) = &query.task_group_id {
+        filter.task_ids = group_tasks(&app, &mut connection, filter.dag_id.as_deref(), group_id).await?;
+    }
     let found = task_instances::page(&mut connection, &filter, &query.page.page).await?;
     if found.rows.is_empty() {
         // An empty answer is worth the look whether what the path names exists at all.
@@ -373,6 +380,23 @@ pub(crate) async fn get_mapped_task_instances(
     }
     let task_instances = respond(&app, &mut connection, found.rows, TaskInstanceResponse::new).await?;
     Ok(Json(TaskInstanceCollectionResponse::page(task_instances, found.total, Cursors::default())))
+}
+
+/// The tasks of a group in the latest version of its DAG.
+async fn group_tasks(
+    app: &App,
+    connection: &mut PgConnection,
+    dag_id: Option<&str>,
+    group_id: &str,
+) -> Result<Vec<String>, ApiError> {
+    let dag_id = dag_id.ok_or_else(|| {
+        ApiError::BadRequest("task_group_id is about one Dag: name it in the path instead of ~".to_owned())
+    })?;
+    let row = dags::find(connection, dag_id).await?;
+    let dag = dags::compiled(app, connection, &row).await?;
+    let tasks = dag.as_ref().and_then(|dag| Some((dag, dag.group_tasks(group_id)?)));
+    let (dag, tasks) = tasks.ok_or_else(|| ApiError::not_found(format!("Task group {group_id} not found")))?;
+    Ok(tasks.into_iter().map(|task| dag.tasks[task].task_id.to_string()).collect())
 }
 
 async fn single(app: &App, connection: &mut PgConnection, row: TiRow) -> Result<Json<TaskInstanceResponse>, ApiError> {

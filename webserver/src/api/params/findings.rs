@@ -1,6 +1,6 @@
 //! Pydantic's error types and messages.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
 use crate::error::FieldError;
@@ -61,12 +61,21 @@ pub(super) fn parse_time(text: &str, naive: bool, place: Place) -> Result<DateTi
             return local(instant, naive, place);
         }
     }
-    if let Ok(day) = chrono::NaiveDate::parse_from_str(&spaced, "%Y-%m-%d") {
+    if let Ok(day) = NaiveDate::parse_from_str(&spaced, "%Y-%m-%d") {
         return local(day.and_time(chrono::NaiveTime::MIN), naive, place);
     }
     let error = "input is too short or not RFC 3339";
     let msg = format!("Input should be a valid datetime, {error}");
     Err(place.error_with("datetime_from_date_parsing", msg, json!({ "error": error })))
+}
+
+/// A calendar day; a datetime that has a time of day is none.
+pub(super) fn parse_date(text: &str, place: Place) -> Result<NaiveDate, FieldError> {
+    NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").map_err(|_| {
+        let error = "input is too short or no date";
+        let msg = format!("Input should be a valid date or datetime, {error}");
+        place.error_with("date_from_datetime_parsing", msg, json!({ "error": error }))
+    })
 }
 
 fn local(instant: chrono::NaiveDateTime, naive: bool, place: Place) -> Result<DateTime<Utc>, FieldError> {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use secrecy::SecretString;
 use serde_json::json;
 use updraft_store::query::filter::{Order, OrderBy, Page, Pattern, Range};
@@ -18,7 +18,7 @@ use utoipa::{
 
 use super::{
     cursor::CursorPage,
-    findings::{Place, parse_bool, parse_float, parse_int, parse_time},
+    findings::{Place, expected, parse_bool, parse_date, parse_float, parse_int, parse_time},
 };
 use crate::{
     App,
@@ -124,9 +124,13 @@ impl Query {
     pub(crate) fn required_text(&mut self, name: &str) -> String {
         self.note(name, true, simple(Type::String));
         self.last(name).unwrap_or_else(|| {
-            self.errors.push(Place::new("query", name, serde_json::Value::Null).error("missing", "Field required"));
+            self.missing(name);
             String::new()
         })
+    }
+
+    fn missing(&mut self, name: &str) {
+        self.errors.push(Place::new("query", name, serde_json::Value::Null).error("missing", "Field required"));
     }
 
     /// A parameter that may be given several times.
@@ -148,6 +152,19 @@ impl Query {
     pub(crate) fn small_int(&mut self, name: &str) -> Option<i32> {
         self.note(name, false, simple(Type::Integer));
         self.parsed(name, |text, place| narrow(parse_int(text, place.clone())?, place))
+    }
+
+    /// The same, and not below `least`.
+    pub(crate) fn small_int_from(&mut self, name: &str, least: i32) -> Option<i32> {
+        self.note(name, false, simple(Type::Integer).minimum(Some(least)));
+        self.parsed(name, |text, place| {
+            let number = narrow(parse_int(text, place.clone())?, place.clone())?;
+            if number < least {
+                let msg = format!("Input should be greater than or equal to {least}");
+                return Err(place.error_with("greater_than_equal", msg, json!({ "ge": least })));
+            }
+            Ok(number)
+        })
     }
 
     pub(crate) fn small_ints(&mut self, name: &str) -> Vec<i32> {
@@ -174,6 +191,12 @@ impl Query {
         self.parsed(name, |text, place| parse_time(text, false, place))
     }
 
+    /// A calendar day.
+    pub(crate) fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        self.note(name, false, simple(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))));
+        self.parsed(name, parse_date)
+    }
+
     /// Four bounds: `name_gte`, `name_gt`, `name_lte`, `name_lt`.
     pub(crate) fn times(&mut self, name: &str) -> Range<DateTime<Utc>> {
         Range {
@@ -187,6 +210,22 @@ impl Query {
     fn float(&mut self, name: &str) -> Option<f64> {
         self.note(name, false, simple(Type::Number));
         self.parsed(name, parse_float)
+    }
+
+    /// A number above 0 that must be there; 0 with a finding.
+    pub(crate) fn positive(&mut self, name: &str) -> f64 {
+        self.note(name, true, simple(Type::Number).exclusive_minimum(Some(0)));
+        if self.last(name).is_none() {
+            self.missing(name);
+        }
+        let number = self.parsed(name, |text, place| {
+            let number = parse_float(text, place.clone())?;
+            if number <= 0.0 {
+                return Err(place.error_with("greater_than", "Input should be greater than 0", json!({"gt": 0})));
+            }
+            Ok(number)
+        });
+        number.unwrap_or_default()
     }
 
     pub(crate) fn floats(&mut self, name: &str) -> Range<f64> {
@@ -230,6 +269,18 @@ impl Query {
         word
     }
 
+    /// A word of a closed list that Airflow declares as an enum: a wrong one is FastAPI's finding.
+    pub(crate) fn choice(&mut self, name: &str, valid: &[&str]) -> Option<String> {
+        self.note(name, false, simple(Type::String).enum_values(Some(valid.iter().copied())));
+        self.parsed(name, |text, place| {
+            if valid.contains(&text) {
+                return Ok(text.to_owned());
+            }
+            let expected = expected(valid);
+            Err(place.error_with("enum", format!("Input should be {expected}"), json!({ "expected": expected })))
+        })
+    }
+
     fn natural(&mut self, name: &str, default: i64) -> i64 {
         self.note(name, false, ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)));
         let number = self.parsed(name, |text, place| {
@@ -245,15 +296,13 @@ impl Query {
 
     /// `limit`, `offset` and `order_by`; names that `allowed` does not list are refused with 400.
     pub(crate) fn page(&mut self, allowed: OrderBy, default: &[&str]) -> Page {
-        let page = self.unordered_page();
-        Page { order: self.order(allowed, default), ..page }
+        Page { order: self.order(allowed, default), ..self.window() }
     }
 
-    /// `limit` and `offset`.
-    pub(crate) fn unordered_page(&mut self) -> Page {
+    /// `limit` and `offset` of a list whose order is not the caller's.
+    pub(crate) fn window(&mut self) -> Page {
         let limit = self.natural("limit", self.default_limit).min(self.maximum_limit);
-        let offset = self.natural("offset", 0);
-        Page { limit, offset, order: Vec::new(), seek: None }
+        Page { limit, offset: self.natural("offset", 0), ..Page::default() }
     }
 
     /// The same, and `cursor`: then the page is sought, and `offset` ignored.
