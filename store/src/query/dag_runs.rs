@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
+use updraft_core::state::{DagRunState, UnknownState};
 use uuid::Uuid;
 
 use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
@@ -38,6 +39,19 @@ pub struct RunRow {
     pub version_created_at: Option<DateTime<Utc>>,
     pub version_bundle_name: Option<String>,
     pub version_bundle_version: Option<String>,
+    /// Of a run that followed its DAG or was cleared: the other versions that its task instances ran in.
+    #[sqlx(skip)]
+    pub other_versions: Vec<VersionOfRun>,
+}
+
+/// A version that task instances of a run ran in.
+#[derive(Clone, Debug)]
+pub struct VersionOfRun {
+    pub uuid: Uuid,
+    pub version_number: i32,
+    pub created_at: DateTime<Utc>,
+    pub bundle_name: String,
+    pub bundle_version: Option<String>,
 }
 
 /// Filters of `GET /dags/{dag_id}/dagRuns`.
@@ -63,6 +77,12 @@ pub struct RunFilter {
     pub bundle_version: Option<String>,
     /// A substring of the conf's JSON text.
     pub conf_contains: Option<String>,
+    /// No run has a partition yet: naming one finds nothing.
+    pub partition_key: Pattern,
+    /// The same.
+    pub partition_date: Range<NaiveDate>,
+    /// A part of the name or URI of an asset whose event it took, whatever its case.
+    pub consuming_asset: Option<String>,
 }
 
 pub const ORDER_BY: OrderBy = &[
@@ -72,7 +92,7 @@ pub const ORDER_BY: OrderBy = &[
     ("run_id", "r.run_id", "text"),
     ("dag_run_id", "r.run_id", "text"),
     ("logical_date", "r.logical_date", "timestamptz"),
-    ("partition_date", "r.logical_date", "timestamptz"),
+    ("partition_date", "null::timestamptz", "timestamptz"),
     ("run_after", "r.run_after", "timestamptz"),
     ("start_date", "r.start_date", "timestamptz"),
     ("end_date", "r.end_date", "timestamptz"),
@@ -97,7 +117,7 @@ pub async fn page(
     filter: &RunFilter,
     page: &Page,
 ) -> Result<Listing<RunRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, &[("r.id", "bigint")], |sql| {
+    let mut found = list(&mut *connection, (SELECT, FROM), page, &[("r.id", "bigint")], |sql| {
         sql.equals("d.dag_id", filter.dag_id.clone());
         sql.any_of("d.dag_id", &filter.dag_ids);
         sql.pattern("d.dag_id", &filter.dag_id_pattern);
@@ -116,8 +136,23 @@ pub async fn page(
         if let Some(text) = &filter.conf_contains {
             sql.and().push("strpos(c.conf::text, ").push_bind(text.clone()).push(") > 0");
         }
+        sql.pattern("null::text", &filter.partition_key);
+        sql.range("null::date", &filter.partition_date);
+        if let Some(part) = &filter.consuming_asset {
+            // `dag_run_asset_event_pkey` serves it, run by run.
+            sql.and()
+                .push(
+                    "exists (select from dag_run_asset_event t join asset_event e on e.id = t.event_id \
+                     join asset a on a.id = e.asset_id \
+                     where t.dag_run_id = r.id and strpos(lower(concat_ws(E'\\n', a.name, a.uri)), lower(",
+                )
+                .push_bind(part.clone())
+                .push(")) > 0)");
+        }
     })
-    .await
+    .await?;
+    complete(connection, &mut found.rows).await?;
+    Ok(found)
 }
 
 /// One run by Airflow's keys (`dag_run_run_id_key`).
@@ -125,14 +160,62 @@ pub async fn get(connection: &mut PgConnection, dag_id: &str, run_id: &str) -> R
     let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
     sql.equals("d.dag_id", Some(dag_id.to_owned()));
     sql.equals("r.run_id", Some(run_id.to_owned()));
-    sql.fetch_optional(connection).await
+    one(connection, sql).await
+}
+
+async fn one(connection: &mut PgConnection, sql: Filter) -> Result<Option<RunRow>, StoreError> {
+    let mut row = sql.fetch_optional(connection).await?;
+    complete(connection, row.as_mut_slice()).await?;
+    Ok(row)
+}
+
+/// Adds the other versions of runs that may have some. None has that began in its DAG's first version, that is pinned to a commit
+/// (Airflow: `DagRun.dag_versions`), or that was queued after its version was made and never cleared: so for most pages nothing is
+/// read. `dag_run_pkey`, then the primary keys of the instances and their history.
+async fn complete(connection: &mut PgConnection, rows: &mut [RunRow]) -> Result<(), StoreError> {
+    let may_have = |row: &&RunRow| row.bundle_version.is_none() && row.version_number > Some(1);
+    let ids: Vec<i64> = rows.iter().filter(may_have).map(|row| row.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let found = sqlx::query!(
+        r#"select r.id as "run!", v.uuid, v.version_number, v.created_at, v.bundle_name, v.bundle_version
+           from dag_run r join dag_version own on own.id = r.dag_version_id
+           cross join lateral (select t.dag_version_id from task_instance t where t.dag_run_id = r.id
+                               union select h.dag_version_id from task_instance_history h where h.dag_run_id = r.id) ran
+           join dag_version v on v.id = ran.dag_version_id
+           where r.id = any($1) and v.id <> r.dag_version_id
+             and (r.clear_number > 0 or own.created_at > coalesce(r.queued_at, r.run_after))"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for version in found {
+        if let Some(row) = rows.iter_mut().find(|row| row.id == version.run) {
+            row.other_versions.push(VersionOfRun {
+                uuid: version.uuid,
+                version_number: version.version_number,
+                created_at: version.created_at,
+                bundle_name: version.bundle_name,
+                bundle_version: version.bundle_version,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// One run by its inside key.
 pub async fn get_by_key(connection: &mut PgConnection, id: i64) -> Result<Option<RunRow>, StoreError> {
     let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
     sql.equals("r.id", Some(id));
-    sql.fetch_optional(connection).await
+    one(connection, sql).await
+}
+
+/// The states of runs by their inside keys, of those that there are. Asked for those that somebody waits for; `dag_run_pkey`.
+pub async fn states(connection: &mut PgConnection, ids: &[i64]) -> Result<HashMap<i64, DagRunState>, StoreError> {
+    let rows = sqlx::query!("select id, state from dag_run where id = any($1)", ids).fetch_all(connection).await?;
+    let state = |text: &str| text.parse().map_err(|error: UnknownState| StoreError::Data(error.to_string()));
+    rows.into_iter().map(|row| Ok((row.id, state(&row.state)?))).collect()
 }
 
 /// Runs by their inside keys, in the order of those.
@@ -142,7 +225,9 @@ pub async fn by_keys(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<R
     }
     let mut sql = Filter::on(&format!("select {SELECT} from {FROM}"));
     sql.any_of("r.id", ids);
-    sql.fetch_page(connection, &Page::ALL, &[("r.id", "bigint")]).await
+    let mut rows: Vec<RunRow> = sql.fetch_page(&mut *connection, &Page::ALL, &[("r.id", "bigint")]).await?;
+    complete(connection, &mut rows).await?;
+    Ok(rows)
 }
 
 /// Writes a run's note; an empty one deletes it.

@@ -7,7 +7,7 @@ use updraft_core::state::DagRunType;
 use updraft_store::query::{
     dag_runs::{self, RunFilter, RunRow},
     dags,
-    filter::Listing,
+    filter::{Listing, Range},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -55,6 +55,13 @@ impl FromQuery for RunsQuery {
                 dag_version: query.small_ints("dag_version"),
                 bundle_version: query.text("bundle_version"),
                 conf_contains: query.text("conf_contains"),
+                partition_key: query.pattern("partition_key"),
+                partition_date: Range {
+                    gte: query.date("partition_date_gte"),
+                    lte: query.date("partition_date_lte"),
+                    ..Range::default()
+                },
+                consuming_asset: query.text("consuming_asset_pattern"),
             },
         }
     }
@@ -131,8 +138,22 @@ impl From<RunRow> for DAGRunResponse {
             bundle_name: row.version_bundle_name.as_deref(),
             bundle_version: row.version_bundle_version.as_deref(),
         };
+        let others = row.other_versions.iter().filter_map(|other| {
+            let version = JoinedVersion {
+                dag_id: &row.dag_id,
+                dag_display_name: &row.dag_display_name,
+                uuid: Some(other.uuid),
+                version_number: Some(other.version_number),
+                created_at: Some(other.created_at),
+                bundle_name: Some(&other.bundle_name),
+                bundle_version: other.bundle_version.as_deref(),
+            };
+            version.response()
+        });
+        let mut dag_versions: Vec<DagVersionResponse> = others.chain(version.response()).collect();
+        dag_versions.sort_by_key(DagVersionResponse::number);
         Self {
-            dag_versions: version.response().into_iter().collect(),
+            dag_versions,
             duration: super::seconds_between(row.start_date, row.end_date),
             dag_run_id: row.run_id,
             dag_id: row.dag_id,

@@ -63,6 +63,13 @@ pub(crate) struct DagVersionResponse {
     bundle_url: Option<String>,
 }
 
+impl DagVersionResponse {
+    /// Where it stands among its DAG's versions.
+    pub(super) fn number(&self) -> i32 {
+        self.version_number
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DAGVersionCollectionResponse {
     dag_versions: Vec<DagVersionResponse>,
