@@ -18,11 +18,11 @@ use updraft_store::{
     objects::Objects,
     sources::{Environment, Sources},
 };
-use updraft_webserver::LogPlace;
+use updraft_webserver::{LogPlace, Setting};
 
 use crate::{
     cli::App,
-    config::{Config, docker::docker_daemon},
+    config::{Config, Row, docker::docker_daemon, show},
     metrics::Metrics,
     standalone::{
         data_dir::{self, Layout},
@@ -163,7 +163,17 @@ pub(crate) fn webserver(
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
     settings.metrics = config.metrics.webserver.then(|| metrics.handle.clone());
+    settings.exposed = config.webserver.expose_config.then(|| exposed(app));
     Ok(settings)
+}
+
+/// The configuration as the API shows it.
+fn exposed(app: &App) -> Vec<Setting> {
+    let setting = |row: Row| {
+        let (section, option) = row.key.split_once('.')?;
+        Some(Setting { section: section.to_owned(), option: option.to_owned(), value: row.plain })
+    };
+    show(&app.loaded).into_iter().filter_map(setting).collect()
 }
 
 /// The node's configuration.

@@ -13,7 +13,7 @@ use figment::{Figment, value::Dict};
 use self::{layers::Layer, types::explain};
 pub(crate) use self::{
     layers::{DEFAULTS, Flags},
-    show::{reference, show},
+    show::{Row, reference, show},
     types::{Config, LogFormat},
 };
 

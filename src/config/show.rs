@@ -14,6 +14,9 @@ pub(crate) struct Row {
     pub(crate) key: String,
     /// As TOML; secrets as `***`.
     pub(crate) value: String,
+    /// The same as a person writes it: a text without its quotes.
+    #[serde(skip)]
+    pub(crate) plain: String,
     /// `default`, a file, an environment variable or `command line`.
     pub(crate) source: String,
 }
@@ -35,13 +38,20 @@ pub(crate) fn show(loaded: &Loaded) -> Vec<Row> {
         .map(|key| {
             let value = loaded.figment.find_value(&key).expect("every key has a default");
             let source = loaded.figment.find_metadata(&key).map_or("default", |metadata| &*metadata.name);
+            let text = display(&key, &value);
             Row {
-                value: display(&key, &value),
+                plain: plain(&text),
+                value: text,
                 source: if source == "the default configuration" { "default".into() } else { source.to_owned() },
                 key,
             }
         })
         .collect()
+}
+
+/// A TOML text without its quotes; anything else as it is.
+fn plain(value: &str) -> String {
+    serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
 }
 
 /// `docs/configuration.md`, made from the default file.

@@ -107,6 +107,7 @@ pub(crate) struct Webserver {
     pub(crate) base_url: Option<String>,
     #[serde(deserialize_with = "networks")]
     pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) expose_config: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

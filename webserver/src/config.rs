@@ -15,6 +15,15 @@ pub enum LogPlace {
     Bucket(Bucket),
 }
 
+/// One value of the deployment's configuration as `GET /config` shows it.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub section: String,
+    pub option: String,
+    /// Secrets are masked already.
+    pub value: String,
+}
+
 /// Settings of one webserver process. The binary merges them from its configuration; [`Config::new`] gives Airflow's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -48,6 +57,8 @@ pub struct Config {
     pub metrics: Option<PrometheusHandle>,
     /// A request other than a long poll or a followed log ends after this long.
     pub request_timeout: Duration,
+    /// What `GET /config` answers, in order; `None`: it answers 403 (`[api] expose_config` is False, Airflow's default).
+    pub exposed: Option<Vec<Setting>>,
 }
 
 impl Config {
@@ -69,6 +80,7 @@ impl Config {
             parallelism: 512,
             metrics: None,
             request_timeout: Duration::from_secs(30),
+            exposed: None,
         }
     }
 }
