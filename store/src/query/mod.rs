@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod dag_runs;
+pub mod dag_warnings;
 pub mod dags;
 pub mod event_logs;
 pub mod executors;
