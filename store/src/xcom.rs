@@ -83,6 +83,36 @@ pub async fn value(
     }
 }
 
+/// What an instance of a task returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Returned {
+    pub task_id: String,
+    pub map_index: i32,
+    pub value: Value,
+}
+
+/// The return values of tasks of a run, by task and map index; of those that returned nothing there is none. Served by
+/// `xcom_pkey`. No connection is held while large values are fetched.
+pub async fn returned(store: &Store, dag_run_id: i64, task_ids: &[String]) -> Result<Vec<Returned>, StoreError> {
+    let rows = sqlx::query!(
+        "select task_id, map_index, value, place from xcom
+         where dag_run_id = $1 and task_id = any($2) and key = 'return_value' order by task_id, map_index",
+        dag_run_id,
+        task_ids
+    )
+    .fetch_all(store.pool())
+    .await?;
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        let value = match row.place {
+            Some(place) => store.sources().objects.get(&place).await?,
+            None => row.value.unwrap_or_default(),
+        };
+        values.push(Returned { task_id: row.task_id, map_index: row.map_index, value });
+    }
+    Ok(values)
+}
+
 /// Keeps a run from being deleted until the transaction ends, without waiting for its plan; its DAG version, or `None` when it
 /// is gone.
 pub async fn hold_run(connection: &mut PgConnection, dag_run_id: i64) -> Result<Option<i64>, StoreError> {

@@ -6,7 +6,9 @@ use sqlx::{Postgres, Transaction, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, StoreError, dispatch::Classes, versions::DagCache};
 
-use crate::{Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore};
+use crate::{
+    Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore, waits::Waits,
+};
 
 /// One webserver. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub struct Inner {
     pub logs: LogStore,
     /// `/executor/v1`; its tasks end with `shutdown`.
     pub(crate) executors: ExecutorApi,
+    /// The runs that somebody waits for; its task ends with `shutdown`.
+    pub(crate) waits: Arc<Waits>,
     /// Compiled DAGs by version.
     pub(crate) dags: DagCache,
     /// Dispatch classes met so far.
@@ -42,7 +46,9 @@ impl App {
         };
         let settings = config.executors.clone();
         let executors = ExecutorApi::new(store.clone(), settings, logs.clone(), shutdown.clone());
+        let waits = Waits::start(&store, shutdown.clone());
         Ok(Self(Arc::new(Inner {
+            waits,
             store,
             config,
             shutdown,
