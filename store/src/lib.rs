@@ -40,6 +40,7 @@ pub mod resolve;
 pub mod rotate;
 pub mod runs;
 pub mod sources;
+pub mod state_store;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod triggerer;

@@ -70,6 +70,17 @@ impl FieldError {
         let (loc, input) = (vec!["body".into(), field.into()], Box::new(Value::Null));
         Self { kind: "missing", loc, msg: "Field required".to_owned(), input, ctx: None }
     }
+
+    /// A number of a `path` (or another `part`) that must be above 0.
+    pub(crate) fn not_positive(part: &str, name: &str, number: i32) -> Self {
+        Self {
+            kind: "greater_than",
+            loc: vec![part.into(), name.into()],
+            msg: "Input should be greater than 0".to_owned(),
+            input: Box::new(number.into()),
+            ctx: Some(Box::new(json!({"gt": 0}))),
+        }
+    }
 }
 
 impl ApiError {

@@ -4,6 +4,7 @@
 //! It keeps nothing in memory that another replica would miss, decides nothing about runs (that is `core`, reached through
 //! `store`), and holds no SQL. Where to start reading: [`router`], which is the table of contents.
 
+mod accept;
 mod api;
 mod auth;
 mod config;
@@ -21,6 +22,7 @@ mod state;
 mod time;
 mod ui_api;
 pub mod ui_assets;
+mod waits;
 
 use std::{io, net::SocketAddr};
 
@@ -30,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
 
 pub use auth::address::{Network, NoNetwork};
-pub use config::{Config, LogPlace};
+pub use config::{Config, LogPlace, Setting};
 pub use measure::router as metrics_router;
 pub use router::{open_api, router, routes};
 pub use state::App;

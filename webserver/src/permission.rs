@@ -47,6 +47,9 @@ pub(crate) enum Kind {
     Connection,
     Pool,
     XCom,
+    Config,
+    Plugin,
+    Provider,
     /// Users, and what they may do.
     User,
     /// What is the caller's own: name, role, API tokens.
@@ -121,11 +124,25 @@ const fn least_role(action: Action, kind: Kind) -> Role {
             | Kind::Executor
             | Kind::Pool
             | Kind::XCom
-            | Kind::Job,
+            | Kind::Job
+            | Kind::Plugin
+            | Kind::Provider,
         ) => Role::Viewer,
         (Action::Write, Kind::Dag | Kind::DagRun | Kind::TaskInstance | Kind::XCom) => Role::User,
-        (Action::Write, Kind::Backfill | Kind::Executor | Kind::Asset | Kind::Pool) => Role::Op,
-        (Action::Write, Kind::Log | Kind::Source | Kind::ImportError | Kind::AuditLog | Kind::Job) => Role::Admin,
+        (Action::Read, Kind::Config) | (Action::Write, Kind::Backfill | Kind::Executor | Kind::Asset | Kind::Pool) => {
+            Role::Op
+        }
+        (
+            Action::Write,
+            Kind::Log
+            | Kind::Source
+            | Kind::ImportError
+            | Kind::AuditLog
+            | Kind::Job
+            | Kind::Config
+            | Kind::Plugin
+            | Kind::Provider,
+        ) => Role::Admin,
     }
 }
 

@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use serde_json::json;
 use utoipa::openapi::{
@@ -17,11 +17,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     api::{
-        assets::{events, list, materialize, queue},
-        backfills, bulk_instances, bulk_runs, change_runs, clear, clear_many, connections, dag_details, dag_runs,
-        dag_sources, dag_stats, dag_versions, dags, delete_dag, dependencies, event_logs, favorites, hitl,
-        import_errors, jobs, lists, logs, mark, monitor, pools, task_groups, task_instances, tasks, tries, trigger,
-        variables, version, xcoms,
+        assets::{events, list, materialize, queue, states},
+        backfills, bulk_instances, bulk_runs, change_runs, clear, clear_many, config, connection_tests, connections,
+        dag_details, dag_runs, dag_sources, dag_stats, dag_versions, dag_warnings, dags, delete_dag, dependencies,
+        event_logs, favorites, hitl, import_errors, jobs, links, lists, logs, mark, monitor, plugins, pools, reparse,
+        task_groups, task_instances, task_states, tasks, tries, trigger, variables, version, wait, xcoms,
     },
     auth::login,
     executor_api, layers, measure,
@@ -126,6 +126,11 @@ fn general_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, Public, routes!(version::get_version)))
         .routes(allow(app, Public, routes!(monitor::get_health)))
         .routes(allow(app, read(Kind::Job), routes!(jobs::get_jobs)))
+        .routes(allow(app, read(Kind::Config), routes!(config::get_config)))
+        .routes(allow(app, read(Kind::Config), routes!(config::get_config_value)))
+        .routes(allow(app, read(Kind::Plugin), routes!(plugins::get_plugins)))
+        .routes(allow(app, read(Kind::Plugin), routes!(plugins::import_errors)))
+        .routes(allow(app, read(Kind::Provider), routes!(plugins::get_providers)))
 }
 
 fn dag_routes(app: &App) -> OpenApiRouter<App> {
@@ -147,6 +152,8 @@ fn dag_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::DagRun), routes!(dag_stats::get_dag_stats)))
         .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_errors)))
         .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_error)))
+        .routes(allow(app, read(Kind::Dag), routes!(dag_warnings::list_dag_warnings)))
+        .routes(allow(app, write(Kind::Dag), routes!(reparse::reparse_dag_file)))
 }
 
 fn run_routes(app: &App) -> OpenApiRouter<App> {
@@ -159,6 +166,7 @@ fn run_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, write(Kind::DagRun), routes!(clear::clear_dag_run)))
         .routes(allow(app, write(Kind::DagRun), routes!(clear_many::clear_dag_runs)))
         .routes(allow(app, write(Kind::DagRun), routes!(clear_many::clear_dag_run_partitions)))
+        .routes(allow(app, read(Kind::DagRun), routes!(wait::wait_dag_run_until_finished)))
 }
 
 fn backfill_routes(app: &App) -> OpenApiRouter<App> {
@@ -207,6 +215,20 @@ fn task_instance_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::TaskInstance), routes!(tries::get_mapped_task_instance_try_details)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(clear::post_clear_task_instances)))
         .routes(allow(app, read(Kind::Log), routes!(logs::get_log)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(links::get_external_log_url)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(links::get_extra_links)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_states::list_task_state_store)))
+        .routes(allow(app, write(Kind::TaskInstance), routes!(task_states::clear_task_state_store)))
+        .routes(allow(app, read(Kind::TaskInstance), routes!(task_states::get_task_state_store)))
+        .routes(allow(
+            app,
+            write(Kind::TaskInstance),
+            routes!(
+                task_states::set_task_state_store,
+                task_states::patch_task_state_store,
+                task_states::delete_task_state_store
+            ),
+        ))
 }
 
 fn hitl_routes(app: &App) -> OpenApiRouter<App> {
@@ -218,6 +240,8 @@ fn hitl_routes(app: &App) -> OpenApiRouter<App> {
 }
 
 fn asset_routes(app: &App) -> OpenApiRouter<App> {
+    // `airflowctl` ends a path in a slash, and puts `assets` before `dags`.
+    let meant = |path, method| allow_unlisted(app, write(Kind::Asset), HttpMethod::Delete, path, method);
     OpenApiRouter::new()
         .routes(allow(app, read(Kind::Asset), routes!(list::get_assets)))
         .routes(allow(app, read(Kind::Asset), routes!(list::get_asset_aliases)))
@@ -233,6 +257,20 @@ fn asset_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::Asset), routes!(queue::get_dag_asset_queued_event)))
         .routes(allow(app, write(Kind::Asset), routes!(queue::delete_dag_asset_queued_event)))
         .routes(allow(app, read(Kind::Asset), routes!(events::get_upstream_asset_events)))
+        .routes(allow(app, read(Kind::Asset), routes!(states::list_asset_state_store)))
+        .routes(allow(app, write(Kind::Asset), routes!(states::clear_asset_state_store)))
+        .routes(allow(app, read(Kind::Asset), routes!(states::get_asset_state_store)))
+        .routes(allow(
+            app,
+            write(Kind::Asset),
+            routes!(states::set_asset_state_store, states::delete_asset_state_store),
+        ))
+        .routes(meant("/assets/{asset_id}/queuedEvents/", delete(queue::delete_asset_queued_events)))
+        .routes(meant("/assets/dags/{dag_id}/queuedEvents", delete(queue::delete_dag_asset_queued_events)))
+        .routes(meant(
+            "/assets/dags/{dag_id}/assets/{asset_id}/queuedEvents/",
+            delete(queue::delete_dag_asset_queued_event),
+        ))
 }
 
 fn xcom_routes(app: &App) -> OpenApiRouter<App> {
@@ -255,7 +293,10 @@ fn entity_routes(app: &App) -> OpenApiRouter<App> {
             write(Kind::Connection),
             routes!(connections::post_connection, connections::bulk_connections),
         ))
-        .routes(allow(app, write(Kind::Connection), routes!(connections::test_connection)))
+        .routes(allow(app, write(Kind::Connection), routes!(connections::create_default_connections)))
+        .routes(allow(app, write(Kind::Connection), routes!(connection_tests::test_connection)))
+        .routes(allow(app, read(Kind::Connection), routes!(connection_tests::get_connection_test)))
+        .routes(allow(app, write(Kind::Connection), routes!(connection_tests::enqueue_connection_test)))
         .routes(allow(app, read(Kind::Connection), routes!(connections::get_connection)))
         .routes(allow(
             app,

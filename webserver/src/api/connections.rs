@@ -1,4 +1,4 @@
-//! `/connections`: list, get, create, change, delete, many at once; testing them is disabled, as it is by default in Airflow.
+//! `/connections`: list, get, create, change, delete, many at once, and the default ones.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -120,13 +120,6 @@ pub(crate) struct ConnectionResponse {
 pub(crate) struct ConnectionCollectionResponse {
     connections: Vec<ConnectionResponse>,
     total_entries: i64,
-}
-
-/// What came of a test.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct ConnectionTestResponse {
-    status: bool,
-    message: String,
 }
 
 impl From<Stored> for ConnectionResponse {
@@ -260,15 +253,25 @@ pub(crate) async fn bulk_connections(
     Ok(Json(response))
 }
 
-/// Always refused: the server reaches no system on a caller's word (`[core] test_connection` is Disabled, Airflow's default).
-#[utoipa::path(post, path = "/connections/test", tag = "Connection", request_body = ConnectionBody,
-    responses((status = 200, body = ConnectionTestResponse), (status = 403)))]
-pub(crate) async fn test_connection(
-    JsonBody(_): JsonBody<ConnectionBody>,
-) -> Result<Json<ConnectionTestResponse>, ApiError> {
-    Err(ApiError::Forbidden(
-        "Testing connections is disabled in Airflow configuration. Contact your deployment admin to enable it.".into(),
-    ))
+/// Create the connections that operators name when a DAG names none, as far as they do not exist.
+#[utoipa::path(post, path = "/connections/defaults", tag = "Connection", responses((status = 204)))]
+pub(crate) async fn create_default_connections(
+    State(app): State<App>,
+    principal: Principal,
+) -> Result<StatusCode, ApiError> {
+    let mut transaction = app.store.begin().await?;
+    for (id, connection) in defaults() {
+        connections::put(&mut transaction, &app.store.sources().keys, id, &connection, false).await?;
+    }
+    note(&mut transaction, "create_default_connections", &principal, json!({"method": "POST"})).await?;
+    app.commit(transaction).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Of Airflow's defaults those that an operator of ours reads; the others belong to provider packages, which do not run here.
+fn defaults() -> [(&'static str, Connection); 1] {
+    let extra = Some(r#"{"path": "/"}"#.to_owned());
+    [("fs_default", Connection { conn_type: "fs".to_owned(), extra, ..Connection::default() })]
 }
 
 struct Target<'a> {

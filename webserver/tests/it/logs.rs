@@ -151,7 +151,7 @@ async fn lines_of_a_long_log_are_sent_in_pieces_and_the_token_goes_on_behind_the
     for (kind, each) in [("application/x-ndjson", "\"event\":"), ("text/plain", "] ")] {
         let mut request = server.request(Method::GET, &path, None);
         request.headers_mut().insert(header::ACCEPT, kind.parse().unwrap());
-        let response = server.open(request).await;
+        let response = server.answer(request).await;
         let token = response.headers()["airflow-continuation-token"].to_str().unwrap().to_owned();
         let pieces: Vec<_> = response.into_body().into_data_stream().collect().await;
         let pieces: Vec<_> = pieces.into_iter().map(Result::unwrap).collect();

@@ -27,6 +27,21 @@ pub(crate) const ENTITIES: &[(&str, &str, &str)] = &[
     ("tasks", "/dags/{dag_id}/tasks", "/dags/etl/tasks"),
     ("dag_stats", "/dagStats", "/dagStats?dag_ids=etl&dag_ids=other"),
     ("dag_tags", "/dagTags", "/dagTags"),
+    ("dag_warnings", "/dagWarnings", "/dagWarnings"),
+    ("plugins", "/plugins", "/plugins?limit=1"),
+    ("plugin_import_errors", "/plugins/importErrors", "/plugins/importErrors"),
+    ("providers", "/providers", "/providers"),
+    (
+        "links",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/links",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/links",
+    ),
+    ("asset_states", "/assets/{asset_id}/state-store", "/assets/1/state-store"),
+    (
+        "task_states",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/state-store",
+        "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00/taskInstances/extract/state-store",
+    ),
     ("dag_source", "/dagSources/{dag_id}", "/dagSources/etl?version_number=1"),
     ("dag_runs", "/dags/{dag_id}/dagRuns", "/dags/etl/dagRuns?limit=1&order_by=-run_after"),
     ("dag_run", "/dags/{dag_id}/dagRuns/{dag_run_id}", "/dags/etl/dagRuns/manual__2024-05-01T09:30:00.043063%2B00:00"),
@@ -200,6 +215,11 @@ impl TestServer {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
         Answer { status: parts.status, headers: parts.headers, bytes }
+    }
+
+    /// An answer whose body is still to come.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -22,7 +22,7 @@ const LONG: u32 = 3600;
 
 async fn wait_for(server: &TestServer, run: &str) -> BodyDataStream {
     let request = server.request(Method::GET, &format!("{RUNS}/{run}/wait?interval={LONG}"), None);
-    let response = server.open(request).await;
+    let response = server.answer(request).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     Body::into_data_stream(response.into_body())
@@ -101,7 +101,7 @@ async fn a_lost_signal_delays_the_answer_and_does_not_lose_it() {
 async fn without_a_change_the_line_is_repeated_by_the_interval() {
     let server = TestServer::seeded().await;
     let request = server.request(Method::GET, &format!("{RUNS}/{RUNNING}/wait?interval=0.1"), None);
-    let mut body = server.open(request).await.into_body().into_data_stream();
+    let mut body = server.answer(request).await.into_body().into_data_stream();
     for _ in 0..3 {
         assert_eq!(line(&mut body).await, Some(json!({"state": "running"})));
     }

@@ -1,0 +1,132 @@
+//! `POST /connections/test` and `/connections/enqueue-test`: testing connections is disabled, as it is by default in Airflow
+//! (`[core] test_connection`): the server reaches no system on a caller's word.
+
+use axum::{Json, extract::FromRequestParts, http::request::Parts};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    connections::ConnectionBody,
+    params::{Body, FromBody, JsonBody},
+};
+use crate::{
+    error::{ApiError, FieldError},
+    time::Timestamp,
+};
+
+/// Names the test whose outcome is asked for.
+const TOKEN: &str = "airflow-connection-test-token";
+
+/// A connection, and how it is to be tested.
+pub(crate) struct ConnectionTestRequestBody;
+
+impl FromBody for ConnectionTestRequestBody {
+    fn read(body: &mut Body) -> Self {
+        ConnectionBody::read(body);
+        body.flag("commit_on_success", false);
+        body.text("executor");
+        body.text("queue");
+        Self
+    }
+}
+
+/// The header that [`TOKEN`] names; without it the request is not understood.
+pub(crate) struct TestToken;
+
+impl<S: Send + Sync> FromRequestParts<S> for TestToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(TOKEN) {
+            return Ok(Self);
+        }
+        let loc = vec!["header".into(), TOKEN.into()];
+        Err(ApiError::Invalid(vec![FieldError { loc, ..FieldError::missing(TOKEN) }]))
+    }
+}
+
+/// What came of a test.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ConnectionTestResponse {
+    status: bool,
+    message: String,
+}
+
+/// A test that waits for its turn.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ConnectionTestQueuedResponse {
+    token: String,
+    connection_id: String,
+    state: String,
+}
+
+/// How far a test is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AsyncConnectionTestResponse {
+    token: String,
+    connection_id: String,
+    state: String,
+    result_message: Option<String>,
+    created_at: Timestamp,
+}
+
+/// Test a connection: always refused.
+#[utoipa::path(post, path = "/connections/test", tag = "Connection", request_body = ConnectionBody,
+    responses((status = 200, body = ConnectionTestResponse), (status = 403)),
+    extensions(("x-without-feature" = json!("tests of connections"))))]
+pub(crate) async fn test_connection(
+    JsonBody(_): JsonBody<ConnectionBody>,
+) -> Result<Json<ConnectionTestResponse>, ApiError> {
+    Err(disabled())
+}
+
+/// Test a connection on a node: always refused.
+#[utoipa::path(post, path = "/connections/enqueue-test", tag = "Connection",
+    request_body = schema::ConnectionTestRequestBody,
+    responses((status = 202, body = ConnectionTestQueuedResponse), (status = 403), (status = 409)),
+    extensions(("x-without-feature" = json!("tests of connections"))))]
+pub(crate) async fn enqueue_connection_test(
+    JsonBody(ConnectionTestRequestBody): JsonBody<ConnectionTestRequestBody>,
+) -> Result<Json<ConnectionTestQueuedResponse>, ApiError> {
+    Err(disabled())
+}
+
+/// The outcome of a test: always refused.
+#[utoipa::path(get, path = "/connections/enqueue-test", tag = "Connection",
+    params(("Airflow-Connection-Test-Token" = String, Header)),
+    responses((status = 200, body = AsyncConnectionTestResponse), (status = 403), (status = 404)),
+    extensions(("x-without-feature" = json!("tests of connections"))))]
+pub(crate) async fn get_connection_test(TestToken: TestToken) -> Result<Json<AsyncConnectionTestResponse>, ApiError> {
+    Err(disabled())
+}
+
+fn disabled() -> ApiError {
+    ApiError::Forbidden(
+        "Testing connections is disabled in Airflow configuration. Contact your deployment admin to enable it.".into(),
+    )
+}
+
+/// The body of [`enqueue_connection_test`] for the OpenAPI document.
+mod schema {
+    use utoipa::ToSchema;
+
+    #[derive(ToSchema)]
+    #[expect(dead_code, reason = "documents the body; a test of a connection keeps nothing of it")]
+    pub(super) struct ConnectionTestRequestBody {
+        connection_id: String,
+        conn_type: String,
+        description: Option<String>,
+        host: Option<String>,
+        login: Option<String>,
+        schema: Option<String>,
+        port: Option<i32>,
+        password: Option<String>,
+        extra: Option<String>,
+        team_name: Option<String>,
+        /// Whether the connection is stored when the test succeeds.
+        #[schema(default = false)]
+        commit_on_success: Option<bool>,
+        executor: Option<String>,
+        queue: Option<String>,
+    }
+}
