@@ -61,26 +61,34 @@ pub async fn prepare(store: &Store, value: Value) -> Result<Prepared, StoreError
     Ok(prepared)
 }
 
-/// One XCom's value; `None`: nothing was pushed.
-pub async fn value(
-    connection: &mut PgConnection,
-    objects: &Objects,
-    key: &XComKey,
-) -> Result<Option<Value>, StoreError> {
-    let row = sqlx::query!(
+/// Where one XCom's value is: in the row, or in the log folder.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    value: Option<Value>,
+    place: Option<String>,
+}
+
+impl Stored {
+    /// The value itself. Asks no database, so hold no connection meanwhile: a log folder may be far away.
+    pub async fn load(self, objects: &Objects) -> Result<Value, StoreError> {
+        match self.place {
+            Some(place) => objects.get(&place).await,
+            None => Ok(self.value.unwrap_or_default()),
+        }
+    }
+}
+
+/// Where one XCom's value is; `None`: nothing was pushed. `xcom_pkey` serves it.
+pub async fn stored(connection: &mut PgConnection, key: &XComKey) -> Result<Option<Stored>, StoreError> {
+    let row = sqlx::query_as!(
+        Stored,
         "select value, place from xcom where dag_run_id = $1 and task_id = $2 and map_index = $3 and key = $4",
         key.dag_run_id,
         key.task_id,
         key.map_index,
         key.key
     );
-    match row.fetch_optional(connection).await? {
-        None => Ok(None),
-        Some(row) => match row.place {
-            Some(place) => Ok(Some(objects.get(&place).await?)),
-            None => Ok(row.value),
-        },
-    }
+    Ok(row.fetch_optional(connection).await?)
 }
 
 /// What an instance of a task returned.

@@ -17,7 +17,7 @@ use updraft_store::{
         filter::Page,
         xcoms::{self, XComFilter, XComPath, XComRow},
     },
-    xcom::{self, XComKey},
+    xcom::{self, Stored, XComKey},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -218,8 +218,8 @@ pub(crate) async fn get_xcom_entry(
     PathParams(path): PathParams<EntryPath>,
     QueryParams(query): QueryParams<EntryQuery>,
 ) -> Result<Json<XComResponseNative>, ApiError> {
-    let mut connection = app.connection().await?;
-    let mut response = read(&app, &mut connection, path.at(query.map_index)).await?;
+    let found = read(&app, &mut *app.connection().await?, path.at(query.map_index)).await?;
+    let mut response = found.load(&app).await?;
     if query.stringify && !response.value.is_null() {
         response.value = python_text(&response.value).into();
     }
@@ -265,9 +265,9 @@ pub(crate) async fn create_xcom_entry(
         )));
     }
     note(&mut transaction, "create_xcom_entry", &principal, &path, body.map_index, "POST").await?;
-    let response = read(&app, &mut transaction, path.at(body.map_index)).await?;
+    let found = read(&app, &mut transaction, path.at(body.map_index)).await?;
     app.commit(transaction).await?;
-    Ok((StatusCode::CREATED, Json(response)))
+    Ok((StatusCode::CREATED, Json(found.load(&app).await?)))
 }
 
 /// Change an XCom.
@@ -287,9 +287,9 @@ pub(crate) async fn update_xcom_entry(
         return Err(missing(&path));
     }
     note(&mut transaction, "update_xcom_entry", &principal, &path, body.map_index, "PATCH").await?;
-    let response = read(&app, &mut transaction, path.at(body.map_index)).await?;
+    let found = read(&app, &mut transaction, path.at(body.map_index)).await?;
     app.commit(transaction).await?;
-    Ok(Json(response))
+    Ok(Json(found.load(&app).await?))
 }
 
 /// Delete an XCom.
@@ -311,12 +311,25 @@ pub(crate) async fn delete_xcom_entry(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn read(app: &App, connection: &mut PgConnection, path: XComPath<'_>) -> Result<XComResponseNative, ApiError> {
+/// An XCom whose value may still have to be loaded.
+struct Found {
+    entry: XComResponse,
+    value: Stored,
+}
+
+impl Found {
+    /// With its value; no connection is held meanwhile.
+    async fn load(self, app: &App) -> Result<XComResponseNative, ApiError> {
+        Ok(XComResponseNative { value: self.value.load(&app.store.sources().objects).await?, entry: self.entry })
+    }
+}
+
+async fn read(app: &App, connection: &mut PgConnection, path: XComPath<'_>) -> Result<Found, ApiError> {
     let gone = || ApiError::not_found(format!("XCom entry with key: `{}` not found", path.key));
     let row = xcoms::get(connection, path).await?.ok_or_else(gone)?;
-    let value = xcom::value(connection, &app.store.sources().objects, &key_of(&row)).await?.ok_or_else(gone)?;
+    let value = xcom::stored(connection, &key_of(&row)).await?.ok_or_else(gone)?;
     let dag = app.dags.get_many(&mut *connection, &[row.dag_version_id]).await?.into_values().next();
-    Ok(XComResponseNative { entry: XComResponse::new(row, dag.as_deref()), value })
+    Ok(Found { entry: XComResponse::new(row, dag.as_deref()), value })
 }
 
 async fn find(connection: &mut PgConnection, path: &EntryPath, map_index: i32) -> Result<XComKey, ApiError> {
