@@ -15,10 +15,7 @@ use updraft_store::{
     assets::{self, NewEvent, Source},
     check,
     dags::{self, DagWrite, VersionWrite},
-    query::{
-        assets as rows,
-        filter::{Order, Page},
-    },
+    query::{assets as rows, filter::Page},
     runs::{self, Blueprints},
     testing::TestDb,
     versions::DagCache,
@@ -210,7 +207,7 @@ async fn a_run_says_what_made_it() {
     assert_eq!((suffix.len(), run_type.as_str(), triggered_by.as_str()), (8, "asset_triggered", "asset"));
     assert!(dates && is_newest, "{run_id}");
     let mut connection = world.store.pool().acquire().await.unwrap();
-    let page = Page { limit: 10, offset: 0, order: Vec::<Order>::new(), seek: None };
+    let page = Page { limit: 10, ..Page::default() };
     let events = rows::events(&mut connection, &rows::EventFilter::default(), &page).await.unwrap().rows;
     assert_eq!(events[0].created_dagruns[0].run_id, run_id);
     assert!(events[0].created_dagruns[0].triggering);
@@ -388,7 +385,7 @@ async fn what_a_producer_says_of_an_asset_outlasts_a_consumers_bare_uri() {
     world.write(&producer).await;
     world.write(&consumer("d", one("A"))).await;
     let mut connection = world.store.pool().acquire().await.unwrap();
-    let page = Page { limit: 10, offset: 0, order: Vec::<Order>::new(), seek: None };
+    let page = Page { limit: 10, ..Page::default() };
     let found = rows::page(&mut connection, &rows::AssetFilter::default(), &page).await.unwrap().rows;
     let asset = &found[0];
     assert_eq!((asset.group.as_str(), &asset.extra), ("sales", &json!({"owner": "me"})));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{Postgres, Transaction, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
-use updraft_store::{Store, StoreError, dispatch::Classes, versions::DagCache};
+use updraft_store::{Store, StoreError, dispatch::Classes, query::totals::Totals, versions::DagCache};
 
 use crate::{
     Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore, waits::Waits,
@@ -31,6 +31,8 @@ pub struct Inner {
     pub(crate) dags: DagCache,
     /// Dispatch classes met so far.
     pub(crate) classes: Classes,
+    /// What the lists have counted lately.
+    pub(crate) totals: Totals,
 }
 
 impl App {
@@ -57,6 +59,7 @@ impl App {
             executors,
             dags: DagCache::default(),
             classes: Classes::default(),
+            totals: Totals::kept(),
         })))
     }
 

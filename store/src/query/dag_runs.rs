@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgConnection};
 use updraft_core::state::{DagRunState, UnknownState};
 use uuid::Uuid;
 
-use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
+use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, Source, led_by, list};
 use crate::StoreError;
 
 /// A run with its DAG's names, its conf, its note and its version.
@@ -110,15 +110,25 @@ const SELECT: &str = "r.id, d.dag_id, d.dag_display_name, r.run_id, r.state, r.r
 const FROM: &str = "dag_run r join dag d on d.id = r.dag_fk \
     left join dag_run_conf c on c.dag_run_id = r.id left join dag_run_note n on n.dag_run_id = r.id \
     left join dag_version v on v.id = r.dag_version_id";
+/// What conditions and sort keys name.
+const CHOOSE: &str = " left join dag d on d.id = r.dag_fk left join dag_run_conf c on c.dag_run_id = r.id \
+    left join dag_version v on v.id = r.dag_version_id";
 
-/// One page of runs. `dag_run_by_dag_idx` serves the default order of one DAG, `dag_run_pkey` that of all.
+/// One page of runs. Of one DAG `dag_run_by_dag_idx` serves the default order and `dag_run_dag_run_after_idx` that of
+/// `run_after`; of all, `dag_run_pkey` and `dag_run_run_after_idx`.
 pub async fn page(
     connection: &mut PgConnection,
     filter: &RunFilter,
     page: &Page,
 ) -> Result<Listing<RunRow>, StoreError> {
-    let mut found = list(&mut *connection, (SELECT, FROM), page, &[("r.id", "bigint")], |sql| {
-        sql.equals("d.dag_id", filter.dag_id.clone());
+    let by_dag = page.order.first().is_some_and(|order| order.expression.starts_with("d."));
+    let choose = if by_dag { led_by(CHOOSE) } else { CHOOSE };
+    let source = Source { select: SELECT, table: "dag_run r", from: FROM, choose: Some(choose) };
+    let mut found = list(&mut *connection, source, page, &[("r.id", "bigint")], |sql| {
+        if let Some(dag_id) = &filter.dag_id {
+            // A value, not a join: rows that are equal in it are in the index's order.
+            sql.and().push("r.dag_fk = (select id from dag where dag_id = ").push_bind(dag_id.clone()).push(")");
+        }
         sql.any_of("d.dag_id", &filter.dag_ids);
         sql.pattern("d.dag_id", &filter.dag_id_pattern);
         sql.pattern("r.run_id", &filter.run_id);

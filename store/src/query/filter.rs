@@ -1,8 +1,11 @@
 //! What every list shares: paging, ordering, ranges, patterns (Airflow 3: `api_fastapi/common/parameters.py`).
 
-use sqlx::{Encode, FromRow, PgConnection, Postgres, QueryBuilder, Type, postgres::PgRow};
+use sqlx::{Encode, Execute, FromRow, PgConnection, Postgres, QueryBuilder, Type, postgres::PgRow};
 
-use super::seek::{Neighbours, Seek};
+use super::{
+    seek::{Neighbours, Seek},
+    totals::Totals,
+};
 use crate::StoreError;
 
 /// A sort key: an SQL expression of one of the whitelists (`ORDER_BY`) in this folder, never text of a caller.
@@ -18,7 +21,7 @@ pub struct Order {
 pub type OrderBy = &'static [(&'static str, &'static str, &'static str)];
 
 /// One page of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Rows at most; 0 is legal and returns none.
     pub limit: i64,
@@ -26,17 +29,27 @@ pub struct Page {
     pub order: Vec<Order>,
     /// Seek instead of counting rows off; `offset` is ignored then.
     pub seek: Option<Seek>,
+    /// Where totals are kept between the pages of a list; by default each page counts anew.
+    pub totals: Totals,
 }
 
 impl Page {
     /// Everything, in the order of the tie-breaker.
-    pub(crate) const ALL: Self = Self { limit: i64::MAX, offset: 0, order: Vec::new(), seek: None };
+    pub(crate) const ALL: Self =
+        Self { limit: i64::MAX, offset: 0, order: Vec::new(), seek: None, totals: Totals::NONE };
 
-    /// The sort keys with the primary key (`tie`) behind them, descending when the first key is.
+    /// The sort keys with the primary key (`tie`) behind them, descending when the first key is. What is sorted by already is
+    /// not repeated.
     pub(super) fn keys(&self, tie: &[(&'static str, &'static str)]) -> Vec<Order> {
         let descending = self.order.first().is_some_and(|order| order.descending);
         let ties = tie.iter().map(|&(expression, kind)| Order { expression, kind, descending });
-        self.order.iter().copied().chain(ties).collect()
+        let mut keys: Vec<Order> = Vec::with_capacity(self.order.len() + tie.len());
+        for key in self.order.iter().copied().chain(ties) {
+            if keys.iter().all(|known| known.expression != key.expression) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 }
 
@@ -79,6 +92,57 @@ pub struct Listing<T> {
     pub total: i64,
     /// Filled while seeking.
     pub neighbours: Neighbours,
+}
+
+/// What a list reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// What an answer shows of each row.
+    pub(crate) select: &'a str,
+    /// The table of the rows with its alias, `task_instance t`.
+    pub(crate) table: &'a str,
+    /// The table and the joins that `select` needs; each finds at most one row.
+    pub(crate) from: &'a str,
+    /// Set: a page's rows are chosen before they are joined, through these joins alone, which conditions and sort keys may
+    /// name. As LEFT JOINs by a unique key Postgres leaves out those that nobody names, so that a row that is skipped or counted
+    /// costs only itself.
+    pub(crate) choose: Option<&'a str>,
+}
+
+impl<'a> From<(&'a str, &'a str)> for Source<'a> {
+    fn from((select, from): (&'a str, &'a str)) -> Self {
+        Self { select, table: from, from, choose: None }
+    }
+}
+
+impl Source<'_> {
+    /// The statement up to (not including) the conditions; `more` is selected too.
+    pub(super) fn rows(&self, more: &str) -> Filter {
+        let Self { select, table, from, choose } = self;
+        Filter::on(&match choose {
+            None => format!("select {select}{more} from {from}"),
+            Some(choose) => format!("select {select}{more} from (select {}.* from {table}{choose}", self.alias()),
+        })
+    }
+
+    /// The rows to count, up to the conditions.
+    fn counted(&self) -> String {
+        self.choose.map_or_else(|| self.from.to_owned(), |choose| format!("{}{choose}", self.table))
+    }
+
+    fn alias(&self) -> &str {
+        self.table.rsplit(' ').next().unwrap_or(self.table)
+    }
+
+    fn joins(&self) -> &str {
+        self.from.strip_prefix(self.table).unwrap_or_default()
+    }
+}
+
+/// The joins of [`Source::choose`] with the first one inner: for an order by what its table has, so that Postgres may go through
+/// that in order and find the rows from there. A LEFT JOIN always begins at the rows.
+pub(super) fn led_by(choose: &str) -> &str {
+    choose.strip_prefix(" left").unwrap_or(choose)
 }
 
 /// Conditions joined by AND, collected before a SELECT is chosen, so that rows and count share them.
@@ -205,16 +269,14 @@ impl Filter {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        if page.limit == 0 {
-            return Ok(Vec::new());
-        }
-        self.fetch_keys(connection, &page.keys(tie), page.limit, page.offset).await
+        self.fetch_keys(connection, &Source::from(("", "")), &page.keys(tie), page.limit, page.offset).await
     }
 
-    /// The rows in the order of `keys`.
+    /// The rows of `source`, whose statement this is, in the order of `keys`.
     pub(super) async fn fetch_keys<T>(
         mut self,
         connection: &mut PgConnection,
+        source: &Source<'_>,
         keys: &[Order],
         limit: i64,
         offset: i64,
@@ -222,34 +284,49 @@ impl Filter {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let key = |key: &Order| format!("{}{}", key.expression, if key.descending { " desc" } else { "" });
-        let keys: Vec<String> = keys.iter().map(key).collect();
-        self.sql.push(" order by ").push(keys.join(", "));
-        self.sql.push(" limit ").push_bind(limit).push(" offset ").push_bind(offset);
+        self.order(keys);
+        // A limit that the planner does not know is taken for a tenth of the table. As text there are as many statements as
+        // there are sizes of pages, and Postgres keeps one plan for each instead of making one for every request.
+        self.sql.push(" limit ").push(limit);
+        if offset > 0 {
+            // A bare parameter would be planned with its value, for every request.
+            self.sql.push(" offset (select ").push_bind(offset).push(")");
+        }
+        if source.choose.is_some() {
+            self.sql.push(") ").push(source.alias()).push(source.joins());
+            self.order(keys);
+        }
         Ok(self.sql.build_query_as().fetch_all(connection).await?)
     }
 
-    /// How many rows there are, counted up to `most`; the text given to [`Filter::on`] was `select count(*) from (select …`.
-    pub(super) async fn count_capped(mut self, connection: &mut PgConnection, most: i64) -> Result<i64, StoreError> {
-        self.sql.push(" limit ").push_bind(most).push(") capped");
-        Ok(self.sql.build_query_scalar().fetch_one(connection).await?)
+    fn order(&mut self, keys: &[Order]) {
+        let key = |key: &Order| format!("{}{}", key.expression, if key.descending { " desc" } else { "" });
+        let keys: Vec<String> = keys.iter().map(key).collect();
+        self.sql.push(" order by ").push(keys.join(", "));
     }
 
-    /// How many rows the conditions leave; the text given to [`Filter::on`] was `select count(*) from …`.
+    /// How many rows there are; the text given to [`Filter::on`] was `select count(*) from …`.
     pub(crate) async fn count(mut self, connection: &mut PgConnection) -> Result<i64, StoreError> {
         Ok(self.sql.build_query_scalar().fetch_one(connection).await?)
     }
 
+    /// The statement with its values: equal for equal questions.
+    fn question(mut self) -> String {
+        let mut query = self.sql.build();
+        let values = query.take_arguments().ok().flatten();
+        format!("{} {values:?}", query.sql().as_str())
+    }
+
     #[cfg(test)]
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.sql.sql().as_str().to_owned()
     }
 }
 
 /// A page and its total. The count is skipped when the page itself tells: it is not full, and not beyond the end.
-pub(crate) async fn list<T>(
+pub(crate) async fn list<'a, T>(
     connection: &mut PgConnection,
-    (select, from): (&str, &str),
+    source: impl Into<Source<'a>>,
     page: &Page,
     tie: &[(&'static str, &'static str)],
     apply: impl Fn(&mut Filter),
@@ -257,21 +334,46 @@ pub(crate) async fn list<T>(
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
+    let source = source.into();
     if let Some(seek) = &page.seek {
-        return super::seek::list(connection, (select, from), page, seek, tie, apply).await;
+        return super::seek::list(connection, &source, page, seek, tie, apply).await;
     }
-    let mut filter = Filter::on(&format!("select {select} from {from}"));
-    apply(&mut filter);
-    let rows: Vec<T> = filter.fetch_page(connection, page, tie).await?;
-    let seen = rows.len() as i64;
-    let total = if seen < page.limit && (seen > 0 || page.offset == 0) {
-        page.offset + seen
-    } else {
-        let mut filter = Filter::on(&format!("select count(*) from {from}"));
+    let mut rows: Vec<T> = Vec::new();
+    if page.limit > 0 {
+        let mut filter = source.rows("");
         apply(&mut filter);
-        filter.count(connection).await?
+        rows = filter.fetch_keys(connection, &source, &page.keys(tie), page.limit, page.offset).await?;
+    }
+    let seen = rows.len() as i64;
+    if seen < page.limit && (seen > 0 || page.offset == 0) {
+        return Ok(Listing { rows, total: page.offset + seen, neighbours: Neighbours::default() });
+    }
+    let total = count(connection, &source, page, None, apply).await?;
+    // What was kept may be older than the rows.
+    let least = if seen > 0 { page.offset + seen } else { 0 };
+    Ok(Listing { rows, total: total.max(least), neighbours: Neighbours::default() })
+}
+
+/// How many rows the conditions leave, counted up to `most`; what the page's totals have is not counted again.
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    source: &Source<'_>,
+    page: &Page,
+    most: Option<i64>,
+    apply: impl Fn(&mut Filter),
+) -> Result<i64, StoreError> {
+    let statement = || {
+        let mut filter = match most {
+            None => Filter::on(&format!("select count(*) from {}", source.counted())),
+            Some(_) => Filter::on(&format!("select count(*) from (select 1 from {}", source.counted())),
+        };
+        apply(&mut filter);
+        if let Some(most) = most {
+            filter.sql.push(" limit ").push(most).push(") capped");
+        }
+        filter
     };
-    Ok(Listing { rows, total, neighbours: Neighbours::default() })
+    page.totals.get(|| statement().question(), || statement().count(connection)).await
 }
 
 #[cfg(test)]
@@ -293,6 +395,25 @@ mod tests {
         let mut filter = Filter::on("select 1 from t");
         filter.pattern("a", &Pattern { pattern: Some("x | y|".to_owned()), prefix: Some("z_".to_owned()) });
         assert_eq!(filter.text(), "select 1 from t where (a ilike $1 or a ilike $2) and (starts_with(a, $3))");
+    }
+
+    #[test]
+    fn what_is_sorted_by_already_is_no_tie_breaker() {
+        let order = vec![Order { expression: "b", kind: "integer", descending: true }];
+        let page = Page { order, ..Page::default() };
+        let keys: Vec<_> = page.keys(&[("a", "bigint"), ("b", "integer")]).iter().map(|key| key.expression).collect();
+        assert_eq!(keys, ["b", "a"]);
+    }
+
+    #[test]
+    fn equal_questions_are_equal_and_others_are_not() {
+        let asked = |value: i64| {
+            let mut filter = Filter::on("select count(*) from t");
+            filter.equals("a", Some(value));
+            filter.question()
+        };
+        assert_eq!(asked(1), asked(1));
+        assert_ne!(asked(1), asked(2));
     }
 
     #[test]

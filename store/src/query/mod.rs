@@ -16,5 +16,6 @@ pub mod import_errors;
 pub mod jobs;
 pub mod seek;
 pub mod task_instances;
+pub mod totals;
 pub mod versions;
 pub mod xcoms;

@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, types::Json};
-use updraft_core::{ids::TaskId, spec::Execution};
+use updraft_core::{ids::TaskId, spec::Execution, state::TaskInstanceState};
 use uuid::Uuid;
 
-use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, list};
+use super::filter::{Filter, Listing, OrderBy, Page, Pattern, Range, Source, led_by, list};
 use crate::StoreError;
 
 /// A task instance (or one of its earlier tries) with what the API shows of its run, DAG and version.
@@ -95,8 +95,10 @@ pub struct TiFilter {
     pub executor: Vec<String>,
 }
 
+/// `id` is the order of the key: Airflow's ids grow with time, ours change at every launch, and a page that is sorted by what
+/// changes meanwhile skips rows. `id` and `map_index` are served by indexes, whatever is of the run by the run's.
 pub const ORDER_BY: OrderBy = &[
-    ("id", "t.attempt_id", "uuid"),
+    ("id", "t.dag_run_id", "bigint"),
     ("state", STATE, "text"),
     ("duration", DURATION, "float8"),
     ("start_date", START, "timestamptz"),
@@ -140,16 +142,35 @@ const FROM: &str = "task_instance t join dag_run r on r.id = t.dag_run_id join d
     left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) left join attempt a on a.attempt_id = t.attempt_id \
     left join executor e on e.id = a.executor_id \
     left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
+/// What conditions and sort keys name. The attempt by the instance's key too: so few attempts lead to their instances.
+const CHOOSE: &str = " left join dag_run r on r.id = t.dag_run_id left join dag d on d.id = r.dag_fk \
+    left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) left join attempt a \
+    on a.attempt_id = t.attempt_id and a.dag_run_id = t.dag_run_id and a.task_id = t.task_id and a.map_index = t.map_index";
 const FROM_HISTORY: &str = "task_instance_history t join dag_run r on r.id = t.dag_run_id \
     join dag d on d.id = r.dag_fk left join dag_version v on v.id = coalesce(t.dag_version_id, r.dag_version_id) \
     left join task_instance_note n on n.dag_run_id = t.dag_run_id and n.task_id = t.task_id and n.map_index = t.map_index";
 
 /// The primary key, the tie-breaker of every order.
 const KEY: &[(&str, &str)] = &[("t.dag_run_id", "bigint"), ("t.task_id", "text"), ("t.map_index", "integer")];
+/// The same behind a sort key of the run: `dag_run_run_after_idx` has both.
+const KEY_BY_RUN: &[(&str, &str)] = &[("r.id", "bigint"), ("t.task_id", "text"), ("t.map_index", "integer")];
 
-/// One page of task instances; `task_instance_pkey` after `dag_run_run_id_key` serves those of one run.
+/// The states in which an instance has an attempt (`TaskInstanceState::has_attempt`), `none` of the stored spellings never.
+fn has_attempt(state: &str) -> bool {
+    state.parse::<TaskInstanceState>().is_ok_and(TaskInstanceState::has_attempt)
+}
+
+/// One page of task instances. `task_instance_page_idx` serves the default order of all runs, `task_instance_pkey` after
+/// `dag_run_run_id_key` those of one run, `dag_run_run_after_idx` an order by `run_after`, the `attempt` rows those that are
+/// ready, queued or running.
 pub async fn page(connection: &mut PgConnection, filter: &TiFilter, page: &Page) -> Result<Listing<TiRow>, StoreError> {
-    list(connection, (SELECT, FROM), page, KEY, |sql| {
+    let by_run = page.order.first().is_some_and(|order| order.expression.starts_with("r."));
+    let (choose, key) = if by_run { (led_by(CHOOSE), KEY_BY_RUN) } else { (CHOOSE, KEY) };
+    let source = Source { select: SELECT, table: "task_instance t", from: FROM, choose: Some(choose) };
+    list(connection, source, page, key, |sql| {
+        if !filter.state.is_empty() && filter.state.iter().all(|state| has_attempt(state)) {
+            sql.and().push("a.attempt_id is not null");
+        }
         sql.equals("d.dag_id", filter.dag_id.clone());
         sql.equals("r.run_id", filter.run_id.clone());
         sql.equals("t.task_id", filter.task_id.clone());

@@ -139,6 +139,7 @@ fn only_wildcard(name: &str, segment: &str) -> Result<(), ApiError> {
     Err(ApiError::InvalidText(format!("{name}: Input should be '~'")))
 }
 
+/// As large as pages may be, with the totals that are known.
 fn cut(app: &App, page: Page) -> Page {
-    Page { limit: page.limit.min(app.config.maximum_page_limit), ..page }
+    Page { limit: page.limit.min(app.config.maximum_page_limit), totals: app.totals.clone(), ..page }
 }

@@ -236,10 +236,10 @@ pub(super) async fn respond<T>(
 
 impl TaskInstanceResponse {
     /// `dag`: the compiled form of the run's version.
-    pub(super) fn new(row: TiRow, dag: Option<&Dag>) -> Self {
+    pub(super) fn new(mut row: TiRow, dag: Option<&Dag>) -> Self {
         let task = dag.and_then(|dag| dag.task(&row.task_id));
-        let rendered_fields = match row.rendered_fields {
-            Some(Value::Object(ref fields)) => fields.clone(),
+        let rendered_fields = match row.rendered_fields.take() {
+            Some(Value::Object(fields)) => fields,
             _ => Map::new(),
         };
         Self {

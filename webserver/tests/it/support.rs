@@ -217,11 +217,6 @@ impl TestServer {
         Answer { status: parts.status, headers: parts.headers, bytes }
     }
 
-    /// An answer whose body is still to come.
-    pub(crate) async fn open(&self, request: Request<Body>) -> Response {
-        self.router.clone().oneshot(request).await.unwrap()
-    }
-
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path, None)).await
     }

@@ -243,7 +243,7 @@ pub(crate) async fn get_upstream_asset_events(
     let run = dag_runs::get(&mut connection, &path.dag_id, &path.dag_run_id).await?;
     let run = run.ok_or_else(|| run_not_found(&path))?;
     let filter = EventFilter { taken_by: Some(run.id), ..EventFilter::default() };
-    let page = Page { limit: i64::MAX, offset: 0, order: Vec::new(), seek: None };
+    let page = Page { limit: i64::MAX, ..Page::default() };
     let found = assets::events(&mut connection, &filter, &page).await?;
     let asset_events = found.rows.into_iter().map(Into::into).collect();
     Ok(Json(AssetEventCollectionResponse { asset_events, total_entries: found.total }))

@@ -443,7 +443,7 @@ impl Body {
         let (offset, limit) = (self.natural("page_offset", 0), self.natural("page_limit", limit));
         let name = self.text("order_by").unwrap_or_else(|| default.to_owned());
         let order = order_of(allowed, &name).map_err(|error| self.refusal = Some(error)).ok();
-        Page { limit, offset, order: order.into_iter().collect(), seek: None }
+        Page { limit, offset, order: order.into_iter().collect(), ..Page::default() }
     }
 
     fn items<T>(&mut self, name: &str, read: impl Fn(&Value, Place) -> Result<T, FieldError>) -> Option<Vec<T>> {

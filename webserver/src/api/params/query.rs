@@ -6,7 +6,10 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::{DateTime, NaiveDate, Utc};
 use secrecy::SecretString;
 use serde_json::json;
-use updraft_store::query::filter::{Order, OrderBy, Page, Pattern, Range};
+use updraft_store::query::{
+    filter::{Order, OrderBy, Page, Pattern, Range},
+    totals::Totals,
+};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -62,6 +65,8 @@ pub(crate) struct Query {
     pairs: Vec<(String, String)>,
     default_limit: i64,
     maximum_limit: i64,
+    /// What lists have counted lately.
+    totals: Totals,
     /// Signs cursors.
     secret: SecretString,
     errors: Vec<FieldError>,
@@ -79,6 +84,7 @@ impl Query {
                 .collect(),
             default_limit: app.config.page_limit,
             maximum_limit: app.config.maximum_page_limit,
+            totals: app.totals.clone(),
             secret: app.config.jwt_secret.clone(),
             ..Self::default()
         }
@@ -302,7 +308,7 @@ impl Query {
     /// `limit` and `offset` of a list whose order is not the caller's.
     pub(crate) fn window(&mut self) -> Page {
         let limit = self.natural("limit", self.default_limit).min(self.maximum_limit);
-        Page { limit, offset: self.natural("offset", 0), ..Page::default() }
+        Page { limit, offset: self.natural("offset", 0), totals: self.totals.clone(), ..Page::default() }
     }
 
     /// The same, and `cursor`: then the page is sought, and `offset` ignored.
