@@ -155,6 +155,7 @@ pub(crate) fn webserver(
     settings.log_limit = config.webserver.log_limit.get();
     let days = u64::from(config.webserver.log_retention_days);
     settings.executors.log_retention = (days > 0).then(|| Duration::from_hours(24 * days));
+    settings.max_connections = config.webserver.max_connections.get() as usize;
     settings.jwt_expiration = config.auth.jwt_expiration;
     settings.jwt_cli_expiration = config.auth.jwt_cli_expiration;
     settings.all_admins = config.auth.all_admins;

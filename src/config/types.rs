@@ -103,6 +103,7 @@ pub(crate) struct Webserver {
     pub(crate) log_limit: NonZeroU64,
     /// 0: for ever.
     pub(crate) log_retention_days: u32,
+    pub(crate) max_connections: NonZeroU32,
     #[serde(deserialize_with = "optional")]
     pub(crate) base_url: Option<String>,
     #[serde(deserialize_with = "networks")]

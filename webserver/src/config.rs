@@ -59,6 +59,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// What `GET /config` answers, in order; `None`: it answers 403 (`[api] expose_config` is False, Airflow's default).
     pub exposed: Option<Vec<Setting>>,
+    /// Connections at once; more wait until one ends.
+    pub max_connections: usize,
 }
 
 impl Config {
@@ -81,6 +83,7 @@ impl Config {
             metrics: None,
             request_timeout: Duration::from_secs(30),
             exposed: None,
+            max_connections: 8_192,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What every request passes: a request id, a span, limits, compression, and panics answered.
 
-use std::any::Any;
+use std::{any::Any, time::Duration};
 
 use axum::{
     Json, Router,
     body::Body,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderName, Request, StatusCode, header},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -20,7 +20,6 @@ use tower_http::{
     },
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveRequestHeadersLayer,
-    timeout::TimeoutLayer,
     trace::TraceLayer,
 };
 
@@ -35,8 +34,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Deadlines and body limits of ordinary requests; long polls and followed logs stay outside.
 pub(crate) fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Config) -> Router<S> {
-    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, config.request_timeout);
-    router.layer(timeout).layer(DefaultBodyLimit::max(BODY_LIMIT))
+    let deadline = middleware::from_fn_with_state(config.request_timeout, deadline);
+    router.layer(deadline).layer(DefaultBodyLimit::max(BODY_LIMIT))
+}
+
+/// Ends a request that takes too long; what it holds is free then.
+async fn deadline(State(limit): State<Duration>, request: Request<Body>, next: Next) -> Response {
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        let detail = format!("The request was not answered within {} seconds. Please try again.", limit.as_secs_f64());
+        (StatusCode::GATEWAY_TIMEOUT, Json(json!({ "detail": detail }))).into_response()
+    })
 }
 
 /// The outermost layers.
@@ -79,6 +87,16 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_says_so() {
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        let router = router.layer(middleware::from_fn_with_state(Duration::from_millis(1), deadline));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert_eq!(body, "{\"detail\":\"The request was not answered within 0.001 seconds. Please try again.\"}");
+    }
 
     #[tokio::test]
     async fn a_panic_is_a_500_that_tells_nothing_but_an_id() {

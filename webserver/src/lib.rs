@@ -18,24 +18,32 @@ mod permission;
 mod recent;
 mod router;
 mod sealed;
+mod serve;
+mod shared;
 mod state;
 mod time;
 mod ui_api;
 pub mod ui_assets;
 mod waits;
 
-use std::{io, net::SocketAddr};
+use std::{io, time::Duration};
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
 
+use self::serve::Limits;
+
 pub use auth::address::{Network, NoNetwork};
 pub use config::{Config, LogPlace, Setting};
 pub use measure::router as metrics_router;
 pub use router::{open_api, router, routes};
 pub use state::App;
+
+/// How long a client may take to say what it wants, and keep a connection without asking for anything. Longer than a node is
+/// ever silent, so that none sends into a connection that is just being closed.
+const HEADER_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Why a webserver ended.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +70,12 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let app = App::new(store, config, shutdown.clone())?;
-    let router = router(&app).into_make_service_with_connect_info::<SocketAddr>();
+    let router = router(&app);
     let listener = listener.tap_io(|connection| {
         // Answers are small and somebody waits for each; a socket that refuses is slower, not wrong.
         let _ = connection.set_nodelay(true);
     });
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    let limits = Limits { connections: app.config.max_connections, header_timeout: HEADER_TIMEOUT };
+    serve::serve(listener, router, limits, shutdown).await;
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::{
         Permission::{self, Public},
         UNLISTED, allow, allow_unlisted,
     },
+    shared::shared,
     ui_api::{executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
     ui_assets,
 };
@@ -124,7 +125,7 @@ fn api_v2(app: &App) -> OpenApiRouter<App> {
 fn general_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(allow(app, Public, routes!(version::get_version)))
-        .routes(allow(app, Public, routes!(monitor::get_health)))
+        .routes(allow(app, Public, shared(app, routes!(monitor::get_health))))
         .routes(allow(app, read(Kind::Job), routes!(jobs::get_jobs)))
         .routes(allow(app, read(Kind::Config), routes!(config::get_config)))
         .routes(allow(app, read(Kind::Config), routes!(config::get_config_value)))
@@ -135,22 +136,22 @@ fn general_routes(app: &App) -> OpenApiRouter<App> {
 
 fn dag_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(allow(app, read(Kind::Dag), routes!(dags::get_dags)))
-        .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag)))
+        .routes(allow(app, read(Kind::Dag), shared(app, routes!(dags::get_dags))))
+        .routes(allow(app, read(Kind::Dag), shared(app, routes!(dags::get_dag))))
         .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dags)))
         .routes(allow(app, write(Kind::Dag), routes!(dags::patch_dag, delete_dag::delete_dag)))
         // A mark is the reader's own.
         .routes(allow(app, read(Kind::Dag), routes!(favorites::favorite_dag)))
         .routes(allow(app, read(Kind::Dag), routes!(favorites::unfavorite_dag)))
         .routes(allow(app, read(Kind::Dag), routes!(dags::get_dag_tags)))
-        .routes(allow(app, read(Kind::Dag), routes!(dag_details::get_dag_details)))
+        .routes(allow(app, read(Kind::Dag), shared(app, routes!(dag_details::get_dag_details))))
         .routes(allow(app, read(Kind::Dag), routes!(tasks::get_tasks)))
         .routes(allow(app, read(Kind::Dag), routes!(tasks::get_task)))
         .routes(allow(app, read(Kind::Dag), routes!(dag_versions::get_dag_versions)))
         .routes(allow(app, read(Kind::Dag), routes!(dag_versions::get_dag_version)))
         .routes(allow(app, read(Kind::Source), routes!(dag_sources::get_dag_source)))
-        .routes(allow(app, read(Kind::DagRun), routes!(dag_stats::get_dag_stats)))
-        .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_errors)))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(dag_stats::get_dag_stats))))
+        .routes(allow(app, read(Kind::ImportError), shared(app, routes!(import_errors::get_import_errors))))
         .routes(allow(app, read(Kind::ImportError), routes!(import_errors::get_import_error)))
         .routes(allow(app, read(Kind::Dag), routes!(dag_warnings::list_dag_warnings)))
         .routes(allow(app, write(Kind::Dag), routes!(reparse::reparse_dag_file)))
@@ -158,8 +159,8 @@ fn dag_routes(app: &App) -> OpenApiRouter<App> {
 
 fn run_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_runs)))
-        .routes(allow(app, read(Kind::DagRun), routes!(dag_runs::get_dag_run)))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(dag_runs::get_dag_runs))))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(dag_runs::get_dag_run))))
         .routes(allow(app, read(Kind::DagRun), routes!(lists::get_list_dag_runs_batch)))
         .routes(allow(app, write(Kind::DagRun), routes!(trigger::trigger_dag_run, bulk_runs::bulk_dag_runs)))
         .routes(allow(app, write(Kind::DagRun), routes!(change_runs::patch_dag_run, change_runs::delete_dag_run)))
@@ -187,7 +188,7 @@ fn backfill_routes(app: &App) -> OpenApiRouter<App> {
 
 fn task_instance_routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instances)))
+        .routes(allow(app, read(Kind::TaskInstance), shared(app, routes!(task_instances::get_task_instances))))
         .routes(allow(app, read(Kind::TaskInstance), routes!(lists::get_task_instances_batch)))
         .routes(allow(app, read(Kind::TaskInstance), routes!(task_instances::get_task_instance)))
         .routes(allow(app, write(Kind::TaskInstance), routes!(bulk_instances::bulk_task_instances)))
@@ -303,7 +304,7 @@ fn entity_routes(app: &App) -> OpenApiRouter<App> {
             write(Kind::Connection),
             routes!(connections::patch_connection, connections::delete_connection),
         ))
-        .routes(allow(app, read(Kind::Pool), routes!(pools::get_pools)))
+        .routes(allow(app, read(Kind::Pool), shared(app, routes!(pools::get_pools))))
         .routes(allow(app, write(Kind::Pool), routes!(pools::post_pool, pools::bulk_pools)))
         .routes(allow(app, read(Kind::Pool), routes!(pools::get_pool)))
         .routes(allow(app, write(Kind::Pool), routes!(pools::patch_pool, pools::delete_pool)))

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, StoreError, dispatch::Classes, query::totals::Totals, versions::DagCache};
 
 use crate::{
-    Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore, waits::Waits,
+    Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore,
+    shared::Reads, waits::Waits,
 };
 
 /// One webserver. Cheap to clone.
@@ -33,6 +34,8 @@ pub struct Inner {
     pub(crate) classes: Classes,
     /// What the lists have counted lately.
     pub(crate) totals: Totals,
+    /// The reads that are being answered.
+    pub(crate) reads: Reads,
 }
 
 impl App {
@@ -60,6 +63,7 @@ impl App {
             dags: DagCache::default(),
             classes: Classes::default(),
             totals: Totals::kept(),
+            reads: Reads::default(),
         })))
     }
 

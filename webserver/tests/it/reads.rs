@@ -116,6 +116,39 @@ async fn task_instances_are_filtered_over_all_runs() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_known_is_not_sent_again() {
+    let server = TestServer::seeded().await;
+    for path in ["/api/v2/dags", "/api/v2/dags/etl", "/api/v2/dags/~/dagRuns/~/taskInstances"] {
+        let ask = async |tag: &str| {
+            let mut request = server.request(Method::GET, path, None);
+            request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap());
+            server.send(request).await
+        };
+        let first = ask("W/\"other\"").await;
+        assert_eq!(first.status, StatusCode::OK, "{path}");
+        let tag = first.headers[header::ETAG].to_str().unwrap().to_owned();
+        let known = ask(&format!("W/\"other\", {tag}")).await;
+        assert_eq!((known.status, known.bytes.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+        assert_eq!(known.headers[header::ETAG], tag, "{path}");
+        sqlx::raw_sql("update dag set dag_display_name = dag_display_name || '!'")
+            .execute(server.store.pool())
+            .await
+            .unwrap();
+        assert_eq!(ask(&tag).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_page_never_shows_more_than_its_total() {
+    let server = TestServer::seeded().await;
+    let path = "/api/v2/dags/~/dagRuns/~/taskInstances?limit=3";
+    assert_eq!(server.read(path).await["total_entries"], 6);
+    // A total may be kept for a while; what the page itself shows is counted.
+    sqlx::raw_sql("delete from task_instance").execute(server.store.pool()).await.unwrap();
+    assert_eq!(server.read(path).await["total_entries"], 0);
+}
+
+#[tokio::test]
 async fn a_mapped_task_points_to_its_indexes() {
     let server = TestServer::seeded().await;
     sqlx::raw_sql("update task_instance set map_index = 3 where state = 'running'")
