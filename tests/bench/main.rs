@@ -15,6 +15,7 @@ mod instance;
 mod loader;
 mod memory;
 mod plan;
+mod rest;
 mod runs;
 mod windmill;
 mod workload;
@@ -93,6 +94,9 @@ async fn main() {
     let containers = if docker { Some(Containers::measure().await) } else { None };
     let floors = floors::measure(&instance, containers);
     let idle = instance.idle(Duration::from_secs(if quick { 3 } else { 10 })).await;
+    if chosen("rest api") {
+        lines.extend(rest::measure(&instance, quick).await);
+    }
     print(&rows);
     println!();
     for line in lines {

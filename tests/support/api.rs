@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 pub(crate) struct Api {
     http: reqwest::Client,
     pub(crate) url: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Api {
