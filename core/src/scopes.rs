@@ -140,12 +140,6 @@ impl Dag {
         members.iter().copied().filter(|&task| !self.upstream(task).any(|up| members.contains(&up))).collect()
     }
 
-    /// The tasks of a group and of the groups inside it; `None`: there is no such group.
-    pub fn group_tasks(&self, group_id: &str) -> Option<Vec<TaskIndex>> {
-        self.task_groups.get(group_id)?;
-        Some((0..self.tasks.len()).filter(|&task| self.is_in_group(task, group_id)).collect())
-    }
-
     fn is_in_group(&self, task: TaskIndex, group_id: &str) -> bool {
         let mut group = self.tasks[task].task_group.as_deref();
         while let Some(id) = group {
