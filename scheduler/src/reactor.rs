@@ -362,6 +362,7 @@ impl Reactor {
         for mut one in decided {
             if one.write {
                 measure::planned(&one.state, &one.plan);
+                self.store.wake().changed(one.row.run.id);
             }
             one.state.apply(&one.plan);
             ended |= one.plan.run.as_ref().is_some_and(|run| run.state.is_finished());

@@ -81,6 +81,9 @@ pub async fn round(store: &Store, lease: Lease) -> Result<Round, StoreError> {
     for run in runs {
         store.wake().ring(run.map_or(Signal::Outbox, Signal::Run));
     }
+    if !round.lost.is_empty() {
+        store.wake().ring(Signal::Dispatch);
+    }
     Ok(round)
 }
 

@@ -31,14 +31,20 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signal_reaches_other_processes() {
+async fn signals_and_changed_runs_reach_other_processes() {
     let db = TestDb::new().await;
     let (here, there) = (db.store().await, db.store().await);
-    let mut heard = there.wake().subscribe();
+    let (mut heard, mut changes) = (there.wake().subscribe(), there.wake().changes());
     // The listener says Everything once it listens; only then is a signal sure to arrive.
     while heard.recv().await.unwrap() != Signal::Everything {}
     here.wake().ring(Signal::Run(42));
     while heard.recv().await.unwrap() != Signal::Run(42) {}
+    // Alone, without a signal that takes it along.
+    here.wake().changed(43);
+    assert_eq!(changes.recv().await.unwrap(), 43);
+    // Who works is not woken by it.
+    here.wake().ring(Signal::Dags);
+    assert_eq!(heard.recv().await.unwrap(), Signal::Dags);
 }
 
 #[tokio::test]

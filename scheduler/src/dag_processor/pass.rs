@@ -514,7 +514,9 @@ impl Processor {
             }
             None => dags::set_import_error(&mut transaction, &self.config.bundle_name, name, None).await?,
         }
-        transaction.commit().await.map_err(unknown_outcome)
+        transaction.commit().await.map_err(unknown_outcome)?;
+        self.store.wake().ring(Signal::Dags);
+        Ok(())
     }
 
     fn complain_of(&mut self, scan: &Scan) {

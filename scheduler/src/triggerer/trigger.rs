@@ -46,6 +46,7 @@ impl Triggerer {
         self.commit(transaction, &[(&claimed, written)]).await?;
         if let Ok(made) = made {
             self.store.wake().ring(Signal::Dags);
+            self.store.wake().changed(made.dag_run_id);
             if let Some(reset) = made.reset {
                 reset.ring(&self.store);
             }

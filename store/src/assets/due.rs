@@ -133,18 +133,20 @@ async fn create(store: &Store, dags: &DagCache, dag_fks: &[i64]) -> Result<usize
     .fetch_all(&mut *transaction)
     .await?;
     let mut waiting = waiting(&mut transaction, &locked).await?;
-    let mut made = 0;
+    let mut made = Vec::new();
     for row in rows.iter().filter(|row| row.has_room) {
         let dag = dags.get(&mut *transaction, row.version).await?;
         let Some(expression) = dag.asset_schedule() else { continue };
         let Some(due) = due(expression, &waiting.remove(&row.id).unwrap_or_default()) else { continue };
-        create_one(&mut transaction, row.id, &dag, row.version, &due).await?;
-        made += 1;
+        made.push(create_one(&mut transaction, row.id, &dag, row.version, &due).await?);
     }
     failpoint!("create_due_by_assets.before_commit");
     transaction.commit().await?;
     failpoint!("create_due_by_assets.after_commit");
-    Ok(made)
+    for run in &made {
+        store.wake().changed(*run);
+    }
+    Ok(made.len())
 }
 
 /// What waits for these DAGs.
@@ -178,7 +180,7 @@ async fn create_one(
     dag: &Dag,
     dag_version_id: i64,
     due: &Due,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let is_first = dag.catchup && !has_run(connection, dag_fk).await?;
     let letters: String = Alphanumeric.sample_string(&mut rand::rng(), SUFFIX);
     let new = NewRun {
@@ -208,7 +210,7 @@ async fn create_one(
     if is_first {
         take_history(connection, dag_fk, run).await?;
     }
-    Ok(())
+    Ok(run)
 }
 
 /// Whether assets ever made a run of this DAG. Asked for DAGs with catchup only; `dag_run_by_dag_idx` serves it.

@@ -89,6 +89,9 @@ pub async fn proceed(store: &Store, classes: &Classes, dags: &DagCache) -> Resul
     for outcome in &outcomes {
         outcome.ring(store);
     }
+    for run in got.iter().filter_map(|got| got.run) {
+        store.wake().changed(run);
+    }
     Ok(true)
 }
 

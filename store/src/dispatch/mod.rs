@@ -6,7 +6,7 @@
 
 mod classes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 use sqlx::{PgConnection, PgExecutor};
@@ -44,12 +44,14 @@ impl Rules {
     }
 }
 
-/// Who was given something, to be woken after the commit.
+/// Who was given something, and whose; to be woken and told after the commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Woken {
     pub nodes: BTreeSet<i64>,
     /// Tasks may begin that the triggerer works on.
     pub triggerer: bool,
+    /// Runs with task instances that are queued on a node now.
+    pub runs: BTreeSet<i64>,
 }
 
 /// Waits for the dispatch lock and places what can be placed, in a transaction of its own that holds no run.
@@ -105,6 +107,9 @@ pub fn ring(store: &Store, woken: &Woken) {
     if woken.triggerer {
         store.wake().ring(Signal::Trigger);
     }
+    for &run in &woken.runs {
+        store.wake().changed(run);
+    }
 }
 
 /// Passes follow one another while runs come to their `max_active_tasks` in one: what they were asked for in vain may be
@@ -122,6 +127,8 @@ async fn place_waiting(connection: &mut PgConnection, rules: &Rules) -> Result<(
         let now_placed = pass.placements.len() + pass.begun.len();
         placed += now_placed;
         woken.nodes.extend(pass.turns.keys());
+        let chosen: HashSet<AttemptId> = pass.placements.iter().map(|placement| placement.attempt).collect();
+        woken.runs.extend(candidates.iter().filter(|one| chosen.contains(&one.attempt)).map(|one| one.dag_run_id));
         woken.triggerer |= !pass.begun.is_empty();
         if pass.capped_runs.is_empty() || now_placed == 0 {
             break;

@@ -110,11 +110,14 @@ pub async fn create_due(store: &Store, blueprints: &Blueprints) -> Result<usize,
         conf: None,
     };
     // A run that exists at that logical date, or under that id, is passed over.
-    batch::insert(&mut transaction, &origin, &planned).await?;
+    let made = batch::insert(&mut transaction, &origin, &planned).await?;
     move_pointers(&mut transaction, &decided).await?;
     failpoint!("create_due.before_commit");
     transaction.commit().await?;
     failpoint!("create_due.after_commit");
+    for run in made.into_iter().flatten() {
+        store.wake().changed(run);
+    }
     Ok(locked.len())
 }
 

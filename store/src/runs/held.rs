@@ -48,12 +48,13 @@ impl Outcome {
         Self { dag_run_id, instances, changed: true, notices: false, nodes }
     }
 
-    /// Wakes scheduler and nodes. Call it after the commit.
+    /// Wakes scheduler and nodes, and tells those who show the run. Call it after the commit.
     pub fn ring(&self, store: &Store) {
         if !self.changed {
             return;
         }
         store.wake().ring(Signal::Run(self.dag_run_id));
+        store.wake().changed(self.dag_run_id);
         store.wake().ring(Signal::Dags);
         store.wake().ring(Signal::Dispatch);
         if self.notices {

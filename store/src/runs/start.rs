@@ -83,6 +83,7 @@ pub async fn start_queued(store: &Store) -> Result<Vec<StartedRun>, StoreError> 
     failpoint!("start_queued.after_commit");
     for run in &started {
         store.wake().ring(Signal::Run(run.id));
+        store.wake().changed(run.id);
     }
     Ok(started)
 }

@@ -1,12 +1,13 @@
 //! `max_consecutive_failed_dag_runs`: a DAG whose runs keep failing is paused (semantics §2.3).
 
-use crate::{Store, StoreError, audit};
+use crate::{Store, StoreError, audit, wake::Signal};
 
 /// DAGs in one transaction, at most.
 const BATCH: i64 = 200;
 
 /// Pauses DAGs whose latest runs by `run_after`, as many as their limit says, have all failed. Looks only at DAGs with a run
-/// that failed since the last look, so that one which a user unpauses stays so until its next failure. Returns the paused DAGs.
+/// that failed since the last look, so that one which a user unpauses stays so until its next failure. Returns the paused DAGs;
+/// rings [`Signal::Dags`] if there are any.
 ///
 /// Called by the scheduler's timetable loop in each pass: what a plan has left in `dag_run.failure_unseen` is not lost with a
 /// scheduler. `dag_run_failure_unseen_idx` serves it. Lock order: dag → dag_run.
@@ -53,5 +54,8 @@ pub async fn pause_failing(store: &Store) -> Result<Vec<String>, StoreError> {
         audit::write(&mut transaction, &entry).await?;
     }
     transaction.commit().await?;
+    if !paused.is_empty() {
+        store.wake().ring(Signal::Dags);
+    }
     Ok(paused)
 }

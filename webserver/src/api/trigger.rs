@@ -138,6 +138,7 @@ pub(crate) async fn trigger_dag_run(
     audit::write(&mut transaction, &entry).await?;
     app.commit(transaction).await?;
     app.store.wake().ring(Signal::Dags);
+    app.store.wake().changed(key);
     Ok(Json(run.into()))
 }
 

@@ -137,5 +137,6 @@ pub(crate) async fn materialize_asset(
     audit::write(&mut transaction, &entry).await?;
     app.commit(transaction).await?;
     app.store.wake().ring(Signal::Dags);
+    app.store.wake().changed(key);
     Ok(Json(run.into()))
 }
