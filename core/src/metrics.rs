@@ -135,6 +135,10 @@ catalogue! {
     HTTP_REQUESTS = Webserver Counter "updraft_http_requests" ["method", "route", "status"];
     /// How long an answer took; a node's poll is held on purpose.
     HTTP_DURATION = Webserver Histogram "updraft_http_request_duration" ["route"];
+    /// Open streams of events (`GET /ui/events`).
+    EVENT_STREAMS = Webserver Gauge "updraft_event_streams" [];
+    /// Looks at the database for them, however many they are.
+    EVENT_READS = Webserver Counter "updraft_event_reads" [];
     /// What nodes reported, by the answer: ok, stale, unknown.
     REPORT_EVENTS = Webserver Counter "updraft_report_events" ["result"];
     /// How long the commit of a batch of reports took.

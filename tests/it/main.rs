@@ -12,6 +12,7 @@ mod cancel;
 mod cli;
 mod deploy;
 mod doctor;
+mod events;
 mod failures;
 mod fleet;
 mod git;

@@ -27,6 +27,11 @@ impl Api {
         self.request(Method::GET, path).send().await.unwrap().json().await.unwrap()
     }
 
+    /// The answer, which must be a success, with its body yet to be read.
+    pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
+        self.request(Method::GET, path).send().await.unwrap().error_for_status().unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
         self.send(Method::POST, path, body).await
     }

@@ -50,8 +50,10 @@ async fn deadline(State(limit): State<Duration>, request: Request<Body>, next: N
 /// The outermost layers.
 pub(crate) fn wrap(router: Router) -> Router {
     let compressed = CompressionLayer::new().compress_when(
-        // A followed log must leave line by line.
-        SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::const_new("application/x-ndjson")),
+        // A followed log must leave line by line, an event when it happens.
+        SizeAbove::new(COMPRESS_ABOVE)
+            .and(NotForContentType::const_new("application/x-ndjson"))
+            .and(NotForContentType::const_new("text/event-stream")),
     );
     router.layer(
         ServiceBuilder::new()

@@ -1,7 +1,8 @@
 //! The webserver: Airflow's REST API under `/api/v2` and `/auth`, our own `/ui` answers for the dashboard, the executors'
 //! `/executor/v1`, and the dashboard's files.
 //!
-//! It keeps nothing in memory that another replica would miss, decides nothing about runs (that is `core`, reached through
+//! It keeps nothing in memory that another replica would miss (a browser that follows events and comes back to another one reads
+//! anew), decides nothing about runs (that is `core`, reached through
 //! `store`), and holds no SQL. Where to start reading: [`router`], which is the table of contents.
 
 mod accept;
@@ -9,6 +10,7 @@ mod api;
 mod auth;
 mod config;
 mod error;
+mod events;
 pub mod executor_api;
 mod layers;
 pub mod logs;

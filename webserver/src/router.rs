@@ -31,7 +31,7 @@ use crate::{
         UNLISTED, allow, allow_unlisted,
     },
     shared::shared,
-    ui_api::{executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
+    ui_api::{events as ui_events, executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
     ui_assets,
 };
 
@@ -327,6 +327,7 @@ fn ui(app: &App) -> OpenApiRouter<App> {
             "/ui/logs/{dag_id}/{dag_run_id}/{task_id}/{try_number}",
             get(log_bytes::get_log_bytes),
         ))
+        .routes(allow(app, read(Kind::Dag), routes!(ui_events::get_events)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
         .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))

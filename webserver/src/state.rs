@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, StoreError, dispatch::Classes, query::totals::Totals, versions::DagCache};
 
 use crate::{
-    Config, LogPlace, ServeError, auth::Auth, error::ApiError, executor_api::ExecutorApi, logs::LogStore,
+    Config, LogPlace, ServeError, auth::Auth, error::ApiError, events::Feed, executor_api::ExecutorApi, logs::LogStore,
     shared::Reads, waits::Waits,
 };
 
@@ -28,6 +28,8 @@ pub struct Inner {
     pub(crate) executors: ExecutorApi,
     /// The runs that somebody waits for; its task ends with `shutdown`.
     pub(crate) waits: Arc<Waits>,
+    /// What changes, for those who follow it; its task ends with `shutdown`.
+    pub(crate) events: Feed,
     /// Compiled DAGs by version.
     pub(crate) dags: DagCache,
     /// Dispatch classes met so far.
@@ -52,6 +54,7 @@ impl App {
         let settings = config.executors.clone();
         let executors = ExecutorApi::new(store.clone(), settings, logs.clone(), shutdown.clone());
         let waits = Waits::start(&store, shutdown.clone());
+        let events = Feed::start(&store, shutdown.clone());
         Ok(Self(Arc::new(Inner {
             waits,
             store,
@@ -60,6 +63,7 @@ impl App {
             auth,
             logs,
             executors,
+            events,
             dags: DagCache::default(),
             classes: Classes::default(),
             totals: Totals::kept(),

@@ -4,6 +4,7 @@
 //! many there are.
 
 pub mod assets;
+pub mod changes;
 pub mod dag_runs;
 pub mod dag_warnings;
 pub mod dags;

@@ -9,6 +9,7 @@ mod bulk;
 mod contract;
 mod dag_changes;
 mod errors;
+mod events;
 mod executors;
 mod filters;
 mod groups;

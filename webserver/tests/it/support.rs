@@ -1,5 +1,7 @@
 //! A router on a fresh database, and rows to read.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -112,8 +114,8 @@ pub(crate) struct TestServer {
     router: Router,
     token: String,
     logs: LogStore,
-    _folder: tempfile::TempDir,
-    _db: TestDb,
+    folder: Arc<tempfile::TempDir>,
+    db: Arc<TestDb>,
 }
 
 /// An answer, read to its end.
@@ -154,7 +156,8 @@ impl TestServer {
         let app = App::new(store.clone(), config, CancellationToken::new()).unwrap();
         let logs = app.logs.clone();
         let router = updraft_webserver::router(&app);
-        let server = Self { store, app, router, token: String::new(), logs, _folder: folder, _db: db };
+        let (folder, db) = (Arc::new(folder), Arc::new(db));
+        let server = Self { store, app, router, token: String::new(), logs, folder, db };
         server.add_user("admin", Role::Admin).await;
         let token = server.log_in("admin").await;
         // What tests find in the audit trail, they did.
@@ -188,6 +191,15 @@ impl TestServer {
         let server = Self::empty().await;
         sqlx::raw_sql(include_str!("seed.sql")).execute(server.store.pool()).await.unwrap();
         server
+    }
+
+    /// A second webserver of the same deployment, with connections of its own.
+    pub(crate) async fn another(&self) -> Self {
+        let store = self.db.store().await;
+        let app = App::new(store.clone(), self.app.config.clone(), CancellationToken::new()).unwrap();
+        let (logs, router) = (app.logs.clone(), updraft_webserver::router(&app));
+        let (folder, db) = (self.folder.clone(), self.db.clone());
+        Self { store, app, router, token: self.token.clone(), logs, folder, db }
     }
 
     /// The log store that nodes write to.
