@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 import { stripAnsi } from "./ansi";
-import { pollInterval } from "./live";
+import { ACTIVE_MS, live, pollInterval } from "./live";
 import { reasonText } from "./reasons";
+import { readEvents } from "./sse";
 import { isFinished, isWaiting, LOOKS, stateWord } from "./states";
 import { strings } from "./strings";
 import { ago, duration, elapsed } from "./time";
@@ -55,8 +56,28 @@ describe("states", () => {
   });
 });
 
-it("asks more often while something changes", () => {
+it("asks more often while something changes, and seldom while it is told", () => {
   expect(pollInterval(true)).toBeLessThan(pollInterval(false));
+  live.setTold(true);
+  expect(pollInterval(true)).toBeGreaterThan(ACTIVE_MS);
+  live.setTold(false);
+});
+
+it("reads server-sent events whatever the pieces they come in", async () => {
+  const text = "retry: 5\n\nevent: dag\ndata: {\ndata: }\nid: 7\n\n: still here\r\nid: 8\r\n\r\ndata:é\n\ndata: cut";
+  const bytes = new TextEncoder().encode(text);
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (let at = 0; at < bytes.length; at += 3) controller.enqueue(bytes.slice(at, at + 3));
+      controller.close();
+    },
+  });
+  const events = [];
+  for await (const event of readEvents(body)) events.push(event);
+  expect(events).toEqual([
+    { name: "dag", data: "{\n}", id: "7" },
+    { name: "message", data: "é", id: "8" },
+  ]);
 });
 
 it("removes what only terminals understand", () => {

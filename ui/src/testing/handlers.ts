@@ -16,6 +16,8 @@ export interface World {
   tries: TryFacts[];
   /** Answers to questions for a log, in this order; the last one is repeated. */
   logs: LogPage[];
+  /** What is told as it happens; null: this server tells nothing. */
+  events: ReadableStream<Uint8Array> | null;
   /** Whether requests carry a cookie that the server accepts. */
   isLoggedIn: boolean;
 }
@@ -41,6 +43,7 @@ function emptyWorld(): World {
     reasons: {},
     tries: [],
     logs: [],
+    events: null,
     isLoggedIn: true,
   };
 }
@@ -151,6 +154,11 @@ export const handlers = [
       : world.tasks.slice(first, body.include_downstream ? undefined : first + 1);
     return answer({ task_instances: chosen, total_entries: chosen.length });
   }),
+  http.get("*/ui/events", () =>
+    world.events === null
+      ? new HttpResponse(null, { status: 204 })
+      : new HttpResponse(world.events, { headers: { "Content-Type": "text/event-stream" } }),
+  ),
   http.get("*/ui/tries/:dagId/:runId/:taskId", () => answer({ tries: world.tries })),
   http.get("*/ui/why/:dagId/:runId/:taskId", ({ params }) =>
     answer({

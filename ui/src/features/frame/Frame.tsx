@@ -10,6 +10,7 @@ import {
 import { Suspense, useSyncExternalStore } from "react";
 import { Link, Navigate, NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
 
+import { useLiveUpdates } from "../../api/events";
 import { useLogout } from "../../api/mutations";
 import { session } from "../../api/session";
 import { strings } from "../../lib/strings";
@@ -22,6 +23,7 @@ export function Frame() {
   const ended = useSyncExternalStore(session.subscribe, session.hasEnded);
   const { pathname, search } = useLocation();
   const logout = useLogout();
+  useLiveUpdates();
   if (ended) return <Navigate to={paths.login(pathname + search)} replace />;
   return (
     <>
