@@ -94,16 +94,21 @@ impl Instance {
         self.api.get(path).await
     }
 
-    /// CPU and memory of all its processes while nothing is to do.
-    pub(crate) async fn idle(&self, period: Duration) -> String {
+    /// What all its processes use of one core while something else happens, in percent.
+    pub(crate) async fn share_of_a_core(&self, meanwhile: impl Future<Output = ()>) -> f64 {
         let ticks = || self.processes().into_iter().map(|pid| (pid, cpu_ticks(pid))).collect::<HashMap<i32, u64>>();
-        let begin = ticks();
-        tokio::time::sleep(period).await;
+        let (begin, began) = (ticks(), Instant::now());
+        meanwhile.await;
         // Postgres' backends come and go; one that ended took what it used with it.
         let used: u64 =
             ticks().iter().map(|(pid, end)| end.saturating_sub(begin.get(pid).copied().unwrap_or_default())).sum();
         // USER_HZ is 100 on every Linux platform we run on.
-        let share = used as f64 / period.as_secs_f64();
+        used as f64 / began.elapsed().as_secs_f64()
+    }
+
+    /// CPU and memory of all its processes while nothing is to do.
+    pub(crate) async fn idle(&self, period: Duration) -> String {
+        let share = self.share_of_a_core(tokio::time::sleep(period)).await;
         let memory: u64 = self.processes().iter().map(|pid| private_kib(*pid)).sum();
         format!("{share:.1} % of a core, {} MiB (its own and Postgres' private memory)", memory / 1024)
     }

@@ -9,6 +9,7 @@
 
 #[path = "../support/api.rs"]
 mod api;
+mod events;
 mod floors;
 mod handout;
 mod instance;
@@ -86,6 +87,9 @@ async fn main() {
     }
     if chosen("hand-out") {
         lines.extend(handout::measure(&instance, quick).await);
+    }
+    if chosen("events") {
+        lines.extend(events::measure(&instance, quick).await);
     }
     if chosen("windmill") {
         lines.extend(windmill::measure(&instance, quick).await);
