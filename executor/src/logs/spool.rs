@@ -338,9 +338,10 @@ impl AttemptLog {
         if whole < inner.segments.len() {
             // The crash tore the last line; the container's log has it whole. What this life has said since comes after it.
             inner.segments.truncate(whole)?;
-            inner.tail = inner.buffer.clone();
+            let said = inner.buffer.clone();
+            inner.len = whole + said.len() as u64;
+            inner.tail = said;
             inner.tail_from = whole;
-            inner.len = whole + inner.buffer.len() as u64;
             inner.count(&self.spool.wake.budget);
         }
         Ok(resume)
