@@ -31,8 +31,8 @@ const TIMES: usize = 7;
 
 /// A list and its filter.
 enum List {
-    Tis(TiFilter),
-    Runs(RunFilter),
+    Tis(Box<TiFilter>),
+    Runs(Box<RunFilter>),
     Dags(DagFilter),
     Versions(VersionFilter),
     Logs(EventLogFilter),
@@ -177,8 +177,8 @@ async fn lists_read_what_they_show_and_not_the_table() {
     let by_map_index = middle(&mut connection, "t.map_index::text, t.dag_run_id::text, t.task_id").await;
     let first = || Place::Cursor(None);
 
-    let tis = |filter: TiFilter| List::Tis(filter);
-    let runs = |filter: RunFilter| List::Runs(filter);
+    let tis = |filter: TiFilter| List::Tis(Box::new(filter));
+    let runs = |filter: RunFilter| List::Runs(Box::new(filter));
     let logs = |filter: EventLogFilter| List::Logs(filter);
     let all = TiFilter::default;
     let (all_runs, all_logs) = (RunFilter::default, EventLogFilter::default);
