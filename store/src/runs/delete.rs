@@ -81,8 +81,8 @@ pub(crate) async fn delete_locked(
     Ok(nodes)
 }
 
-/// Deletes task instances of a run, whatever their state, with their tries, XComs, notes and logs. The run goes on without them;
-/// a later version of its DAG, or of a mapped task's list, brings them back.
+/// Deletes task instances of a run, whatever their state, with their tries, XComs, notes, stored state and logs. The run
+/// goes on without them; a later version of its DAG, or of a mapped task's list, brings them back.
 pub async fn delete_instances(
     connection: &mut PgConnection,
     dag_run_id: i64,
@@ -118,6 +118,8 @@ pub async fn delete_instances(
               o as (delete from outbox x using k
                     where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index),
               i as (delete from task_instance_note x using k
+                    where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index),
+              s as (delete from task_state_store x using k
                     where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index)
          update dag_run set tag = $4, wake_at = case when state = 'running' then now() else wake_at end where id = $1",
         dag_run_id,

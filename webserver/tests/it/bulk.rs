@@ -245,10 +245,15 @@ async fn a_deleted_instance_ends_its_attempt_and_is_gone() {
         let again = server.call(Method::DELETE, &format!("{extract}{query}"), json!({})).await;
         assert_eq!(again.status, StatusCode::NOT_FOUND, "{query}: {}", again.text());
     }
-    // Its tries, questions and notes went with that of the failed run too.
+    // Its tries, questions, notes and stored state go with it.
+    let stored = "insert into task_state_store (dag_run_id, task_id, map_index, key, value)
+                  select id, task_id, -1, 'k', '1' from dag_run, (values ('extract'), ('load')) t (task_id) where tag = 2";
+    sqlx::raw_sql(stored).execute(server.store.pool()).await.unwrap();
     server.call(Method::DELETE, &format!("{}/extract", instances(MANUAL)), json!({})).await;
     assert_eq!(count(&server, "select count(*) from task_instance_history").await, 0);
     assert_eq!(count(&server, "select count(*) from hitl_detail").await, 0);
+    assert_eq!(count(&server, "select count(*) from task_state_store where task_id <> 'load'").await, 0);
+    assert_eq!(count(&server, "select count(*) from task_state_store").await, 1);
 }
 
 #[tokio::test]
