@@ -17,10 +17,11 @@ const RUNS: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Known {
     catalog: Catalog,
-    runs: HashMap<i64, Run>,
+    runs: HashMap<i64, Told>,
 }
 
-struct Run {
+/// Of a run.
+struct Told {
     dag_id: String,
     run_id: String,
     state: String,
@@ -62,10 +63,10 @@ impl Known {
             }
             let since = row.since(self.since_of(row.id));
             let RunRow { id, dag_id, run_id, state, .. } = row;
-            self.runs.insert(id, Run { dag_id, run_id, state, since });
+            self.runs.insert(id, Told { dag_id, run_id, state, since });
         }
         for id in gone {
-            let Run { dag_id, run_id, .. } = self.runs.remove(&id)?;
+            let Told { dag_id, run_id, .. } = self.runs.remove(&id)?;
             let data = json!({"dag_id": dag_id, "dag_run_id": run_id, "deleted": true});
             changes.push(change(Kind::DagRun, Some(&dag_id), "dag_run", &data));
         }

@@ -137,8 +137,7 @@ impl Ring {
 pub(super) fn render(frames: &[Arc<Frame>], filter: &Filter, end: Position) -> Option<Bytes> {
     match frames {
         [frame] if filter.is_everything() => Some(frame.whole.clone()),
-        frames => text(frames.iter().flat_map(|frame| &frame.changes).filter(|change| filter.takes(change)), end)
-            .map(Into::into),
+        frames => text(frames.iter().flat_map(|frame| &frame.changes).filter(|change| filter.takes(change)), end),
     }
 }
 
