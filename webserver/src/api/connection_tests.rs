@@ -72,8 +72,8 @@ pub(crate) struct AsyncConnectionTestResponse {
 
 /// Test a connection: always refused.
 #[utoipa::path(post, path = "/connections/test", tag = "Connection", request_body = ConnectionBody,
-    responses((status = 200, body = ConnectionTestResponse), (status = 403)),
-    extensions(("x-without-feature" = json!("tests of connections"))))]
+    responses((status = 200, body = ConnectionTestResponse,
+        extensions(("x-without-feature" = json!("tests of connections")))), (status = 403)))]
 pub(crate) async fn test_connection(
     JsonBody(_): JsonBody<ConnectionBody>,
 ) -> Result<Json<ConnectionTestResponse>, ApiError> {
@@ -83,8 +83,8 @@ pub(crate) async fn test_connection(
 /// Test a connection on a node: always refused.
 #[utoipa::path(post, path = "/connections/enqueue-test", tag = "Connection",
     request_body = schema::ConnectionTestRequestBody,
-    responses((status = 202, body = ConnectionTestQueuedResponse), (status = 403), (status = 409)),
-    extensions(("x-without-feature" = json!("tests of connections"))))]
+    responses((status = 202, body = ConnectionTestQueuedResponse,
+        extensions(("x-without-feature" = json!("tests of connections")))), (status = 403), (status = 409)))]
 pub(crate) async fn enqueue_connection_test(
     JsonBody(ConnectionTestRequestBody): JsonBody<ConnectionTestRequestBody>,
 ) -> Result<Json<ConnectionTestQueuedResponse>, ApiError> {
@@ -94,8 +94,8 @@ pub(crate) async fn enqueue_connection_test(
 /// The outcome of a test: always refused.
 #[utoipa::path(get, path = "/connections/enqueue-test", tag = "Connection",
     params(("Airflow-Connection-Test-Token" = String, Header)),
-    responses((status = 200, body = AsyncConnectionTestResponse), (status = 403), (status = 404)),
-    extensions(("x-without-feature" = json!("tests of connections"))))]
+    responses((status = 200, body = AsyncConnectionTestResponse,
+        extensions(("x-without-feature" = json!("tests of connections")))), (status = 403), (status = 404)))]
 pub(crate) async fn get_connection_test(TestToken: TestToken) -> Result<Json<AsyncConnectionTestResponse>, ApiError> {
     Err(disabled())
 }

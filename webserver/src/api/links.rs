@@ -63,8 +63,8 @@ pub(crate) struct ExternalLogUrlResponse {
 /// The links that a task's operator gives: no operator of ours gives any.
 #[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/links", tag = "Extra Links",
     params(TaskPath, QueryParams<LinksQuery>),
-    responses((status = 200, body = ExtraLinkCollectionResponse), (status = 404)),
-    extensions(("x-without-feature" = json!("links of operators"))))]
+    responses((status = 200, body = ExtraLinkCollectionResponse,
+        extensions(("x-without-feature" = json!("links of operators")))), (status = 404)))]
 pub(crate) async fn get_extra_links(
     State(app): State<App>,
     PathParams(path): PathParams<TaskPath>,
@@ -78,8 +78,8 @@ pub(crate) async fn get_extra_links(
 #[utoipa::path(get,
     path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/externalLogUrl/{try_number}",
     tag = "Task Instance", params(LogUrlPath, QueryParams<LogUrlQuery>),
-    responses((status = 200, body = ExternalLogUrlResponse), (status = 400), (status = 404)),
-    extensions(("x-without-feature" = json!("logs kept elsewhere"))))]
+    responses((status = 200, body = ExternalLogUrlResponse,
+        extensions(("x-without-feature" = json!("logs kept elsewhere")))), (status = 400), (status = 404)))]
 pub(crate) async fn get_external_log_url(
     State(app): State<App>,
     PathParams(path): PathParams<LogUrlPath>,

@@ -43,23 +43,24 @@ pub(crate) struct ProviderCollectionResponse {
 
 /// List plugins.
 #[utoipa::path(get, path = "/plugins", tag = "Plugin", params(QueryParams<Window>),
-    responses((status = 200, body = PluginCollectionResponse)), extensions(("x-without-feature" = json!("plugins"))))]
+    responses((status = 200, body = PluginCollectionResponse,
+        extensions(("x-without-feature" = json!("plugins"))))))]
 pub(crate) async fn get_plugins(QueryParams(Window): QueryParams<Window>) -> Json<PluginCollectionResponse> {
     Json(PluginCollectionResponse::default())
 }
 
 /// List what kept plugins from being loaded.
 #[utoipa::path(get, path = "/plugins/importErrors", tag = "Plugin",
-    responses((status = 200, body = PluginImportErrorCollectionResponse)),
-    extensions(("x-without-feature" = json!("plugins"))))]
+    responses((status = 200, body = PluginImportErrorCollectionResponse,
+        extensions(("x-without-feature" = json!("plugins"))))))]
 pub(crate) async fn import_errors() -> Json<PluginImportErrorCollectionResponse> {
     Json(PluginImportErrorCollectionResponse::default())
 }
 
 /// List provider packages.
 #[utoipa::path(get, path = "/providers", tag = "Provider", params(QueryParams<Window>),
-    responses((status = 200, body = ProviderCollectionResponse)),
-    extensions(("x-without-feature" = json!("provider packages"))))]
+    responses((status = 200, body = ProviderCollectionResponse,
+        extensions(("x-without-feature" = json!("provider packages"))))))]
 pub(crate) async fn get_providers(QueryParams(Window): QueryParams<Window>) -> Json<ProviderCollectionResponse> {
     Json(ProviderCollectionResponse::default())
 }

@@ -50,7 +50,7 @@ impl Events {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let event = field("event: ").zip(field("data: "));
                 let id = field("id: ");
-                self.text = rest.to_owned();
+                self.text = String::from(rest);
                 if let Some((name, data)) = event {
                     return Some(Event { name, data: serde_json::from_str(&data).unwrap(), id });
                 }
