@@ -68,7 +68,8 @@ pub async fn start_queued(store: &Store) -> Result<Vec<StartedRun>, StoreError> 
         update dag_run r
         set state = 'running', start_date = clock_timestamp(), end_date = null, wake_at = clock_timestamp(),
             tag = ('x' || substr(md5(gen_random_uuid()::text), 1, 16))::bit(64)::bigint, updated_at = clock_timestamp()
-        from queue q where q.id = r.id and q.place <= q.free
+        -- The queue is a snapshot's; a run that is marked meanwhile has another state when its row is free.
+        from queue q where q.id = r.id and q.place <= q.free and r.state = 'queued'
         returning r.id, q.dag_id as "dag_id!",
                   case when r.run_type = 'scheduled' and r.clear_number = 0
                        then extract(epoch from r.start_date - greatest(r.run_after, r.logical_date))::float8

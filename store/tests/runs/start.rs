@@ -43,6 +43,24 @@ async fn runs_start_oldest_first_up_to_max_active_runs() {
     assert_eq!(start(&seed).await, "middle\nnewest");
 }
 
+/// A user marks a queued run while the scheduler is about to start it.
+#[tokio::test]
+async fn a_run_that_is_marked_meanwhile_is_not_started() {
+    let seed = Seed::new().await;
+    seed.dag(&daily("d", &["a"]), None).await;
+    run(&seed, "r", "manual", "now(), null", None).await;
+    let mut mark = seed.store.begin().await.unwrap();
+    sqlx::query("update dag_run set state = 'success'").execute(&mut *mark).await.unwrap();
+    let (started, ()) = tokio::join!(runs::start_queued(&seed.store), async {
+        // The start waits for the row; seen in pg_locks, not guessed by time.
+        let waits = "select exists (select from pg_locks where not granted)::text";
+        while seed.ask(waits).await != "true" {}
+        mark.commit().await.unwrap();
+    });
+    assert_eq!(started.unwrap().len(), 0);
+    assert_eq!(seed.ask("select state from dag_run").await, "success");
+}
+
 #[tokio::test]
 async fn a_backfill_has_a_limit_of_its_own_and_its_own_order() {
     let seed = Seed::new().await;
