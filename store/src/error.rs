@@ -30,6 +30,10 @@ pub enum StoreError {
     /// secret.
     #[error("{0}")]
     Secret(String),
+    /// A value that no column can hold: text with the character NUL, alone or inside JSON. Callers refuse it before; this is
+    /// the last line.
+    #[error("Postgres cannot store this text: {0}")]
+    Unstorable(String),
     /// Anything else the database said.
     #[error("database error: {0}")]
     Database(#[source] sqlx::Error),
@@ -57,6 +61,8 @@ impl From<sqlx::Error> for StoreError {
                     _ if code.starts_with("08") => Self::Unavailable(database.to_string()),
                     // lock_timeout, statement_timeout, idle_in_transaction, deadlock, serialization.
                     "55P03" | "57014" | "25P03" | "40P01" | "40001" => Self::Timeout(database.to_string()),
+                    // character_not_in_repertoire: NUL in a text; untranslatable_character: `\u0000` in JSON.
+                    "22021" | "22P05" => Self::Unstorable(database.to_string()),
                     _ => match database.constraint() {
                         Some(constraint) => {
                             Self::Constraint { constraint: constraint.to_owned(), message: database.to_string() }

@@ -13,6 +13,9 @@ use updraft_store::StoreError;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// What a text with NUL is told. Airflow answers it with a 500.
+pub(crate) const UNSTORABLE: &str = "text must not have the character NUL (U+0000), which Postgres cannot store";
+
 /// A request that is not answered as asked.
 #[derive(Debug)]
 pub(crate) enum ApiError {
@@ -145,6 +148,10 @@ impl From<StoreError> for ApiError {
             StoreError::Secret(error) => {
                 tracing::error!(error, "a request met a secret that cannot be read or written");
                 Self::Misconfigured(error)
+            }
+            StoreError::Unstorable(error) => {
+                tracing::warn!(error, "a handler passed on text that Postgres cannot store");
+                Self::InvalidText(UNSTORABLE.to_owned())
             }
             error if error.is_transient() => {
                 tracing::warn!(%error, "a request could not be answered now");
