@@ -64,6 +64,9 @@ pub struct Config {
 }
 
 impl Config {
+    /// The default of `page_limit`, which the document tells.
+    pub(crate) const PAGE_LIMIT: i64 = 50;
+
     /// Airflow's defaults around the secrets, for which there is none.
     pub fn new(jwt_secret: SecretString, attempt_secret: SecretString, logs: LogPlace) -> Self {
         Self {
@@ -77,7 +80,7 @@ impl Config {
             executors: ExecutorSettings::new(attempt_secret),
             logs,
             log_limit: logs::DEFAULT_LIMIT,
-            page_limit: 50,
+            page_limit: Self::PAGE_LIMIT,
             maximum_page_limit: 100,
             parallelism: 512,
             metrics: None,

@@ -15,6 +15,7 @@ pub mod executor_api;
 mod layers;
 pub mod logs;
 mod measure;
+mod openapi;
 pub mod passwords;
 mod permission;
 mod recent;

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::{
     HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     path::Operation,
@@ -24,7 +24,7 @@ use crate::{
         task_groups, task_instances, task_states, tasks, tries, trigger, variables, version, wait, xcoms,
     },
     auth::login,
-    executor_api, layers, measure,
+    executor_api, layers, measure, openapi,
     permission::{
         Kind,
         Permission::{self, Public},
@@ -46,7 +46,7 @@ const fn write(kind: Kind) -> Permission {
 /// Everything this process answers.
 pub fn router(app: &App) -> Router {
     let (described, document) = described(app).split_for_parts();
-    let document = Json(listed(plain_paths(document)));
+    let document = Json(openapi::describe(listed(plain_paths(document))));
     let described = described.route("/openapi.json", axum::routing::get(async move || document.clone()));
     let router = layers::bounded(described, &app.config)
         .with_state(app.clone())
@@ -59,8 +59,8 @@ pub fn router(app: &App) -> Router {
 }
 
 /// The OpenAPI document of [`router`].
-pub fn open_api(app: &App) -> OpenApi {
-    listed(routes(app))
+pub fn open_api(app: &App) -> Value {
+    openapi::describe(listed(routes(app)))
 }
 
 /// The same, and what is answered without being described: every route with its permission.

@@ -15,15 +15,23 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     dags::compiled,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     trigger::check_params,
+    words,
 };
 use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct BackfillPath {
-    backfill_id: i64,
+    backfill_id: u64,
+}
+
+impl BackfillPath {
+    /// A number beyond the column's names no backfill either.
+    fn id(&self) -> i64 {
+        i64::try_from(self.backfill_id).unwrap_or(i64::MAX)
+    }
 }
 
 pub(crate) struct BackfillsQuery {
@@ -38,22 +46,21 @@ impl FromQuery for BackfillsQuery {
 }
 
 /// A backfill to make: the DAG's runs from `from_date` to `to_date`, both inclusive.
-#[derive(Debug, ToSchema)]
+#[derive(Debug)]
 pub(crate) struct BackfillPostBody {
     dag_id: String,
-    #[schema(value_type = Timestamp)]
     from_date: DateTime<Utc>,
-    #[schema(value_type = Timestamp)]
     to_date: DateTime<Utc>,
     run_backwards: bool,
     dag_run_conf: Option<Map<String, Value>>,
     /// What becomes of runs that exist: `none` leaves them, `failed` runs the failed ones again, `completed` all that ended.
-    #[schema(value_type = String)]
     reprocess_behavior: ReprocessBehavior,
     /// Of the backfill's runs at once, whatever the DAG's own limit.
     max_active_runs: i32,
     run_on_latest_version: Option<bool>,
 }
+
+described!(BackfillPostBody);
 
 impl FromBody for BackfillPostBody {
     fn read(body: &mut Body) -> Self {
@@ -66,11 +73,9 @@ impl FromBody for BackfillPostBody {
             to_date: body.time("to_date", true).unwrap_or_default(),
             run_backwards: body.flag("run_backwards", false),
             dag_run_conf: body.object("dag_run_conf"),
-            reprocess_behavior: body
-                .word("reprocess_behavior", &behaviors)
-                .and_then(|word| ReprocessBehavior::of(&word))
+            reprocess_behavior: ReprocessBehavior::of(&body.word_or("reprocess_behavior", &behaviors, "none"))
                 .unwrap_or_default(),
-            max_active_runs: body.int("max_active_runs").map_or(10, |limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+            max_active_runs: body.small_int_or("max_active_runs", i32::MIN, 10),
             run_on_latest_version: body.optional_flag("run_on_latest_version"),
         }
     }
@@ -91,6 +96,7 @@ impl BackfillPostBody {
 /// A backfill and how far it is.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BackfillResponse {
+    #[schema(minimum = 0)]
     id: i64,
     dag_id: String,
     from_date: Timestamp,
@@ -98,6 +104,7 @@ pub(crate) struct BackfillResponse {
     #[schema(value_type = Option<Object>)]
     dag_run_conf: Option<Value>,
     is_paused: bool,
+    #[schema(value_type = words::ReprocessBehavior)]
     reprocess_behavior: String,
     max_active_runs: i32,
     created_at: Timestamp,
@@ -214,8 +221,8 @@ pub(crate) async fn get_backfill(
     State(app): State<App>,
     PathParams(path): PathParams<BackfillPath>,
 ) -> Result<Json<BackfillResponse>, ApiError> {
-    let row = backfill::get(&mut *app.connection().await?, path.backfill_id).await?;
-    Ok(Json(row.ok_or_else(|| not_found(path.backfill_id))?.into()))
+    let row = backfill::get(&mut *app.connection().await?, path.id()).await?;
+    Ok(Json(row.ok_or_else(|| not_found(path.id()))?.into()))
 }
 
 /// Start none of its runs for now.
@@ -226,7 +233,7 @@ pub(crate) async fn pause_backfill(
     principal: Principal,
     PathParams(path): PathParams<BackfillPath>,
 ) -> Result<Json<BackfillResponse>, ApiError> {
-    change(&app, &principal, path.backfill_id, Verb::Pause).await
+    change(&app, &principal, path.id(), Verb::Pause).await
 }
 
 /// Go on starting its runs.
@@ -237,7 +244,7 @@ pub(crate) async fn unpause_backfill(
     principal: Principal,
     PathParams(path): PathParams<BackfillPath>,
 ) -> Result<Json<BackfillResponse>, ApiError> {
-    change(&app, &principal, path.backfill_id, Verb::Unpause).await
+    change(&app, &principal, path.id(), Verb::Unpause).await
 }
 
 /// End it: its queued runs fail, those that run go on.
@@ -248,7 +255,7 @@ pub(crate) async fn cancel_backfill(
     principal: Principal,
     PathParams(path): PathParams<BackfillPath>,
 ) -> Result<Json<BackfillResponse>, ApiError> {
-    change(&app, &principal, path.backfill_id, Verb::Cancel).await
+    change(&app, &principal, path.id(), Verb::Cancel).await
 }
 
 #[derive(Clone, Copy)]

@@ -53,56 +53,34 @@ pub(super) enum Action<T> {
 /// The actions, in order.
 pub(crate) struct BulkBody<T>(pub(super) Vec<Action<T>>);
 
-/// How it reads in the OpenAPI document.
-#[derive(ToSchema)]
-#[schema(as = BulkBody)]
-#[expect(dead_code, reason = "describes what `BulkBody::read` reads")]
-pub(crate) struct BulkBodySchema {
-    /// `{action: create | update | delete, entities: […], action_on_existence, action_on_non_existence, update_mask}`
-    #[schema(value_type = Vec<Object>)]
-    actions: Vec<Value>,
-}
-
 impl<T: FromBody> FromBody for BulkBody<T> {
     fn read(body: &mut Body) -> Self {
-        let actions = body.objects("actions", |action| {
-            let word = action.required_word("action", &["create", "update", "delete"]).unwrap_or_default();
-            let missing = |action: &mut Body| otherwise(action, "action_on_non_existence", &["fail", "skip"]);
-            match word.as_str() {
-                "create" => Some(Action::Create {
-                    on_existence: otherwise(action, "action_on_existence", &["fail", "skip", "overwrite"]),
-                    entities: action.objects("entities", T::read),
+        let missing = |action: &mut Body| otherwise(action, "action_on_non_existence", &["fail", "skip"]);
+        Self(body.tagged("actions", "action", &["create", "update", "delete"], |action, word| match word {
+            "create" => Action::Create {
+                on_existence: otherwise(action, "action_on_existence", &["fail", "skip", "overwrite"]),
+                entities: action.objects("entities", T::read),
+            },
+            "update" => Action::Update {
+                on_non_existence: missing(action),
+                mask: Some(action.texts("update_mask")).filter(|mask| !mask.is_empty()),
+                entities: action.objects("entities", T::read),
+            },
+            _ => Action::Delete {
+                on_non_existence: missing(action),
+                entities: action.objects_or_texts("entities", |entity| match entity {
+                    Ok(entity) => Subject::Whole(T::read(entity)),
+                    Err(id) => Subject::Id(id),
                 }),
-                "update" => Some(Action::Update {
-                    on_non_existence: missing(action),
-                    mask: action
-                        .has("update_mask")
-                        .then(|| action.texts("update_mask"))
-                        .filter(|mask| !mask.is_empty()),
-                    entities: action.objects("entities", T::read),
-                }),
-                "delete" => Some(Action::Delete {
-                    on_non_existence: missing(action),
-                    entities: action.objects_or_texts("entities", |entity| match entity {
-                        Ok(entity) => Subject::Whole(T::read(entity)),
-                        Err(id) => Subject::Id(id),
-                    }),
-                }),
-                // The word is a finding already; what the rest should be, nobody knows.
-                _ => {
-                    action.pass_over_rest();
-                    None
-                }
-            }
-        });
-        Self(actions.into_iter().flatten().collect())
+            },
+        }))
     }
 }
 
 fn otherwise(action: &mut Body, name: &str, valid: &[&str]) -> Otherwise {
-    match action.word(name, valid).as_deref() {
-        Some("skip") => Otherwise::Skip,
-        Some("overwrite") => Otherwise::Overwrite,
+    match action.word_or(name, valid, "fail").as_str() {
+        "skip" => Otherwise::Skip,
+        "overwrite" => Otherwise::Overwrite,
         _ => Otherwise::Fail,
     }
 }

@@ -12,13 +12,13 @@ use updraft_store::{
 };
 
 use super::{
-    bulk::{BulkBody, BulkBodySchema, BulkResponse, Subject},
+    bulk::{BulkBody, BulkResponse, Subject},
     bulk_below::{self, Below},
     clear::related_runs,
     dag_runs::RunPath,
     dags::UpdateMask,
     mark::{Marks, Named, PatchTaskInstanceBody, masked},
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     task_instances::{TaskPath, ti_not_found},
     wildcard,
 };
@@ -37,6 +37,10 @@ pub(crate) struct BulkTaskInstanceBody {
     patch: PatchTaskInstanceBody,
 }
 
+type BulkTaskInstances = BulkBody<BulkTaskInstanceBody>;
+
+described!(BulkTaskInstances);
+
 impl FromBody for BulkTaskInstanceBody {
     fn read(body: &mut Body) -> Self {
         Self {
@@ -51,12 +55,12 @@ impl FromBody for BulkTaskInstanceBody {
 
 /// Mark, note and delete many task instances of a run, or of all (`~`).
 #[utoipa::path(patch, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", tag = "Task Instance",
-    params(RunPath), request_body = BulkBodySchema, responses((status = 200, body = BulkResponse)))]
+    params(RunPath), request_body = BulkTaskInstances, responses((status = 200, body = BulkResponse)))]
 pub(crate) async fn bulk_task_instances(
     State(app): State<App>,
     principal: Principal,
     PathParams(path): PathParams<RunPath>,
-    JsonBody(body): JsonBody<BulkBody<BulkTaskInstanceBody>>,
+    JsonBody(body): JsonBody<BulkTaskInstances>,
 ) -> Result<Json<BulkResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
     let marks = Marks { app: &app, principal: &principal, dry_run: false, outcomes: Vec::new() };
@@ -84,7 +88,7 @@ pub(crate) struct DeleteQuery {
 
 impl FromQuery for DeleteQuery {
     fn read(query: &mut Query) -> Self {
-        Self { map_index: query.small_int("map_index").unwrap_or(-1) }
+        Self { map_index: query.small_int_or("map_index", i32::MIN, -1) }
     }
 }
 

@@ -10,22 +10,21 @@ use updraft_store::{
     query::dag_runs,
     runs::{self, Deleted, Mutated, Outcome},
 };
-use utoipa::ToSchema;
 
 use super::{
-    bulk::{BulkBody, BulkBodySchema, BulkResponse, Subject},
+    bulk::{BulkBody, BulkResponse, Subject},
     bulk_below::{self, Below},
     change_runs::{MUTABLE_STATES, running_conflict},
     dag_runs::{RunPath, run_not_found},
     dag_versions::DagPath,
-    params::{Body, FromBody, JsonBody, PathParams},
+    params::{Body, FromBody, JsonBody, PathParams, described},
     trigger::NOTE_LENGTH,
     wildcard,
 };
 use crate::{App, auth::Principal, error::ApiError};
 
 /// One run of a bulk request.
-#[derive(Clone, Debug, ToSchema)]
+#[derive(Clone, Debug)]
 pub(crate) struct BulkDAGRunBody {
     pub(super) dag_run_id: String,
     /// When the path says `~`.
@@ -33,6 +32,10 @@ pub(crate) struct BulkDAGRunBody {
     state: Option<String>,
     note: Option<String>,
 }
+
+type BulkDagRuns = BulkBody<BulkDAGRunBody>;
+
+described!(BulkDagRuns);
 
 impl FromBody for BulkDAGRunBody {
     fn read(body: &mut Body) -> Self {
@@ -60,13 +63,13 @@ impl BulkDAGRunBody {
 }
 
 /// Mark, note and delete many runs of a DAG, or of all (`~`).
-#[utoipa::path(patch, path = "/dags/{dag_id}/dagRuns", tag = "DagRun", params(DagPath), request_body = BulkBodySchema,
+#[utoipa::path(patch, path = "/dags/{dag_id}/dagRuns", tag = "DagRun", params(DagPath), request_body = BulkDagRuns,
     responses((status = 200, body = BulkResponse)))]
 pub(crate) async fn bulk_dag_runs(
     State(app): State<App>,
     principal: Principal,
     PathParams(DagPath { dag_id }): PathParams<DagPath>,
-    JsonBody(body): JsonBody<BulkBody<BulkDAGRunBody>>,
+    JsonBody(body): JsonBody<BulkDagRuns>,
 ) -> Result<Json<BulkResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
     let mut runs = Runs {

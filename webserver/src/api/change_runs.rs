@@ -8,12 +8,11 @@ use updraft_store::{
     query::dag_runs::{self, RunRow},
     runs::{self, Mutated},
 };
-use utoipa::ToSchema;
 
 use super::{
     dag_runs::{DAGRunResponse, RunPath, run_not_found},
     dags::UpdateMask,
-    params::{Body, FromBody, JsonBody, PathParams, QueryParams},
+    params::{Body, FromBody, JsonBody, PathParams, QueryParams, described},
     trigger::NOTE_LENGTH,
 };
 use crate::{App, auth::Principal, error::ApiError};
@@ -22,11 +21,12 @@ use crate::{App, auth::Principal, error::ApiError};
 pub(super) const MUTABLE_STATES: &[&str] = &["queued", "success", "failed"];
 
 /// What may be changed of a run: marked `queued`, `success` or `failed`; an empty note deletes it.
-#[derive(ToSchema)]
 pub(crate) struct DAGRunPatchBody {
     state: Option<String>,
     note: Option<String>,
 }
+
+described!(DAGRunPatchBody);
 
 impl FromBody for DAGRunPatchBody {
     fn read(body: &mut Body) -> Self {

@@ -29,26 +29,23 @@ use super::{
     dag_not_found,
     dag_runs::{DAGRunResponse, RunPath, run_not_found},
     dag_versions::DagPath,
-    params::{Body, FromBody, JsonBody, PathParams},
+    params::{Body, FromBody, JsonBody, PathParams, described},
     task_instances::{TaskInstanceCollectionResponse, TaskInstanceResponse, respond},
     trigger::NOTE_LENGTH,
 };
-use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
+use crate::{App, auth::Principal, error::ApiError};
 
 /// Which task instances to clear. By default only says which those are.
-#[derive(Debug, ToSchema)]
+#[derive(Debug)]
 pub(crate) struct ClearTaskInstancesBody {
     dry_run: bool,
     /// Runs from this logical date on; not with `dag_run_id`.
-    #[schema(value_type = Option<Timestamp>)]
     start_date: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>)]
     end_date: Option<DateTime<Utc>>,
     only_failed: bool,
     only_running: bool,
     reset_dag_runs: bool,
     /// Task ids, each alone or with a map index.
-    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     task_ids: Option<Vec<(String, Option<i32>)>>,
     dag_run_id: Option<String>,
     include_upstream: bool,
@@ -59,6 +56,8 @@ pub(crate) struct ClearTaskInstancesBody {
     prevent_running_task: bool,
     note: Option<String>,
 }
+
+described!(ClearTaskInstancesBody, DAGRunClearBody);
 
 impl FromBody for ClearTaskInstancesBody {
     fn read(body: &mut Body) -> Self {
@@ -107,7 +106,7 @@ impl ClearTaskInstancesBody {
 }
 
 /// How to clear a whole run. By default only says what that would be.
-#[derive(Debug, ToSchema)]
+#[derive(Debug)]
 pub(crate) struct DAGRunClearBody {
     pub(super) dry_run: bool,
     pub(super) only_failed: bool,
@@ -226,7 +225,7 @@ pub(crate) async fn post_clear_task_instances(
 /// Clear a run.
 #[utoipa::path(post, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/clear", tag = "DagRun", params(RunPath),
     request_body = DAGRunClearBody,
-    responses((status = 200, body = DAGRunResponse), (status = 400), (status = 404)))]
+    responses((status = 200, body = ClearedRun), (status = 400), (status = 404)))]
 pub(crate) async fn clear_dag_run(
     State(app): State<App>,
     principal: Principal,
@@ -430,4 +429,13 @@ impl<'a> Clear<'a> {
         }
         Ok(())
     }
+}
+
+/// What the clear of a run answers: a dry one what it would touch, a real one the run.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the two answers, each of which is made where it is known")]
+pub(crate) enum ClearedRun {
+    DryRun(ClearTaskInstanceCollectionResponse),
+    Done(Box<DAGRunResponse>),
 }

@@ -29,10 +29,10 @@ use super::{
     dag_not_found,
     dag_runs::{DAGRunCollectionResponse, RunPath, run_not_found},
     dag_versions::DagPath,
-    params::{Body, FromBody, JsonBody, PathParams},
+    params::{Body, FromBody, JsonBody, PathParams, described},
     wildcard,
 };
-use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
+use crate::{App, auth::Principal, error::ApiError};
 
 /// First and last instant of a window of partitions, both inclusive.
 type Window = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
@@ -52,15 +52,13 @@ fn check_selection(body: &mut Body, (name, named): (&str, bool), key: Option<&st
 }
 
 /// Which runs to clear, and how. By default only says what that would be.
-#[derive(Debug, ToSchema)]
+#[derive(Debug)]
 pub(crate) struct BulkDAGRunClearBody {
     dag_runs: Vec<BulkDAGRunBody>,
     partition_key: Option<String>,
     /// Inclusive.
-    #[schema(value_type = Option<Timestamp>)]
     partition_date_start: Option<DateTime<Utc>>,
     /// Inclusive.
-    #[schema(value_type = Option<Timestamp>)]
     partition_date_end: Option<DateTime<Utc>>,
     dry_run: bool,
     only_failed: bool,
@@ -69,9 +67,11 @@ pub(crate) struct BulkDAGRunClearBody {
     note: Option<String>,
 }
 
+described!(BulkDAGRunClearBody, ClearPartitionsBody);
+
 impl FromBody for BulkDAGRunClearBody {
     fn read(body: &mut Body) -> Self {
-        let dag_runs = if body.has("dag_runs") { body.objects("dag_runs", BulkDAGRunBody::read) } else { Vec::new() };
+        let dag_runs = body.objects_if_any("dag_runs", BulkDAGRunBody::read);
         let DAGRunClearBody { dry_run, only_failed, only_new, run_on_latest_version, note } =
             DAGRunClearBody::read(body);
         let read = Self {
@@ -138,7 +138,7 @@ pub(crate) async fn clear_dag_runs(
 }
 
 /// Which runs lose their partition. By default only says how many that would be.
-#[derive(Debug, ToSchema)]
+#[derive(Debug)]
 pub(crate) struct ClearPartitionsBody {
     run_id: Option<String>,
     /// Clear the task instances of the runs too.
@@ -146,10 +146,8 @@ pub(crate) struct ClearPartitionsBody {
     dry_run: bool,
     partition_key: Option<String>,
     /// Inclusive.
-    #[schema(value_type = Option<Timestamp>)]
     partition_date_start: Option<DateTime<Utc>>,
     /// Inclusive.
-    #[schema(value_type = Option<Timestamp>)]
     partition_date_end: Option<DateTime<Utc>>,
 }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     connections::ConnectionBody,
-    params::{Body, FromBody, JsonBody},
+    params::{Body, FromBody, JsonBody, described},
 };
 use crate::{
     error::{ApiError, FieldError},
@@ -19,6 +19,8 @@ const TOKEN: &str = "airflow-connection-test-token";
 
 /// A connection, and how it is to be tested.
 pub(crate) struct ConnectionTestRequestBody;
+
+described!(ConnectionTestRequestBody);
 
 impl FromBody for ConnectionTestRequestBody {
     fn read(body: &mut Body) -> Self {
@@ -82,7 +84,7 @@ pub(crate) async fn test_connection(
 
 /// Test a connection on a node: always refused.
 #[utoipa::path(post, path = "/connections/enqueue-test", tag = "Connection",
-    request_body = schema::ConnectionTestRequestBody,
+    request_body = ConnectionTestRequestBody,
     responses((status = 202, body = ConnectionTestQueuedResponse,
         extensions(("x-without-feature" = json!("tests of connections")))), (status = 403), (status = 409)))]
 pub(crate) async fn enqueue_connection_test(
@@ -104,29 +106,4 @@ fn disabled() -> ApiError {
     ApiError::Forbidden(
         "Testing connections is disabled in Airflow configuration. Contact your deployment admin to enable it.".into(),
     )
-}
-
-/// The body of [`enqueue_connection_test`] for the OpenAPI document.
-mod schema {
-    use utoipa::ToSchema;
-
-    #[derive(ToSchema)]
-    #[expect(dead_code, reason = "documents the body; a test of a connection keeps nothing of it")]
-    pub(super) struct ConnectionTestRequestBody {
-        connection_id: String,
-        conn_type: String,
-        description: Option<String>,
-        host: Option<String>,
-        login: Option<String>,
-        schema: Option<String>,
-        port: Option<i32>,
-        password: Option<String>,
-        extra: Option<String>,
-        team_name: Option<String>,
-        /// Whether the connection is stored when the test succeeds.
-        #[schema(default = false)]
-        commit_on_success: Option<bool>,
-        executor: Option<String>,
-        queue: Option<String>,
-    }
 }

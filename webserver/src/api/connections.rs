@@ -16,10 +16,10 @@ use updraft_store::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    bulk::{self, BulkBody, BulkBodySchema, BulkResponse},
+    bulk::{self, BulkBody, BulkResponse},
     dags::UpdateMask,
     note,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     refuse_team,
 };
 use crate::{App, auth::Principal, error::ApiError};
@@ -46,17 +46,18 @@ impl FromQuery for ConnectionsQuery {
 }
 
 /// A connection as callers write it.
-#[derive(ToSchema)]
 pub(crate) struct ConnectionBody {
     connection_id: String,
-    #[schema(value_type = Object)]
     fields: Connection,
     /// Which fields the body has; the others stay as they are.
-    #[schema(ignore)]
     given: Vec<&'static str>,
 }
 
 const FIELDS: [&str; 8] = ["conn_type", "description", "host", "login", "schema", "port", "password", "extra"];
+
+type BulkConnections = BulkBody<ConnectionBody>;
+
+described!(ConnectionBody, BulkConnections);
 
 impl FromBody for ConnectionBody {
     fn read(body: &mut Body) -> Self {
@@ -65,11 +66,9 @@ impl FromBody for ConnectionBody {
         body.require("conn_type");
         refuse_team(body);
         let given = FIELDS.into_iter().filter(|field| body.has(field)).collect();
-        let connection_id = body.short_text("connection_id", ID_LENGTH).unwrap_or_default();
-        if !connection_id.is_empty() && !connection_id.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c)) {
-            let msg = format!("String should match pattern '{ID_PATTERN}'");
-            body.refuse("connection_id", connection_id.as_str().into(), "string_pattern_mismatch", &msg);
-        }
+        let connection_id = body.matching_text("connection_id", ID_LENGTH, ID_PATTERN, |id| {
+            !id.is_empty() && id.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c))
+        });
         let extra = body.text("extra").filter(|extra| !extra.is_empty());
         if let Some(extra) = &extra
             && !matches!(serde_json::from_str(extra), Ok(Value::Object(_)))
@@ -87,7 +86,7 @@ impl FromBody for ConnectionBody {
             port: body.small_int("port", i32::MIN),
             extra,
         };
-        Self { connection_id, fields, given }
+        Self { connection_id: connection_id.unwrap_or_default(), fields, given }
     }
 }
 
@@ -238,12 +237,12 @@ pub(crate) async fn delete_connection(
 }
 
 /// Create, change and delete many connections.
-#[utoipa::path(patch, path = "/connections", tag = "Connection", request_body = BulkBodySchema,
+#[utoipa::path(patch, path = "/connections", tag = "Connection", request_body = BulkConnections,
     responses((status = 200, body = BulkResponse)))]
 pub(crate) async fn bulk_connections(
     State(app): State<App>,
     principal: Principal,
-    JsonBody(body): JsonBody<BulkBody<ConnectionBody>>,
+    JsonBody(body): JsonBody<BulkConnections>,
 ) -> Result<Json<BulkResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
     let mut target = Target { connection: &mut transaction, keys: &app.store.sources().keys };

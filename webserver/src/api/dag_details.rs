@@ -22,7 +22,9 @@ pub(crate) struct DAGDetailsResponse {
     dag: DAGResponse,
     catchup: bool,
     /// ISO 8601.
+    #[schema(format = Duration)]
     dag_run_timeout: Option<String>,
+    #[schema(value_type = Option<Object>)]
     asset_expression: Option<Value>,
     doc_md: Option<String>,
     start_date: Option<Timestamp>,
@@ -35,6 +37,7 @@ pub(crate) struct DAGDetailsResponse {
     last_parsed: Option<Timestamp>,
     default_args: Option<Map<String, Value>>,
     rerun_with_latest_version: Option<bool>,
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     owner_links: Option<Map<String, Value>>,
     is_favorite: bool,
     active_runs_count: i64,

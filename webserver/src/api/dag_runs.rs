@@ -16,7 +16,7 @@ use super::{
     dag_versions::{DagPath, DagVersionResponse, JoinedVersion},
     dags::run_states,
     params::{CursorPage, Cursors, FromQuery, PathParams, Query, QueryParams},
-    wildcard,
+    wildcard, words,
 };
 use crate::{App, error::ApiError, time::Timestamp};
 
@@ -82,10 +82,14 @@ pub(crate) struct DAGRunResponse {
     data_interval_end: Option<Timestamp>,
     run_after: Timestamp,
     last_scheduling_decision: Option<Timestamp>,
+    #[schema(value_type = words::DagRunType)]
     run_type: String,
+    #[schema(value_type = words::DagRunState)]
     state: String,
+    #[schema(value_type = Option<words::DagRunTriggeredByType>)]
     triggered_by: Option<String>,
     triggering_user_name: Option<String>,
+    #[schema(value_type = Option<Object>)]
     conf: Option<Value>,
     note: Option<String>,
     dag_versions: Vec<DagVersionResponse>,

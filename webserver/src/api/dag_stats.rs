@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     dags::run_states,
     params::{FromQuery, Query, QueryParams},
+    words,
 };
 use crate::{App, error::ApiError};
 
@@ -23,6 +24,7 @@ impl FromQuery for StatsQuery {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DagStatsStateResponse {
+    #[schema(value_type = words::DagRunState)]
     state: &'static str,
     count: i64,
 }

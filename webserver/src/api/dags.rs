@@ -25,8 +25,9 @@ use utoipa::ToSchema;
 use super::{
     dag_versions::{DagPath, DagVersionResponse, JoinedVersion},
     note,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     reparse::FileToken,
+    words,
 };
 use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
 
@@ -79,7 +80,7 @@ fn common_filter(query: &mut Query) -> DagFilter {
         tags: query.texts("tags"),
         tags_match: query.word::<TagsWord>("tags_match_mode", &["any", "all"]).unwrap_or_default().0,
         owners: query.texts("owners"),
-        exclude_stale: query.flag("exclude_stale").unwrap_or(true),
+        exclude_stale: query.flag_or("exclude_stale", true),
         paused: query.flag("paused"),
         ..DagFilter::default()
     }
@@ -159,10 +160,11 @@ impl FromQuery for UpdateMask {
 }
 
 /// What may be changed of a DAG.
-#[derive(ToSchema)]
 pub(crate) struct DAGPatchBody {
     is_paused: bool,
 }
+
+described!(DAGPatchBody);
 
 impl FromBody for DAGPatchBody {
     fn read(body: &mut Body) -> Self {
@@ -207,6 +209,7 @@ pub(crate) struct DAGResponse {
     next_dagrun_data_interval_start: Option<Timestamp>,
     next_dagrun_data_interval_end: Option<Timestamp>,
     next_dagrun_run_after: Option<Timestamp>,
+    #[schema(value_type = Option<Vec<words::DagRunType>>)]
     allowed_run_types: Option<Vec<String>>,
     owners: Vec<String>,
     is_backfillable: bool,

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::{
     dag_runs::RunPath,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     task_instances::{MappedPath, TaskInstanceResponse, respond},
     tries::TaskInstanceHistoryResponse,
     wildcard,
@@ -70,24 +70,17 @@ impl FromQuery for HitlQuery {
 }
 
 /// The answer to a question.
-#[derive(ToSchema)]
 pub(crate) struct UpdateHITLDetailPayload {
-    #[schema(min_items = 1)]
     chosen_options: Vec<String>,
-    #[schema(value_type = Object)]
     params_input: Map<String, Value>,
 }
 
+described!(UpdateHITLDetailPayload);
+
 impl FromBody for UpdateHITLDetailPayload {
     fn read(body: &mut Body) -> Self {
-        body.require("chosen_options");
-        let was_given = body.has("chosen_options");
-        let chosen_options = body.texts("chosen_options");
-        if was_given && chosen_options.is_empty() {
-            let msg = "List should have at least 1 item after validation, not 0";
-            body.refuse("chosen_options", json!([]), "too_short", msg);
-        }
-        Self { chosen_options, params_input: body.object("params_input").unwrap_or_default() }
+        body.ignore_others();
+        Self { chosen_options: body.some_texts("chosen_options"), params_input: body.object_or_empty("params_input") }
     }
 }
 
@@ -122,6 +115,7 @@ pub(crate) struct HITLDetailHistory {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Shown {
+    #[schema(min_items = 1)]
     options: Vec<String>,
     subject: String,
     body: Option<String>,
@@ -150,6 +144,7 @@ pub(crate) struct HITLDetailCollection {
 pub(crate) struct HITLDetailResponse {
     responded_by: HITLUser,
     responded_at: Timestamp,
+    #[schema(min_items = 1)]
     chosen_options: Vec<String>,
     #[schema(value_type = Object)]
     params_input: Map<String, Value>,

@@ -34,7 +34,7 @@ impl FromQuery for LinksQuery {
     fn read(query: &mut Query) -> Self {
         // No try has a link.
         query.small_int("try_number");
-        Self { map_index: query.small_int("map_index").unwrap_or(-1) }
+        Self { map_index: query.small_int_or("map_index", i32::MIN, -1) }
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct LogUrlQuery {
 
 impl FromQuery for LogUrlQuery {
     fn read(query: &mut Query) -> Self {
-        Self { map_index: query.small_int("map_index").unwrap_or(-1) }
+        Self { map_index: query.small_int_or("map_index", i32::MIN, -1) }
     }
 }
 

@@ -7,12 +7,11 @@ use updraft_store::query::{
     filter::Page,
     task_instances::{self, TiFilter},
 };
-use utoipa::ToSchema;
 
 use super::{
     dag_runs::{DAGRunCollectionResponse, RunPath},
     dag_versions::DagPath,
-    params::{Body, FromBody, JsonBody, PathParams},
+    params::{Body, FromBody, JsonBody, PathParams, described},
     task_instances::{TaskInstanceCollectionResponse, TaskInstanceResponse, respond},
 };
 use crate::{App, error::ApiError};
@@ -20,12 +19,15 @@ use crate::{App, error::ApiError};
 /// Rows of a batch list when the body does not say.
 const PAGE_LIMIT: i64 = 100;
 
-pub(crate) struct RunsBody {
+/// Filters of a batch list of runs; all optional.
+pub(crate) struct DAGRunsBatchBody {
     filter: RunFilter,
     page: Page,
 }
 
-impl FromBody for RunsBody {
+described!(DAGRunsBatchBody, TaskInstancesBatchBody);
+
+impl FromBody for DAGRunsBatchBody {
     fn read(body: &mut Body) -> Self {
         let states: Vec<&str> = DagRunState::ALL.iter().map(|state| state.as_str()).collect();
         Self {
@@ -45,14 +47,15 @@ impl FromBody for RunsBody {
     }
 }
 
-pub(crate) struct TisBody {
+/// Filters of a batch list of task instances; all optional.
+pub(crate) struct TaskInstancesBatchBody {
     filter: TiFilter,
     page: Page,
 }
 
-impl FromBody for TisBody {
+impl FromBody for TaskInstancesBatchBody {
     fn read(body: &mut Body) -> Self {
-        let states: Vec<&str> = TaskInstanceState::ALL.iter().map(|state| state.as_str()).collect();
+        let states: Vec<&str> = TaskInstanceState::ALL.iter().filter_map(|state| state.api()).collect();
         let filter = TiFilter {
             dag_ids: body.texts("dag_ids"),
             run_ids: body.texts("dag_run_ids"),
@@ -72,43 +75,13 @@ impl FromBody for TisBody {
     }
 }
 
-/// Filters of a batch list of runs; all optional.
-#[derive(ToSchema)]
-#[schema(as = DAGRunsBatchBody)]
-#[expect(dead_code, reason = "documents the body; `RunsBody` reads it")]
-pub(crate) struct RunsBodySchema {
-    order_by: Option<String>,
-    page_offset: Option<i64>,
-    page_limit: Option<i64>,
-    dag_ids: Option<Vec<String>>,
-    states: Option<Vec<Option<String>>>,
-    conf_contains: Option<String>,
-}
-
-/// Filters of a batch list of task instances; all optional.
-#[derive(ToSchema)]
-#[schema(as = TaskInstancesBatchBody)]
-#[expect(dead_code, reason = "documents the body; `TisBody` reads it")]
-pub(crate) struct TisBodySchema {
-    order_by: Option<String>,
-    page_offset: Option<i64>,
-    page_limit: Option<i64>,
-    dag_ids: Option<Vec<String>>,
-    dag_run_ids: Option<Vec<String>>,
-    task_ids: Option<Vec<String>>,
-    state: Option<Vec<Option<String>>>,
-    pool: Option<Vec<String>>,
-    queue: Option<Vec<String>>,
-    executor: Option<Vec<String>>,
-}
-
 /// List the runs of all DAGs by a body.
 #[utoipa::path(post, path = "/dags/{dag_id}/dagRuns/list", tag = "DagRun", params(DagPath),
-    request_body = inline(RunsBodySchema), responses((status = 200, body = DAGRunCollectionResponse), (status = 404)))]
+    request_body = DAGRunsBatchBody, responses((status = 200, body = DAGRunCollectionResponse), (status = 400), (status = 404)))]
 pub(crate) async fn get_list_dag_runs_batch(
     State(app): State<App>,
     PathParams(path): PathParams<DagPath>,
-    JsonBody(body): JsonBody<RunsBody>,
+    JsonBody(body): JsonBody<DAGRunsBatchBody>,
 ) -> Result<Json<DAGRunCollectionResponse>, ApiError> {
     only_wildcard("dag_id", &path.dag_id)?;
     let found = dag_runs::page(&mut *app.connection().await?, &body.filter, &cut(&app, body.page)).await?;
@@ -117,12 +90,12 @@ pub(crate) async fn get_list_dag_runs_batch(
 
 /// List the task instances of all runs of all DAGs by a body.
 #[utoipa::path(post, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/list", tag = "Task Instance",
-    params(RunPath), request_body = inline(TisBodySchema),
-    responses((status = 200, body = TaskInstanceCollectionResponse), (status = 404)))]
+    params(RunPath), request_body = TaskInstancesBatchBody,
+    responses((status = 200, body = TaskInstanceCollectionResponse), (status = 400), (status = 404)))]
 pub(crate) async fn get_task_instances_batch(
     State(app): State<App>,
     PathParams(path): PathParams<RunPath>,
-    JsonBody(body): JsonBody<TisBody>,
+    JsonBody(body): JsonBody<TaskInstancesBatchBody>,
 ) -> Result<Json<TaskInstanceCollectionResponse>, ApiError> {
     only_wildcard("dag_id", &path.dag_id)?;
     only_wildcard("dag_run_id", &path.dag_run_id)?;

@@ -48,7 +48,14 @@ pub(crate) struct LogPath {
     dag_id: String,
     dag_run_id: String,
     task_id: String,
-    try_number: i32,
+    try_number: u32,
+}
+
+impl LogPath {
+    /// No try has a number beyond the column's.
+    fn try_number(&self) -> i32 {
+        i32::try_from(self.try_number).unwrap_or(i32::MAX)
+    }
 }
 
 pub(crate) struct LogQuery {
@@ -63,8 +70,8 @@ impl FromQuery for LogQuery {
     fn read(query: &mut Query) -> Self {
         let wait = query.int("wait").unwrap_or(0).clamp(0, LONGEST_WAIT);
         Self {
-            full_content: query.flag("full_content").unwrap_or(false),
-            map_index: query.small_int("map_index").unwrap_or(-1),
+            full_content: query.flag_or("full_content", false),
+            map_index: query.small_int_or("map_index", i32::MIN, -1),
             token: query.text("token"),
             wait: Duration::from_secs(wait as u64),
         }
@@ -74,6 +81,7 @@ impl FromQuery for LogQuery {
 /// One line.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct StructuredLogMessage {
+    #[schema(value_type = Timestamp, required = false)]
     #[serde(skip_serializing_if = "String::is_empty")]
     timestamp: String,
     event: String,
@@ -338,10 +346,10 @@ impl Reader<'_> {
     }
 
     pub(crate) async fn find(&self) -> Result<TryLog, ApiError> {
-        let LogPath { dag_id, dag_run_id, task_id, try_number } = self.path;
+        let LogPath { dag_id, dag_run_id, task_id, .. } = self.path;
         let key = TiPath { dag_id, run_id: dag_run_id, task_id, map_index: self.map_index };
         let mut connection = self.app.connection().await?;
-        let found = task_instances::try_log(&mut connection, key, *try_number).await?;
+        let found = task_instances::try_log(&mut connection, key, self.path.try_number()).await?;
         found.ok_or_else(|| ApiError::not_found("TaskInstance not found"))
     }
 
@@ -373,7 +381,7 @@ impl Reader<'_> {
             run_id: self.path.dag_run_id.clone(),
             task_id: self.path.task_id.clone(),
             map_index: self.map_index,
-            try_number: self.path.try_number,
+            try_number: self.path.try_number(),
             attempt_id,
         }
     }

@@ -16,14 +16,13 @@ use updraft_store::{
     },
     runs::{self, MarkRequest, Mutated, Outcome},
 };
-use utoipa::ToSchema;
 
 use super::{
     change_runs,
     clear::related_runs,
     dag_runs::{RunPath, run_not_found},
     dags::UpdateMask,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     task_groups::GroupPath,
     task_instances::{
         MappedPath, TaskInstanceCollectionResponse, TaskInstanceResponse, TaskPath, respond, ti_not_found,
@@ -33,10 +32,9 @@ use super::{
 use crate::{App, auth::Principal, error::ApiError};
 
 /// What may be changed of task instances.
-#[derive(Clone, Debug, Default, ToSchema)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PatchTaskInstanceBody {
     /// `success`, `failed` or `skipped`.
-    #[schema(value_type = Option<String>)]
     pub(super) new_state: Option<TaskInstanceState>,
     /// An empty one deletes it.
     pub(super) note: Option<String>,
@@ -45,6 +43,8 @@ pub(crate) struct PatchTaskInstanceBody {
     include_future: bool,
     include_past: bool,
 }
+
+described!(PatchTaskInstanceBody);
 
 impl FromBody for PatchTaskInstanceBody {
     fn read(body: &mut Body) -> Self {
@@ -62,7 +62,8 @@ impl FromBody for PatchTaskInstanceBody {
 /// One of the three states that a user may give, in any case.
 fn read_state(body: &mut Body) -> Option<TaskInstanceState> {
     use TaskInstanceState::{Failed, Skipped, Success};
-    let text = body.text("new_state")?;
+    let states: Vec<&str> = TaskInstanceState::ALL.iter().filter_map(|state| state.api()).collect();
+    let text = body.listed_text("new_state", &states)?;
     let state = [Success, Failed, Skipped].into_iter().find(|state| state.as_str().eq_ignore_ascii_case(&text));
     if state.is_none() {
         let msg = format!("Value error, '{text}' is not one of ['failed', 'skipped', 'success']");

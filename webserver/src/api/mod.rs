@@ -44,6 +44,7 @@ pub(crate) mod trigger;
 pub(crate) mod variables;
 pub(crate) mod version;
 pub(crate) mod wait;
+pub(crate) mod words;
 pub(crate) mod xcoms;
 
 use chrono::{DateTime, Utc};
@@ -80,9 +81,12 @@ pub(crate) async fn note(
     Ok(audit::write(connection, &entry).await?)
 }
 
+/// Characters of a team's name, at most.
+const TEAM_LENGTH: usize = 50;
+
 /// Takes `team_name`, which must be null: there are no teams yet (Airflow: `[core] multi_team`).
 fn refuse_team(body: &mut Body) {
-    if let Some(team) = body.value("team_name") {
+    if let Some(team) = body.short_text("team_name", TEAM_LENGTH) {
         let msg = "team_name cannot be set when multi_team mode is disabled. Please contact your administrator.";
         body.refuse_value("team_name", team, msg);
     }

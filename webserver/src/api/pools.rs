@@ -12,10 +12,10 @@ use updraft_store::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    bulk::{self, BulkBody, BulkBodySchema, BulkResponse},
+    bulk::{self, BulkBody, BulkResponse},
     dags::UpdateMask,
     note,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     refuse_team,
 };
 use crate::{App, auth::Principal, error::ApiError};
@@ -42,7 +42,6 @@ impl FromQuery for PoolsQuery {
 }
 
 /// A pool as callers write it.
-#[derive(ToSchema)]
 pub(crate) struct PoolBody {
     name: String,
     /// -1: no limit.
@@ -50,6 +49,10 @@ pub(crate) struct PoolBody {
     description: Option<String>,
     include_deferred: bool,
 }
+
+type BulkPools = BulkBody<PoolBody>;
+
+described!(PoolBody, PoolPatchBody, BulkPools);
 
 impl FromBody for PoolBody {
     fn read(body: &mut Body) -> Self {
@@ -86,12 +89,10 @@ impl bulk::Entity for PoolBody {
 
 /// What changes of a pool. For every pool but the default one, `pool` and `slots` must be there (the body is checked whole, as
 /// Airflow does).
-#[derive(ToSchema)]
 pub(crate) struct PoolPatchBody {
     pool: Option<String>,
     slots: Option<i32>,
     /// `None`: the body does not have it.
-    #[schema(value_type = Option<String>)]
     #[expect(clippy::option_option, reason = "in JSON, absent and null are two things")]
     description: Option<Option<String>>,
     include_deferred: Option<bool>,
@@ -115,6 +116,7 @@ impl FromBody for PoolPatchBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PoolResponse {
     name: String,
+    #[schema(minimum = -1)]
     slots: i32,
     description: Option<String>,
     include_deferred: bool,
@@ -197,7 +199,8 @@ pub(crate) async fn post_pool(
 
 /// Change a pool.
 #[utoipa::path(patch, path = "/pools/{*pool_name}", tag = "Pool", params(PoolPath, QueryParams<UpdateMask>),
-    request_body = PoolPatchBody, responses((status = 200, body = PoolResponse), (status = 400), (status = 404)))]
+    request_body = PoolPatchBody,
+    responses((status = 200, body = PoolResponse), (status = 400), (status = 404), (status = 409)))]
 pub(crate) async fn patch_pool(
     State(app): State<App>,
     principal: Principal,
@@ -264,12 +267,12 @@ pub(crate) async fn delete_pool(
 }
 
 /// Create, change and delete many pools.
-#[utoipa::path(patch, path = "/pools", tag = "Pool", request_body = BulkBodySchema,
+#[utoipa::path(patch, path = "/pools", tag = "Pool", request_body = BulkPools,
     responses((status = 200, body = BulkResponse)))]
 pub(crate) async fn bulk_pools(
     State(app): State<App>,
     principal: Principal,
-    JsonBody(body): JsonBody<BulkBody<PoolBody>>,
+    JsonBody(body): JsonBody<BulkPools>,
 ) -> Result<Json<BulkResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
     let response = bulk::run(body, &mut Target(&mut transaction)).await?;

@@ -20,7 +20,7 @@ use super::{
     dag_versions::{DagVersionResponse, JoinedVersion},
     dags,
     params::{CursorPage, Cursors, FromQuery, PathParams, Query, QueryParams},
-    wildcard,
+    wildcard, words,
 };
 use crate::{App, error::ApiError, time::Timestamp};
 
@@ -125,6 +125,18 @@ fn states(query: &mut Query) -> Vec<String> {
     given.into_iter().map(|word| if word == "no_status" { "none".to_owned() } else { word }).collect()
 }
 
+/// What a deferred instance waits with, as Airflow has it. Ours wait with none: the field is null.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, and never sent")]
+pub(crate) struct TriggerResponse {
+    id: i64,
+    classpath: String,
+    kwargs: String,
+    created_date: Timestamp,
+    queue: Option<String>,
+    triggerer_id: Option<i64>,
+}
+
 /// A task instance.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct TaskInstanceResponse {
@@ -139,6 +151,7 @@ pub(crate) struct TaskInstanceResponse {
     pub(super) start_date: Option<Timestamp>,
     pub(super) end_date: Option<Timestamp>,
     pub(super) duration: Option<f64>,
+    #[schema(value_type = Option<words::TaskInstanceState>)]
     pub(super) state: Option<String>,
     pub(super) try_number: i32,
     pub(super) max_tries: i32,
@@ -160,7 +173,9 @@ pub(crate) struct TaskInstanceResponse {
     pub(super) note: Option<String>,
     pub(super) rendered_map_index: Option<String>,
     pub(super) rendered_fields: Map<String, Value>,
+    #[schema(value_type = Option<TriggerResponse>)]
     pub(super) trigger: Option<Value>,
+    #[schema(value_type = Option<super::jobs::JobResponse>)]
     pub(super) triggerer_job: Option<Value>,
     pub(super) dag_version: Option<DagVersionResponse>,
 }

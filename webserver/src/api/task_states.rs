@@ -13,7 +13,7 @@ use updraft_store::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     task_instances::TaskPath,
 };
 use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
@@ -67,21 +67,21 @@ pub(crate) struct ClearQuery {
 
 impl FromQuery for ClearQuery {
     fn read(query: &mut Query) -> Self {
-        Self { all_map_indices: query.flag("all_map_indices").unwrap_or_default(), map_index: map_index(query) }
+        Self { all_map_indices: query.flag_or("all_map_indices", false), map_index: map_index(query) }
     }
 }
 
 fn map_index(query: &mut Query) -> i32 {
-    query.small_int_from("map_index", -1).unwrap_or(-1)
+    query.small_int_or("map_index", -1, -1)
 }
 
 /// A value as callers write it, and when it expires: at an instant, never (`null`), or after 30 days (`default`).
-#[derive(ToSchema)]
 pub(crate) struct TaskStateStoreBody {
     value: Value,
-    #[schema(value_type = Option<String>, default = "default")]
     expires_at: Expiry,
 }
+
+described!(TaskStateStoreBody, TaskStateStorePatchBody);
 
 impl FromBody for TaskStateStoreBody {
     fn read(body: &mut Body) -> Self {
@@ -90,14 +90,11 @@ impl FromBody for TaskStateStoreBody {
 }
 
 fn expiry(body: &mut Body) -> Expiry {
-    if !body.has("expires_at") || body.take_word("expires_at", "default") {
-        return Expiry::Days(RETENTION);
-    }
-    body.time("expires_at", false).map_or(Expiry::Never, Expiry::At)
+    let at = body.time_or_word("expires_at", "default");
+    at.map_or(Expiry::Days(RETENTION), |at| at.map_or(Expiry::Never, Expiry::At))
 }
 
 /// What a value becomes.
-#[derive(ToSchema)]
 pub(crate) struct TaskStateStorePatchBody {
     value: Value,
 }

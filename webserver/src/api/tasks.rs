@@ -29,7 +29,7 @@ pub(crate) struct TasksQuery {
 
 impl FromQuery for TasksQuery {
     fn read(query: &mut Query) -> Self {
-        Self { order_by: query.text("order_by").unwrap_or_else(|| "task_id".to_owned()) }
+        Self { order_by: query.text_or("order_by", "task_id") }
     }
 }
 
@@ -63,6 +63,7 @@ pub(crate) struct TaskResponse {
     owner: Option<String>,
     start_date: Option<Timestamp>,
     end_date: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
     trigger_rule: Option<Value>,
     depends_on_past: bool,
     wait_for_downstream: bool,
@@ -74,6 +75,7 @@ pub(crate) struct TaskResponse {
     retry_delay: Option<TimeDelta>,
     retry_exponential_backoff: f64,
     priority_weight: Option<f64>,
+    #[schema(value_type = Option<String>)]
     weight_rule: Option<Value>,
     ui_color: Option<&'static str>,
     ui_fgcolor: Option<&'static str>,

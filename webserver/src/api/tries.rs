@@ -10,6 +10,7 @@ use super::{
     dag_versions::DagVersionResponse,
     params::{FromQuery, PathParams, Query, QueryParams},
     task_instances::{MappedPath, TaskInstanceResponse, TaskPath, respond, ti_not_found},
+    words,
 };
 use crate::{App, error::ApiError, time::Timestamp};
 
@@ -37,7 +38,7 @@ pub(crate) struct MapIndexQuery(pub(crate) i32);
 
 impl FromQuery for MapIndexQuery {
     fn read(query: &mut Query) -> Self {
-        Self(query.small_int("map_index").unwrap_or(-1))
+        Self(query.small_int_or("map_index", i32::MIN, -1))
     }
 }
 
@@ -51,6 +52,7 @@ pub(crate) struct TaskInstanceHistoryResponse {
     start_date: Option<Timestamp>,
     end_date: Option<Timestamp>,
     duration: Option<f64>,
+    #[schema(value_type = Option<words::TaskInstanceState>)]
     state: Option<String>,
     try_number: i32,
     max_tries: i32,

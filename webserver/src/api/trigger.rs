@@ -20,39 +20,36 @@ use updraft_store::{
     runs::{self, Trigger, TriggerError},
     wake::Signal,
 };
-use utoipa::ToSchema;
 
 use super::{
     dag_runs::DAGRunResponse,
     dag_versions::DagPath,
     dags::compiled,
-    params::{Body, FromBody, JsonBody, PathParams},
+    params::{Body, FromBody, JsonBody, PathParams, described},
 };
-use crate::{App, auth::Principal, error::ApiError, time::Timestamp};
+use crate::{App, auth::Principal, error::ApiError};
 
 /// Characters of a note, at most.
 pub(super) const NOTE_LENGTH: usize = 1000;
 
 /// A run to make. `logical_date` must be there and may be null.
-#[derive(Debug, ToSchema)]
+#[derive(Debug)]
 pub(crate) struct TriggerDAGRunPostBody {
     dag_run_id: Option<String>,
-    #[schema(value_type = Option<Timestamp>)]
     data_interval_start: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>)]
     data_interval_end: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>, required)]
     logical_date: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>)]
     run_after: Option<DateTime<Utc>>,
     conf: Option<Map<String, Value>>,
     note: Option<String>,
     partition_key: Option<String>,
 }
 
+described!(TriggerDAGRunPostBody);
+
 impl FromBody for TriggerDAGRunPostBody {
     fn read(body: &mut Body) -> Self {
-        body.require("logical_date");
+        body.require_nullable("logical_date");
         let (data_interval_start, data_interval_end) = interval(body);
         Self {
             dag_run_id: body.text("dag_run_id"),

@@ -16,10 +16,10 @@ use updraft_store::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    bulk::{self, BulkBody, BulkBodySchema, BulkResponse},
+    bulk::{self, BulkBody, BulkResponse},
     dags::UpdateMask,
     note,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     refuse_team,
 };
 use crate::{App, auth::Principal, error::ApiError};
@@ -46,17 +46,18 @@ impl FromQuery for VariablesQuery {
 }
 
 /// A variable as callers write it.
-#[derive(ToSchema)]
 pub(crate) struct VariableBody {
     key: String,
     /// A text is stored as it is, anything else as its JSON.
-    #[schema(value_type = Value)]
     value: String,
     /// `None`: the body does not have it.
-    #[schema(value_type = Option<String>)]
     #[expect(clippy::option_option, reason = "in JSON, absent and null are two things")]
     description: Option<Option<String>>,
 }
+
+type BulkVariables = BulkBody<VariableBody>;
+
+described!(VariableBody, BulkVariables);
 
 impl FromBody for VariableBody {
     fn read(body: &mut Body) -> Self {
@@ -223,12 +224,12 @@ pub(crate) async fn delete_variable(
 }
 
 /// Create, change and delete many variables.
-#[utoipa::path(patch, path = "/variables", tag = "Variable", request_body = BulkBodySchema,
+#[utoipa::path(patch, path = "/variables", tag = "Variable", request_body = BulkVariables,
     responses((status = 200, body = BulkResponse)))]
 pub(crate) async fn bulk_variables(
     State(app): State<App>,
     principal: Principal,
-    JsonBody(body): JsonBody<BulkBody<VariableBody>>,
+    JsonBody(body): JsonBody<BulkVariables>,
 ) -> Result<Json<BulkResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
     let mut target = Target { connection: &mut transaction, keys: &app.store.sources().keys };

@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     dag_not_found,
-    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+    params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     task_instances::TaskPath,
     wildcard,
 };
@@ -58,7 +58,7 @@ const DEFAULT_ORDER: [&str; 5] = ["dag_id", "task_id", "run_id", "map_index", "k
 
 impl FromQuery for EntriesQuery {
     fn read(query: &mut Query) -> Self {
-        let map_index = query.small_int("map_index");
+        let map_index = query.small_int_from("map_index", -1);
         Self {
             page: query.page(xcoms::ORDER_BY, &DEFAULT_ORDER),
             filter: XComFilter {
@@ -84,11 +84,8 @@ pub(crate) struct EntryQuery {
 impl FromQuery for EntryQuery {
     fn read(query: &mut Query) -> Self {
         // Values are JSON; there is nothing else to make of them.
-        query.flag("deserialize");
-        Self {
-            map_index: query.small_int("map_index").unwrap_or(-1),
-            stringify: query.flag("stringify").unwrap_or_default(),
-        }
+        query.flag_or("deserialize", false);
+        Self { map_index: query.small_int_or("map_index", -1, -1), stringify: query.flag_or("stringify", false) }
     }
 }
 
@@ -96,31 +93,28 @@ pub(crate) struct MapIndexQuery(i32);
 
 impl FromQuery for MapIndexQuery {
     fn read(query: &mut Query) -> Self {
-        Self(query.small_int("map_index").unwrap_or(-1))
+        Self(query.small_int_or("map_index", -1, -1))
     }
 }
 
 /// An XCom as callers push it.
-#[derive(ToSchema)]
 pub(crate) struct XComCreateBody {
     key: String,
     value: Value,
     map_index: i32,
 }
 
+described!(XComCreateBody, XComUpdateBody);
+
 impl FromBody for XComCreateBody {
     fn read(body: &mut Body) -> Self {
         body.require("key");
         let key = body.short_text("key", KEY_LENGTH).unwrap_or_default();
-        if key.contains('\0') {
-            body.refuse_value("key", key.as_str(), "a key holds no NUL character");
-        }
-        Self { key, value: body.required_json("value"), map_index: body.small_int("map_index", -1).unwrap_or(-1) }
+        Self { key, value: body.required_json("value"), map_index: body.small_int_or("map_index", -1, -1) }
     }
 }
 
 /// What an XCom becomes.
-#[derive(ToSchema)]
 pub(crate) struct XComUpdateBody {
     value: Value,
     map_index: i32,
@@ -128,7 +122,7 @@ pub(crate) struct XComUpdateBody {
 
 impl FromBody for XComUpdateBody {
     fn read(body: &mut Body) -> Self {
-        Self { value: body.required_json("value"), map_index: body.small_int("map_index", -1).unwrap_or(-1) }
+        Self { value: body.required_json("value"), map_index: body.small_int_or("map_index", -1, -1) }
     }
 }
 

@@ -86,6 +86,9 @@ pub(crate) async fn create_token(
         FORM => from_form(&body),
         other => return Err(ApiError::UnsupportedMediaType(format!("Unsupported Media Type: {other}"))),
     };
+    if let Some((other, _)) = fields.iter().find(|(key, _)| !["username", "password"].contains(&key.as_str())) {
+        return Err(ApiError::InvalidText(format!("Extra inputs are not permitted: {other}")));
+    }
     let mut field = |name: &str| {
         let found = fields.iter().position(|(key, _)| key == name).map(|index| fields.swap_remove(index).1);
         found.ok_or_else(|| ApiError::InvalidText(format!("Field required: {name}")))

@@ -47,6 +47,10 @@ async fn an_unfit_login_body_is_told_apart() {
     let missing = server.call(Method::POST, "/auth/token", json!({"username": "admin"})).await;
     assert_eq!(missing.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(missing.json()["detail"].is_string());
+    let more =
+        server.call(Method::POST, "/auth/token", json!({"username": "a", "password": "b", "role": "admin"})).await;
+    assert_eq!(more.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(more.json()["detail"].as_str().unwrap().contains("role"));
     let other = server.send(post("/auth/token", "text/plain", "admin")).await;
     assert_eq!(other.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let all_admins = server.get("/auth/token").await;

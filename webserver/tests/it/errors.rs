@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use updraft_store::StoreError;
 
 use crate::support::TestServer;
 
@@ -122,6 +123,90 @@ async fn what_cannot_be_read_from_the_store_shows_only_an_id() {
     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("Internal Server Error") && detail.contains("look for ID"), "{detail}");
     assert!(!detail.contains("secret"), "{detail}");
+}
+
+/// Every operation of the document, whoever added it: in each text of its path, in its query, in its body.
+#[tokio::test]
+async fn a_text_with_nul_is_refused_wherever_it_stands() {
+    let server = TestServer::seeded().await;
+    let document = serde_json::to_value(updraft_webserver::open_api(&server.app)).unwrap();
+    let mut taken = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            let of = |place: &str| parameters.iter().filter(|it| it["in"] == place).collect::<Vec<_>>();
+            let texts = of("path").into_iter().filter(|it| it["schema"]["type"] == "string");
+            let plain =
+                path.replace(['{', '}'], "").replace("map_index", "0").replace("_number", "1").replace("_id", "1");
+            let mut requests: Vec<_> = texts
+                .map(|text| {
+                    let name = text["name"].as_str().unwrap();
+                    let uri = path.replace(&format!("{{{name}}}"), "a%00b").replace(['{', '}'], "");
+                    let uri = uri.replace("map_index", "0").replace("try_number", "1").replace("version_number", "1");
+                    server.request(method.clone(), &uri, None)
+                })
+                .collect();
+            let queries = of("query");
+            if let Some(query) = queries.first() {
+                let uri = format!("{plain}?{}=a%00b", query["name"].as_str().unwrap());
+                requests.push(server.request(method.clone(), &uri, None));
+            }
+            if operation["requestBody"].is_object() {
+                requests.push(server.request(method.clone(), &plain, Some(&json!({"deep": [{"text": "a\0b"}]}))));
+            }
+            for request in requests {
+                let uri = request.uri().to_string();
+                let answer = server.send(request).await;
+                if answer.status != StatusCode::UNPROCESSABLE_ENTITY {
+                    taken.push(format!("{method} {uri}: {} {}", answer.status, answer.text()));
+                }
+            }
+        }
+    }
+    assert!(taken.is_empty(), "{taken:#?}");
+}
+
+/// Should a handler hand one on all the same.
+#[tokio::test]
+async fn a_text_with_nul_that_reaches_postgres_is_told_apart() {
+    let server = TestServer::empty().await;
+    for (sql, value) in [("select $1::text", "a\0b"), ("select $1::text::jsonb", r#""\u0000""#)] {
+        let error = sqlx::query(sql).bind(value).execute(server.store.pool()).await.unwrap_err();
+        assert!(matches!(StoreError::from(error), StoreError::Unstorable(_)), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_required_key_may_not_be_null() {
+    let server = TestServer::empty().await;
+    for (path, body, key) in [
+        ("/pools", json!({"name": null, "slots": 1}), "name"),
+        ("/pools", json!({"name": "p", "slots": null}), "slots"),
+        ("/pools", json!({"name": "p", "slots": 1, "include_deferred": null}), "include_deferred"),
+        ("/variables", json!({"key": null, "value": 1}), "key"),
+        ("/backfills", json!({"dag_id": "d", "from_date": null, "to_date": null}), "from_date"),
+    ] {
+        let answer = server.call(Method::POST, &format!("/api/v2{path}"), body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {key}");
+        assert_eq!(answer.json()["detail"][0]["loc"], json!(["body", key]));
+    }
+}
+
+#[tokio::test]
+async fn a_number_below_its_minimum_is_a_finding() {
+    let server = TestServer::seeded().await;
+    let xcoms = "/dags/etl/dagRuns/r/taskInstances/extract/xcomEntries";
+    for path in [
+        "/backfills/-1".to_owned(),
+        "/dags/etl/dagRuns/r/taskInstances/extract/logs/-1".to_owned(),
+        format!("{xcoms}?map_index=-2"),
+        format!("{xcoms}/k?map_index=-2"),
+    ] {
+        let answer = server.get(&format!("/api/v2{path}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert_eq!(answer.json()["detail"][0]["type"], "greater_than_equal", "{path}");
+    }
 }
 
 #[tokio::test]

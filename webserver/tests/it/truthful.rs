@@ -15,8 +15,8 @@ async fn the_operations_without_a_feature_are_these_and_answer_so() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             // The extensions of one thing come in any order, and the operation has its permission: so it is told of the answer.
-            let answers_of = operation["responses"].as_object().unwrap().values();
-            let feature = answers_of.filter_map(|answer| answer["x-without-feature"].as_str()).next();
+            let mut answers_of = operation["responses"].as_object().unwrap().values();
+            let feature = answers_of.find_map(|answer| answer["x-without-feature"].as_str());
             let Some(feature) = feature else { continue };
             let uri = path
                 .replace("{dag_id}", "etl")

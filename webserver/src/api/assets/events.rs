@@ -19,7 +19,7 @@ use crate::{
     App,
     api::{
         dag_runs::{RunPath, run_not_found},
-        params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+        params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
     },
     auth::Principal,
     error::ApiError,
@@ -53,37 +53,42 @@ impl FromQuery for EventsQuery {
 }
 
 /// Who may hear an event. There are no teams: only the default, everybody, is accepted.
-#[derive(ToSchema)]
 pub(crate) struct AssetEventAccessControl {
-    #[expect(dead_code, reason = "described, and read by hand")]
-    consumer_teams: Option<Vec<String>>,
-    #[expect(dead_code, reason = "described, and read by hand")]
+    consumer_teams: Vec<String>,
     allow_global: bool,
 }
 
+impl FromBody for AssetEventAccessControl {
+    fn read(body: &mut Body) -> Self {
+        Self { consumer_teams: body.texts("consumer_teams"), allow_global: body.flag("allow_global", true) }
+    }
+}
+
+impl AssetEventAccessControl {
+    /// Whether it is another one than the default.
+    fn restricts(&self) -> bool {
+        !self.consumer_teams.is_empty() || !self.allow_global
+    }
+}
+
 /// An event from outside.
-#[derive(ToSchema)]
 pub(crate) struct CreateAssetEventsBody {
     asset_id: i64,
     partition_key: Option<String>,
-    #[schema(required = false)]
     extra: Map<String, Value>,
-    #[schema(value_type = Option<AssetEventAccessControl>)]
-    access_control: Option<Map<String, Value>>,
+    access_control: Option<AssetEventAccessControl>,
 }
+
+described!(CreateAssetEventsBody);
 
 impl FromBody for CreateAssetEventsBody {
     fn read(body: &mut Body) -> Self {
-        let partition_key = body.short_text("partition_key", PARTITION_KEY_LENGTH);
-        if partition_key.as_deref().is_some_and(|key| key.trim().is_empty()) {
-            let input = partition_key.clone().into();
-            body.refuse("partition_key", input, "string_pattern_mismatch", r"String should match pattern '\S'");
-        }
         Self {
             asset_id: body.required_int("asset_id"),
-            partition_key,
-            extra: body.object("extra").unwrap_or_default(),
-            access_control: body.object("access_control"),
+            partition_key: body
+                .matching_text("partition_key", PARTITION_KEY_LENGTH, r"\S", |key| !key.trim().is_empty()),
+            extra: body.object_or_empty("extra"),
+            access_control: body.inner("access_control", AssetEventAccessControl::read),
         }
     }
 }
@@ -130,6 +135,7 @@ pub(crate) struct AssetEventResponse {
     uri: Option<String>,
     name: Option<String>,
     group: Option<String>,
+    #[schema(value_type = Option<Object>)]
     extra: Option<Value>,
     source_task_id: Option<String>,
     source_dag_id: Option<String>,
@@ -186,7 +192,7 @@ pub(crate) async fn create_asset_event(
     principal: Principal,
     JsonBody(body): JsonBody<CreateAssetEventsBody>,
 ) -> Result<Json<AssetEventResponse>, ApiError> {
-    if body.access_control.as_ref().is_some_and(restricts) {
+    if body.access_control.as_ref().is_some_and(AssetEventAccessControl::restricts) {
         let text = "access_control cannot restrict who hears an event: there are no teams";
         return Err(ApiError::BadRequest(text.to_owned()));
     }
@@ -223,15 +229,6 @@ pub(crate) async fn create_asset_event(
     Ok(Json(row.into()))
 }
 
-/// Whether an access control is another one than the default.
-fn restricts(control: &Map<String, Value>) -> bool {
-    control.iter().any(|(key, value)| match key.as_str() {
-        "consumer_teams" => value.as_array().is_none_or(|teams| !teams.is_empty()) && !value.is_null(),
-        "allow_global" => value != &json!(true),
-        _ => true,
-    })
-}
-
 /// The events that a run took; none for a run that assets did not make.
 #[utoipa::path(get, path = "/dags/{dag_id}/dagRuns/{dag_run_id}/upstreamAssetEvents", tag = "DagRun", params(RunPath),
     responses((status = 200, body = AssetEventCollectionResponse), (status = 404)))]
@@ -247,20 +244,4 @@ pub(crate) async fn get_upstream_asset_events(
     let found = assets::events(&mut connection, &filter, &page).await?;
     let asset_events = found.rows.into_iter().map(Into::into).collect();
     Ok(Json(AssetEventCollectionResponse { asset_events, total_entries: found.total }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_default_access_control_is_accepted() {
-        let restricts = |control: Value| restricts(control.as_object().unwrap());
-        assert!(!restricts(json!({})));
-        assert!(!restricts(json!({"consumer_teams": null, "allow_global": true})));
-        assert!(!restricts(json!({"consumer_teams": []})));
-        assert!(restricts(json!({"consumer_teams": ["a"]})));
-        assert!(restricts(json!({"allow_global": false})));
-        assert!(restricts(json!({"other": 1})));
-    }
 }

@@ -36,7 +36,7 @@ impl FromQuery for AssetsQuery {
                 name: query.pattern("name"),
                 uri: query.pattern("uri"),
                 dag_ids: query.texts("dag_ids"),
-                only_active: query.flag("only_active").unwrap_or(true),
+                only_active: query.flag_or("only_active", true),
             },
         }
     }
@@ -130,6 +130,7 @@ pub(crate) struct AssetWatcherResponse {
 /// The newest event of an asset.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct LastAssetEventResponse {
+    #[schema(minimum = 0)]
     id: Option<i64>,
     timestamp: Option<Timestamp>,
 }
@@ -141,6 +142,7 @@ pub(crate) struct AssetResponse {
     name: String,
     uri: String,
     group: String,
+    #[schema(value_type = Option<Object>)]
     extra: Option<Value>,
     created_at: Timestamp,
     updated_at: Timestamp,

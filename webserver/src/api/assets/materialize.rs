@@ -20,7 +20,6 @@ use updraft_store::{
     runs::{self, Trigger, TriggerError},
     wake::Signal,
 };
-use utoipa::ToSchema;
 
 use super::{AssetPath, path_not_found};
 use crate::{
@@ -28,30 +27,27 @@ use crate::{
     api::{
         dag_runs::DAGRunResponse,
         dags::compiled,
-        params::{Body, FromBody, JsonBody, PathParams},
+        params::{Body, FromBody, JsonBody, PathParams, described},
         trigger::{NOTE_LENGTH, check_params, interval},
     },
     auth::Principal,
     error::ApiError,
-    time::Timestamp,
 };
 
 /// The run to make; every field may be absent, and the body too.
-#[derive(Default, ToSchema)]
+#[derive(Default)]
 pub(crate) struct MaterializeAssetBody {
     dag_run_id: Option<String>,
-    #[schema(value_type = Option<Timestamp>)]
     data_interval_start: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>)]
     data_interval_end: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>)]
     logical_date: Option<DateTime<Utc>>,
-    #[schema(value_type = Option<Timestamp>)]
     run_after: Option<DateTime<Utc>>,
     conf: Option<Map<String, Value>>,
     note: Option<String>,
     partition_key: Option<String>,
 }
+
+described!(MaterializeAssetBody);
 
 impl FromBody for MaterializeAssetBody {
     fn read(body: &mut Body) -> Self {

@@ -15,7 +15,7 @@ use crate::{
     App,
     api::{
         note,
-        params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams},
+        params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
         task_states::check_key,
     },
     auth::Principal,
@@ -40,10 +40,11 @@ impl FromQuery for ListQuery {
 }
 
 /// A value as callers write it.
-#[derive(ToSchema)]
 pub(crate) struct AssetStateStoreBody {
     value: Value,
 }
+
+described!(AssetStateStoreBody);
 
 impl FromBody for AssetStateStoreBody {
     fn read(body: &mut Body) -> Self {

@@ -1,9 +1,8 @@
 //! JSON bodies: strict models (an unknown key is a finding), every finding at once.
+//!
+//! A key may be null where it may be absent; a key that must be there, or that has a default, may not (pydantic: `x: int | None =
+//! None`, `x: int`, `x: int = 0`).
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, OptionalFromRequest, Request},
-};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
@@ -11,67 +10,21 @@ use updraft_core::redact::MASK;
 use updraft_store::query::filter::{OrderBy, Page, Range};
 
 use super::{
-    findings::{Place, expected, parse_bool, parse_float, parse_int, parse_time},
+    findings::Place,
+    notes::{self, Notes, simple},
     query::order_of,
+    values::{flag_of, float_of, int_of, object_of, small_int_of, storable, task_id, text_of, time_of, word_of},
 };
 use crate::error::{ApiError, FieldError};
 
-/// What a handler reads from its JSON body.
-pub(crate) trait FromBody: Sized {
-    /// Takes each key once; a key that is left over is refused.
-    fn read(body: &mut Body) -> Self;
-}
-
-/// The extractor: `JsonBody<TriggerBody>`.
-pub(crate) struct JsonBody<T>(pub(crate) T);
-
-impl<S: Send + Sync, T: FromBody> FromRequest<S> for JsonBody<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = read(request, state).await?;
-        parse(&bytes).map(Self)
-    }
-}
-
-/// `Option<JsonBody<T>>`: a request without a body is none.
-impl<S: Send + Sync, T: FromBody> OptionalFromRequest<S> for JsonBody<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
-        let bytes = read(request, state).await?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(None);
-        }
-        parse(&bytes).map(Self).map(Some)
-    }
-}
-
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            ApiError::TooLarge
-        } else {
-            ApiError::BadRequest("The request body could not be read".to_owned())
-        }
-    })
-}
-
-/// Reads `bytes` as a `T`.
-pub(super) fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut body = Body::open(bytes).map_err(|error| ApiError::Invalid(vec![error]))?;
-    let read = T::read(&mut body);
-    body.finish()?;
-    Ok(read)
-}
-
 /// An element of a list: an object to take apart, or anything else.
 enum Element {
-    Object(Body),
+    Object(Box<Body>),
     Other(Value),
 }
 
 /// A JSON object being taken apart.
+#[derive(Default)]
 pub(crate) struct Body {
     /// Where it stands: `body`, and what leads to it.
     at: Vec<Value>,
@@ -79,13 +32,27 @@ pub(crate) struct Body {
     concealed: &'static [&'static str],
     whole: Value,
     rest: Map<String, Value>,
+    /// Keys that must be there.
+    required: Vec<String>,
+    /// Whether keys that nobody takes are let pass.
+    lenient: bool,
     errors: Vec<FieldError>,
     /// A finding that is not FastAPI's; counts only when there is none of those.
     refusal: Option<ApiError>,
+    /// Set: nothing is read, keys are noted for the OpenAPI document.
+    notes: Option<Notes>,
 }
 
 impl Body {
-    fn open(bytes: &[u8]) -> Result<Self, FieldError> {
+    /// What `read` asks of an object, as a schema.
+    pub(super) fn noted<T>(read: impl FnOnce(&mut Self) -> T) -> Value {
+        let mut body = Self { notes: Some(Notes::default()), ..Self::default() };
+        read(&mut body);
+        body.notes.unwrap_or_default().schema()
+    }
+
+    /// Takes a request's body apart.
+    pub(super) fn open(bytes: &[u8]) -> Result<Self, FieldError> {
         let nothing = || Place { loc: vec!["body".into()], input: Value::Null };
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(nothing().error("missing", "Field required"));
@@ -96,21 +63,16 @@ impl Body {
             let place = Place { loc: vec!["body".into(), column.into()], input: json!({}) };
             place.error_with("json_invalid", "JSON decode error", json!({ "error": error.to_string() }))
         })?;
+        storable(&whole, &mut nothing().loc)?;
         if let Value::Object(object) = &whole {
-            return Ok(Self {
-                at: vec!["body".into()],
-                concealed: &[],
-                rest: object.clone(),
-                whole,
-                errors: Vec::new(),
-                refusal: None,
-            });
+            return Ok(Self { at: vec!["body".into()], rest: object.clone(), whole, ..Self::default() });
         }
         let msg = "Input should be a valid dictionary or object to extract fields from";
         Err(Place { input: whole, ..nothing() }.error("model_attributes_type", msg))
     }
 
-    fn finish(mut self) -> Result<(), ApiError> {
+    /// What was found wrong, if anything.
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
         self.refuse_rest();
         if !self.errors.is_empty() {
             return Err(ApiError::Invalid(self.errors));
@@ -120,6 +82,9 @@ impl Body {
 
     /// A finding for each key that nobody took.
     fn refuse_rest(&mut self) {
+        if self.lenient {
+            return;
+        }
         for (key, value) in std::mem::take(&mut self.rest) {
             self.refuse(&key, value, "extra_forbidden", "Extra inputs are not permitted");
         }
@@ -158,152 +123,287 @@ impl Body {
     /// A finding about the whole body (pydantic's `model_validator`).
     pub(crate) fn refuse_whole(&mut self, msg: &str) {
         let place = Place { loc: self.at.clone(), input: self.whole.clone() };
-        self.errors.push(place.error_with("value_error", format!("Value error, {msg}"), json!({"error": {}})));
+        self.errors.push(place.value_error(msg));
     }
 
-    /// The value of a key, `null` counting as absent.
-    pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
-        self.rest.remove(name).filter(|value| !value.is_null())
+    /// Lets keys pass that nobody takes; the model is not strict.
+    pub(crate) fn ignore_others(&mut self) {
+        self.lenient = true;
+        if let Some(notes) = &mut self.notes {
+            notes.lenient = true;
+        }
     }
 
-    /// Notes a required key that is absent.
+    fn note(&mut self, name: &str, schema: Value) {
+        if let Some(notes) = &mut self.notes {
+            notes.property(name, schema);
+        }
+    }
+
+    /// Asks for a key that must be there and may not be null; what reads it comes after.
     pub(crate) fn require(&mut self, name: &str) {
-        if !self.has(name) {
+        self.require_nullable(name);
+        self.required.push(name.to_owned());
+    }
+
+    /// Asks for a key that must be there and may be null.
+    pub(crate) fn require_nullable(&mut self, name: &str) {
+        if let Some(notes) = &mut self.notes {
+            notes.require(name);
+        } else if !self.has(name) {
             let place = self.place(name, self.whole.clone());
             self.errors.push(place.error("missing", "Field required"));
         }
     }
 
-    /// Takes what is left without a finding: what it should be depends on a key that has one.
-    pub(crate) fn pass_over_rest(&mut self) {
-        self.rest.clear();
+    /// Notes a key that may be null unless it must be there.
+    fn note_nullable(&mut self, name: &str, schema: Value) {
+        let required = self.required.iter().any(|key| key == name);
+        self.note(name, if required { schema } else { notes::or_null(schema) });
     }
 
-    fn typed<T>(&mut self, name: &str, read: impl FnOnce(Value, Place) -> Result<T, FieldError>) -> Option<T> {
-        let value = self.value(name)?;
+    /// The value of a key that a reader of `schema` takes; null counts as absent, unless the key is required.
+    fn take(&mut self, name: &str, schema: Value) -> Option<Value> {
+        self.note_nullable(name, schema);
+        let required = self.required.iter().any(|key| key == name);
+        self.rest.remove(name).filter(|value| required || !value.is_null())
+    }
+
+    fn typed<T>(
+        &mut self,
+        name: &str,
+        schema: Value,
+        read: impl FnOnce(Value, Place) -> Result<T, FieldError>,
+    ) -> Option<T> {
+        let value = self.take(name, schema)?;
+        self.checked(name, value, read)
+    }
+
+    fn checked<T>(
+        &mut self,
+        name: &str,
+        value: Value,
+        read: impl FnOnce(Value, Place) -> Result<T, FieldError>,
+    ) -> Option<T> {
         let place = self.place(name, value.clone());
         read(value, place).map_err(|error| self.errors.push(error)).ok()
     }
 
-    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        self.typed(name, |value, place| match value {
-            Value::String(text) => Ok(text),
-            _ => Err(place.error("string_type", "Input should be a valid string")),
-        })
+    /// A key that is `default` when absent and may not be null.
+    fn defaulted<T: Clone + Into<Value>>(
+        &mut self,
+        name: &str,
+        default: T,
+        mut schema: Value,
+        read: impl FnOnce(Value, Place) -> Result<T, FieldError>,
+    ) -> T {
+        schema["default"] = default.clone().into();
+        self.note(name, schema);
+        let value = self.rest.remove(name);
+        value.and_then(|value| self.checked(name, value, read)).unwrap_or(default)
     }
 
-    /// A text that must be there and not null.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        self.typed(name, simple("string"), text_of)
+    }
+
     pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
         self.require(name);
-        if self.rest.get(name).is_some_and(Value::is_null) {
-            self.refuse(name, Value::Null, "string_type", "Input should be a valid string");
-        }
         self.text(name)
     }
 
     /// A text of at most `max` characters.
     pub(crate) fn short_text(&mut self, name: &str, max: usize) -> Option<String> {
-        let text = self.text(name)?;
-        if text.chars().count() <= max {
+        self.typed(name, json!({"type": "string", "maxLength": max}), |value, place| {
+            let text = text_of(value, place.clone())?;
+            if text.chars().count() <= max {
+                return Ok(text);
+            }
+            let msg = format!("String should have at most {max} characters");
+            Err(place.error_with("string_too_long", msg, json!({"max_length": max})))
+        })
+    }
+
+    /// A text of at most `max` characters that `fits` `pattern`.
+    pub(crate) fn matching_text(
+        &mut self,
+        name: &str,
+        max: usize,
+        pattern: &str,
+        fits: impl FnOnce(&str) -> bool,
+    ) -> Option<String> {
+        self.note_nullable(name, json!({"type": "string", "maxLength": max, "pattern": pattern}));
+        let text = self.short_text(name, max)?;
+        if fits(&text) {
             return Some(text);
         }
-        let msg = format!("String should have at most {max} characters");
+        let msg = format!("String should match pattern '{pattern}'");
         let place = self.place(name, text);
-        self.errors.push(place.error_with("string_too_long", msg, json!({"max_length": max})));
+        self.errors.push(place.error_with("string_pattern_mismatch", msg, json!({ "pattern": pattern })));
         None
     }
 
+    /// A text whose document lists `words`; which of them are taken, and how they may be written, the caller says.
+    pub(crate) fn listed_text(&mut self, name: &str, words: &[&str]) -> Option<String> {
+        self.note_nullable(name, notes::words(words));
+        self.text(name)
+    }
+
     pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {
-        self.optional_flag(name).unwrap_or(default)
+        self.defaulted(name, default, simple("boolean"), flag_of)
     }
 
     pub(crate) fn optional_flag(&mut self, name: &str) -> Option<bool> {
-        self.typed(name, |value, place| match value {
-            Value::Bool(flag) => Ok(flag),
-            Value::String(text) => parse_bool(&text, place),
-            Value::Number(number) if number.as_i64() == Some(0) => Ok(false),
-            Value::Number(number) if number.as_i64() == Some(1) => Ok(true),
-            _ => Err(place.error("bool_type", "Input should be a valid boolean")),
-        })
+        self.typed(name, simple("boolean"), flag_of)
     }
 
     pub(crate) fn required_flag(&mut self, name: &str) -> bool {
         self.require(name);
-        self.flag(name, false)
+        self.optional_flag(name).unwrap_or_default()
     }
 
     /// An instant; a naive one is UTC where `naive` says so.
     pub(crate) fn time(&mut self, name: &str, naive: bool) -> Option<DateTime<Utc>> {
-        self.typed(name, |value, place| match value {
-            Value::String(text) => parse_time(&text, naive, place),
-            _ => Err(place.error("datetime_type", "Input should be a valid datetime")),
-        })
+        self.typed(name, notes::instant(), |value, place| time_of(&value, naive, place))
     }
 
     pub(crate) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
-        self.typed(name, |value, place| match value {
-            Value::Object(object) => Ok(object),
-            _ => Err(place.error("dict_type", "Input should be a valid dictionary")),
-        })
+        self.typed(name, json!({"type": "object", "additionalProperties": true}), object_of)
+    }
+
+    /// An object that is empty when absent, and may not be null.
+    pub(crate) fn object_or_empty(&mut self, name: &str) -> Map<String, Value> {
+        self.note(name, json!({"type": "object", "additionalProperties": true}));
+        let value = self.rest.remove(name);
+        value.and_then(|value| self.checked(name, value, object_of)).unwrap_or_default()
+    }
+
+    /// An object that `read` takes apart, strict itself.
+    pub(crate) fn inner<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.notes.is_some() {
+            let schema = Self::noted(read);
+            self.note_nullable(name, schema);
+            return None;
+        }
+        let value = self.take(name, json!({}))?;
+        let place = self.place(name, value.clone());
+        let Value::Object(fields) = &value else {
+            let msg = "Input should be a valid dictionary or object to extract fields from";
+            self.errors.push(place.error("model_attributes_type", msg));
+            return None;
+        };
+        let mut body = Self { at: place.loc, rest: fields.clone(), whole: value, ..Self::default() };
+        let read = read(&mut body);
+        self.close(body);
+        Some(read)
+    }
+
+    /// Takes over what was found in a part.
+    fn close(&mut self, mut part: Self) {
+        part.refuse_rest();
+        self.errors.append(&mut part.errors);
+        self.refusal = self.refusal.take().or(part.refusal);
     }
 
     /// One word of a closed list, upper or lower case as written.
     pub(crate) fn word(&mut self, name: &str, valid: &[&str]) -> Option<String> {
-        self.typed(name, |value, place| match value.as_str() {
-            Some(word) if valid.contains(&word) => Ok(word.to_owned()),
-            _ => {
-                let expected = expected(valid);
-                let msg = format!("Input should be {expected}");
-                Err(place.error_with("enum", msg, json!({ "expected": expected })))
-            }
-        })
+        self.typed(name, notes::words(valid), |value, place| word_of(&value, valid, place))
     }
 
-    /// A word that must be there and not null.
-    pub(crate) fn required_word(&mut self, name: &str, valid: &[&str]) -> Option<String> {
-        self.require(name);
-        if self.rest.get(name).is_some_and(Value::is_null) {
-            let expected = expected(valid);
-            let place = self.place(name, Value::Null);
-            let msg = format!("Input should be {expected}");
-            self.errors.push(place.error_with("enum", msg, json!({ "expected": expected })));
+    /// An instant, null, or this very word, which is the default: `None` is the word.
+    #[expect(clippy::option_option, reason = "in JSON, absent and null are two things")]
+    pub(crate) fn time_or_word(&mut self, name: &str, word: &str) -> Option<Option<DateTime<Utc>>> {
+        let mut schema = notes::any_of(&[notes::instant(), json!({"type": "string", "const": word}), simple("null")]);
+        schema["default"] = word.into();
+        self.note(name, schema);
+        match self.rest.remove(name).filter(|value| value != word)? {
+            Value::Null => Some(None),
+            value => Some(self.checked(name, value, |value, place| time_of(&value, false, place))),
         }
-        self.word(name, valid)
     }
 
-    /// Takes a key if it is this very word.
-    pub(crate) fn take_word(&mut self, name: &str, word: &str) -> bool {
-        let is_it = self.rest.get(name).is_some_and(|value| value == word);
-        if is_it {
-            self.rest.remove(name);
-        }
-        is_it
+    /// The same, with a default.
+    pub(crate) fn word_or(&mut self, name: &str, valid: &[&str], default: &str) -> String {
+        self.defaulted(name, default.to_owned(), notes::words(valid), |value, place| word_of(&value, valid, place))
     }
 
-    /// A list of objects, each read by `read`; empty when there is none.
+    /// A list of objects, each read by `read`; it must be there.
     pub(crate) fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        if self.notes.is_some() {
+            self.require(name);
+            self.note(name, notes::list(Self::noted(&mut read)));
+        }
         self.elements(name, |body| match body {
-            Element::Object(mut body) => (Some(read(&mut body)), Some(body)),
+            Element::Object(mut body) => (Some(read(&mut body)), Some(*body)),
             Element::Other(_) => (None, None),
         })
     }
 
-    /// The same, where a text may stand instead of an object.
+    /// A list of objects that may be left out.
+    pub(crate) fn objects_if_any<T>(&mut self, name: &str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        if self.notes.is_some() {
+            self.note(name, notes::list(Self::noted(&mut read)));
+        }
+        if self.has(name) { self.objects(name, read) } else { Vec::new() }
+    }
+
+    /// A list of objects of several kinds, each told by its word under `tag`. Of an object without one, only that is a finding:
+    /// what the rest should be, nobody knows.
+    pub(crate) fn tagged<T>(
+        &mut self,
+        name: &str,
+        tag: &str,
+        words: &[&str],
+        mut read: impl FnMut(&mut Self, &str) -> T,
+    ) -> Vec<T> {
+        if self.notes.is_some() {
+            let mut kind = |word: &&str| {
+                Self::noted(|body| {
+                    body.require(tag);
+                    body.note(tag, json!({"type": "string", "const": word}));
+                    read(body, word)
+                })
+            };
+            let kinds: Vec<Value> = words.iter().map(&mut kind).collect();
+            self.require(name);
+            self.note(name, notes::list(json!({ "oneOf": kinds })));
+            return Vec::new();
+        }
+        let found = self.objects(name, |body| {
+            body.require(tag);
+            let Some(word) = body.word(tag, words) else {
+                body.rest.clear();
+                return None;
+            };
+            Some(read(body, &word))
+        });
+        found.into_iter().flatten().collect()
+    }
+
+    /// The same as [`Self::objects`], where a text may stand instead of an object.
     pub(crate) fn objects_or_texts<T>(
         &mut self,
         name: &str,
         mut read: impl FnMut(Result<&mut Self, String>) -> T,
     ) -> Vec<T> {
+        if self.notes.is_some() {
+            self.require(name);
+            let object = Self::noted(|body| read(Ok(body)));
+            self.note(name, notes::list(notes::any_of(&[simple("string"), object])));
+        }
         self.elements(name, |body| match body {
-            Element::Object(mut body) => (Some(read(Ok(&mut body))), Some(body)),
+            Element::Object(mut body) => (Some(read(Ok(&mut body))), Some(*body)),
             Element::Other(Value::String(text)) => (Some(read(Err(text))), None),
             Element::Other(_) => (None, None),
         })
     }
 
     fn elements<T>(&mut self, name: &str, mut read: impl FnMut(Element) -> (Option<T>, Option<Self>)) -> Vec<T> {
+        if self.notes.is_some() {
+            return Vec::new();
+        }
         self.require(name);
-        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(value) = self.rest.remove(name) else { return Vec::new() };
         let Value::Array(items) = value else {
             self.refuse(name, value, "list_type", "Input should be a valid list");
             return Vec::new();
@@ -313,14 +413,12 @@ impl Body {
             let mut place = self.place(name, item.clone());
             place.loc.push(index.into());
             let element = match &item {
-                Value::Object(object) => Element::Object(Self {
+                Value::Object(object) => Element::Object(Box::new(Self {
                     at: place.loc.clone(),
-                    concealed: &[],
                     rest: object.clone(),
                     whole: item,
-                    errors: Vec::new(),
-                    refusal: None,
-                }),
+                    ..Self::default()
+                })),
                 _ => Element::Other(item),
             };
             let (Some(one), body) = read(element) else {
@@ -329,10 +427,8 @@ impl Body {
                 continue;
             };
             found.push(one);
-            if let Some(mut body) = body {
-                body.refuse_rest();
-                self.errors.append(&mut body.errors);
-                self.refusal = self.refusal.take().or(body.refusal);
+            if let Some(body) = body {
+                self.close(body);
             }
         }
         found
@@ -340,35 +436,29 @@ impl Body {
 
     /// Any JSON under a key that must be there; `null` is a value.
     pub(crate) fn required_json(&mut self, name: &str) -> Value {
-        self.require(name);
+        self.require_nullable(name);
+        self.note(name, json!({}));
         self.rest.remove(name).unwrap_or_default()
     }
 
     /// An integer of the width of a column, at least `least`.
     pub(crate) fn small_int(&mut self, name: &str, least: i32) -> Option<i32> {
-        let number = self.int(name)?;
-        let place = self.place(name, number);
-        if number < i64::from(least) {
-            let msg = format!("Input should be greater than or equal to {least}");
-            self.errors.push(place.error_with("greater_than_equal", msg, json!({ "ge": least })));
-            return None;
-        }
-        let narrow = i32::try_from(number).map_err(|_| place.error("int_type", "Input should be a valid integer"));
-        narrow.map_err(|error| self.errors.push(error)).ok()
+        self.typed(name, notes::at_least(least), |value, place| small_int_of(&value, least, place))
+    }
+
+    /// The same, with a default.
+    pub(crate) fn small_int_or(&mut self, name: &str, least: i32, default: i32) -> i32 {
+        self.defaulted(name, default, notes::at_least(least), |value, place| small_int_of(&value, least, place))
     }
 
     /// A finding of a field's own rule (pydantic's `field_validator`).
     pub(crate) fn refuse_value(&mut self, name: &str, input: impl Into<Value>, msg: &str) {
         let place = self.place(name, input);
-        self.errors.push(place.error_with("value_error", format!("Value error, {msg}"), json!({"error": {}})));
+        self.errors.push(place.value_error(msg));
     }
 
     pub(crate) fn int(&mut self, name: &str) -> Option<i64> {
-        self.typed(name, |value, place| match &value {
-            Value::Number(number) if number.is_i64() => Ok(number.as_i64().unwrap_or_default()),
-            Value::String(text) => parse_int(text, place),
-            _ => Err(place.error("int_type", "Input should be a valid integer")),
-        })
+        self.typed(name, simple("integer"), |value, place| int_of(&value, place))
     }
 
     /// An integer that must be there; 0 with a finding.
@@ -378,23 +468,14 @@ impl Body {
     }
 
     fn natural(&mut self, name: &str, default: i64) -> i64 {
-        match self.int(name) {
-            Some(number) if number < 0 => {
-                let place = self.place(name, number);
-                let msg = "Input should be greater than or equal to 0";
-                self.errors.push(place.error_with("greater_than_equal", msg, json!({"ge": 0})));
-                default
-            }
-            number => number.unwrap_or(default),
-        }
+        self.defaulted(name, default, notes::at_least(0), |value, place| {
+            let number = int_of(&value, place.clone())?;
+            if number < 0 { Err(place.too_small(0)) } else { Ok(number) }
+        })
     }
 
     fn float(&mut self, name: &str) -> Option<f64> {
-        self.typed(name, |value, place| match &value {
-            Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
-            Value::String(text) => parse_float(text, place),
-            _ => Err(place.error("float_type", "Input should be a valid number")),
-        })
+        self.typed(name, simple("number"), |value, place| float_of(&value, place))
     }
 
     /// Four bounds: `name_gte`, `name_gt`, `name_lte`, `name_lt`.
@@ -416,24 +497,31 @@ impl Body {
         }
     }
 
+    /// A list of at least one text, which must be there.
+    pub(crate) fn some_texts(&mut self, name: &str) -> Vec<String> {
+        self.note(name, json!({"type": "array", "items": simple("string"), "minItems": 1}));
+        self.require(name);
+        let found = self.items(name, simple("string"), |item, place| text_of(item.clone(), place));
+        if found.as_ref().is_some_and(Vec::is_empty) {
+            let place = self.place(name, json!([]));
+            let msg = "List should have at least 1 item after validation, not 0";
+            let ctx = json!({"field_type": "List", "min_length": 1, "actual_length": 0});
+            self.errors.push(place.error_with("too_short", msg, ctx));
+        }
+        found.unwrap_or_default()
+    }
+
     /// A list of texts; empty when there is none.
     pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
-        let found = self.items(name, |item, place| match item {
-            Value::String(text) => Ok(text.clone()),
-            _ => Err(place.error("string_type", "Input should be a valid string")),
-        });
+        let found = self.items(name, simple("string"), |item, place| text_of(item.clone(), place));
         found.unwrap_or_default()
     }
 
     /// A list of words of a closed list; `null` stands for `none`.
     pub(crate) fn words(&mut self, name: &str, valid: &[&str]) -> Vec<String> {
-        let found = self.items(name, |item, place| match item {
+        let found = self.items(name, notes::or_null(notes::words(valid)), |item, place| match item {
             Value::Null => Ok("none".to_owned()),
-            Value::String(word) if valid.contains(&word.as_str()) => Ok(word.clone()),
-            _ => {
-                let expected = expected(valid);
-                Err(place.error_with("enum", format!("Input should be {expected}"), json!({ "expected": expected })))
-            }
+            item => word_of(item, valid, place),
         });
         found.unwrap_or_default()
     }
@@ -446,8 +534,13 @@ impl Body {
         Page { limit, offset, order: order.into_iter().collect(), ..Page::default() }
     }
 
-    fn items<T>(&mut self, name: &str, read: impl Fn(&Value, Place) -> Result<T, FieldError>) -> Option<Vec<T>> {
-        let value = self.value(name)?;
+    fn items<T>(
+        &mut self,
+        name: &str,
+        schema: Value,
+        read: impl Fn(&Value, Place) -> Result<T, FieldError>,
+    ) -> Option<Vec<T>> {
+        let value = self.take(name, notes::list(schema))?;
         let Value::Array(items) = &value else {
             self.refuse(name, value, "list_type", "Input should be a valid list");
             return None;
@@ -469,69 +562,9 @@ impl Body {
         if self.rest.get(name).and_then(Value::as_array).is_some_and(Vec::is_empty) {
             self.refuse_whole(&format!("{name} list should have at least 1 element."));
         }
-        self.items(name, task_id)
-    }
-}
-
-fn task_id(item: &Value, place: Place) -> Result<(String, Option<i32>), FieldError> {
-    match item {
-        Value::String(id) => Ok((id.clone(), None)),
-        Value::Array(pair) => match pair.as_slice() {
-            [Value::String(id), index] => {
-                let number = match index {
-                    Value::Number(number) => number.as_i64(),
-                    Value::String(text) => Some(parse_int(text, place.clone())?),
-                    _ => None,
-                };
-                let number = number.and_then(|number| i32::try_from(number).ok());
-                let number = number.ok_or_else(|| place.error("int_type", "Input should be a valid integer"))?;
-                Ok((id.clone(), Some(number)))
-            }
-            _ => Err(place.error("tuple_type", "Input should be a task id and a map index")),
-        },
-        _ => Err(place.error("string_type", "Input should be a valid string")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Sample;
-
-    impl FromBody for Sample {
-        fn read(body: &mut Body) -> Self {
-            body.require("logical_date");
-            body.time("logical_date", false);
-            body.short_text("note", 3);
-            body.word("state", &["queued", "success", "failed"]);
-            body.task_ids("task_ids");
-            Self
-        }
-    }
-
-    fn findings(text: &str) -> Value {
-        match parse::<Sample>(text.as_bytes()) {
-            Err(ApiError::Invalid(errors)) => json!(errors),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn all_findings_come_at_once() {
-        insta::assert_json_snapshot!(findings(
-            r#"{"note": "long", "state": "running", "task_ids": [1, ["a", "x"]], "extra": 1}"#
-        ));
-    }
-
-    #[test]
-    fn a_naive_time_is_refused() {
-        insta::assert_json_snapshot!(findings(r#"{"logical_date": "2024-05-01T10:00:00"}"#));
-    }
-
-    #[test]
-    fn a_body_that_is_no_object_is_refused() {
-        insta::assert_json_snapshot!([findings("[]"), findings("{"), findings("")]);
+        let pair = json!({
+            "type": "array", "prefixItems": [simple("string"), simple("integer")], "minItems": 2, "maxItems": 2,
+        });
+        self.items(name, notes::any_of(&[simple("string"), pair]), task_id)
     }
 }

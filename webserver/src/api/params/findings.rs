@@ -1,9 +1,11 @@
 //! Pydantic's error types and messages.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
-use crate::error::FieldError;
+use crate::error::{FieldError, UNSTORABLE};
 
 /// Where a value stands, and what it is.
 #[derive(Clone, Debug)]
@@ -21,15 +23,37 @@ impl Place {
         FieldError { kind, loc: self.loc, msg: msg.into(), input: Box::new(self.input), ctx: None }
     }
 
+    /// A rule of the field itself (pydantic's `field_validator`).
+    pub(super) fn value_error(self, msg: &str) -> FieldError {
+        self.error_with("value_error", format!("Value error, {msg}"), json!({"error": {}}))
+    }
+
+    /// Text that Postgres cannot store; the one place where this is decided.
+    pub(super) fn storable(self, text: &str) -> Result<(), FieldError> {
+        if text.contains('\0') { Err(self.value_error(UNSTORABLE)) } else { Ok(()) }
+    }
+
+    /// A number below the least that is accepted.
+    pub(super) fn too_small(self, least: i64) -> FieldError {
+        let msg = format!("Input should be greater than or equal to {least}");
+        self.error_with("greater_than_equal", msg, json!({ "ge": least }))
+    }
+
     pub(super) fn error_with(self, kind: &'static str, msg: impl Into<String>, ctx: Value) -> FieldError {
         FieldError { ctx: Some(Box::new(ctx)), ..self.error(kind, msg) }
     }
 }
 
 pub(super) fn parse_int(text: &str, place: Place) -> Result<i64, FieldError> {
-    text.trim().parse().map_err(|_| {
-        place.error("int_parsing", "Input should be a valid integer, unable to parse string as an integer")
+    text.trim().parse().map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => exceeds(place),
+        _ => place.error("int_parsing", "Input should be a valid integer, unable to parse string as an integer"),
     })
+}
+
+/// An integer that its column cannot hold.
+pub(super) fn exceeds(place: Place) -> FieldError {
+    place.error("int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size")
 }
 
 pub(super) fn parse_float(text: &str, place: Place) -> Result<f64, FieldError> {

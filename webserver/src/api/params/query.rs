@@ -21,10 +21,10 @@ use utoipa::{
 
 use super::{
     cursor::CursorPage,
-    findings::{Place, expected, parse_bool, parse_date, parse_float, parse_int, parse_time},
+    findings::{Place, exceeds, expected, parse_bool, parse_date, parse_float, parse_int, parse_time},
 };
 use crate::{
-    App,
+    App, Config,
     error::{ApiError, FieldError},
 };
 
@@ -53,7 +53,7 @@ impl<T: FromQuery> FromRequestParts<App> for QueryParams<T> {
 
 impl<T: FromQuery> IntoParams for QueryParams<T> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let mut query = Query { notes: Some(Vec::new()), ..Query::default() };
+        let mut query = Query { notes: Some(Vec::new()), default_limit: Config::PAGE_LIMIT, ..Query::default() };
         T::read(&mut query);
         query.notes.unwrap_or_default()
     }
@@ -78,10 +78,14 @@ pub(crate) struct Query {
 
 impl Query {
     fn parse(text: &str, app: &App) -> Self {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes())
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let storable =
+            |(name, value): &(String, String)| Place::new("query", name, value.as_str()).storable(value).err();
         Self {
-            pairs: form_urlencoded::parse(text.as_bytes())
-                .map(|(name, value)| (name.into_owned(), value.into_owned()))
-                .collect(),
+            errors: pairs.iter().filter_map(storable).collect(),
+            pairs,
             default_limit: app.config.page_limit,
             maximum_limit: app.config.maximum_page_limit,
             totals: app.totals.clone(),
@@ -103,7 +107,8 @@ impl Query {
     }
 
     fn note(&mut self, name: &str, required: bool, schema: impl Into<RefOr<Schema>>) {
-        if let Some(notes) = &mut self.notes {
+        // The first word about a parameter counts: a reader that builds on another says more than that one.
+        if let Some(notes) = self.notes.as_mut().filter(|notes| notes.iter().all(|note| note.name != name)) {
             let required = if required { Required::True } else { Required::False };
             let builder = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(required);
             notes.push(builder.schema(Some(schema)).build());
@@ -124,6 +129,12 @@ impl Query {
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.note(name, false, simple(Type::String));
         self.last(name)
+    }
+
+    /// A text that is `default` when it is not given.
+    pub(crate) fn text_or(&mut self, name: &str, default: &str) -> String {
+        self.note(name, false, simple(Type::String).default(Some(default.into())));
+        self.last(name).unwrap_or_else(|| default.to_owned())
     }
 
     /// A parameter that must be there.
@@ -162,15 +173,18 @@ impl Query {
 
     /// The same, and not below `least`.
     pub(crate) fn small_int_from(&mut self, name: &str, least: i32) -> Option<i32> {
-        self.note(name, false, simple(Type::Integer).minimum(Some(least)));
+        self.note(name, false, at_least(least));
         self.parsed(name, |text, place| {
             let number = narrow(parse_int(text, place.clone())?, place.clone())?;
-            if number < least {
-                let msg = format!("Input should be greater than or equal to {least}");
-                return Err(place.error_with("greater_than_equal", msg, json!({ "ge": least })));
-            }
-            Ok(number)
+            if number < least { Err(place.too_small(least.into())) } else { Ok(number) }
         })
+    }
+
+    /// The same, with a default; `least` is `i32::MIN` where any number will do.
+    pub(crate) fn small_int_or(&mut self, name: &str, least: i32, default: i32) -> i32 {
+        let bounded = if least == i32::MIN { simple(Type::Integer) } else { at_least(least) };
+        self.note(name, false, bounded.default(Some(default.into())));
+        self.small_int_from(name, least).unwrap_or(default)
     }
 
     pub(crate) fn small_ints(&mut self, name: &str) -> Vec<i32> {
@@ -190,6 +204,12 @@ impl Query {
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
         self.note(name, false, simple(Type::Boolean));
         self.parsed(name, parse_bool)
+    }
+
+    /// A flag that is `default` when it is not given.
+    pub(crate) fn flag_or(&mut self, name: &str, default: bool) -> bool {
+        self.note(name, false, simple(Type::Boolean).default(Some(default.into())));
+        self.flag(name).unwrap_or(default)
     }
 
     pub(crate) fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
@@ -288,14 +308,10 @@ impl Query {
     }
 
     fn natural(&mut self, name: &str, default: i64) -> i64 {
-        self.note(name, false, ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)));
+        self.note(name, false, at_least(0).default(Some(default.into())));
         let number = self.parsed(name, |text, place| {
             let number = parse_int(text, place.clone())?;
-            if number < 0 {
-                let msg = "Input should be greater than or equal to 0";
-                return Err(place.error_with("greater_than_equal", msg, json!({"ge": 0})));
-            }
-            Ok(number)
+            if number < 0 { Err(place.too_small(0)) } else { Ok(number) }
         });
         number.unwrap_or(default)
     }
@@ -323,7 +339,9 @@ impl Query {
     }
 
     fn order(&mut self, allowed: OrderBy, default: &[&str]) -> Vec<Order> {
-        let mut names = self.texts("order_by");
+        let keys = ArrayBuilder::new().items(simple(Type::String)).default(Some(json!(default)));
+        self.note("order_by", false, keys);
+        let mut names = self.values("order_by");
         if names.len() > ORDER_LIMIT {
             let place = Place::new("query", "order_by", names.clone());
             let msg = format!("List should have at most {ORDER_LIMIT} items after validation, not {}", names.len());
@@ -358,12 +376,14 @@ fn simple(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(kind)
 }
 
+fn at_least(least: i32) -> ObjectBuilder {
+    simple(Type::Integer).minimum(Some(least))
+}
+
 fn date_time() -> ObjectBuilder {
     simple(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
 }
 
 fn narrow(number: i64, place: Place) -> Result<i32, FieldError> {
-    i32::try_from(number).map_err(|_| {
-        place.error("int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size")
-    })
+    i32::try_from(number).map_err(|_| exceeds(place))
 }

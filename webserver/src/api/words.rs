@@ -1,0 +1,30 @@
+//! Airflow's closed lists of words, as the document names them.
+
+use updraft_core::{backfill, state};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
+
+/// Types that exist in the document only: a field of an answer is a text, and `value_type` says which texts.
+macro_rules! listed {
+    ($($name:ident: $words:expr;)+) => {$(
+        pub(crate) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words)).build().into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
+}
+
+listed! {
+    DagRunState: state::DagRunState::ALL.iter().map(|word| word.as_str());
+    DagRunType: state::DagRunType::ALL.iter().map(|word| word.as_str());
+    TaskInstanceState: state::TaskInstanceState::ALL.iter().filter_map(|word| word.api());
+    ReprocessBehavior: backfill::ReprocessBehavior::ALL.iter().map(|word| word.as_str());
+    DagRunTriggeredByType: ["cli", "operator", "rest_api", "ui", "test", "timetable", "asset", "backfill"];
+}
