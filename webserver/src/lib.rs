@@ -22,6 +22,7 @@ mod recent;
 mod router;
 mod sealed;
 mod serve;
+mod shadowed;
 mod shared;
 mod state;
 mod time;

@@ -7,6 +7,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use serde_json::{Value, json};
+use tower::ServiceBuilder;
 use utoipa::openapi::{
     HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     path::Operation,
@@ -30,6 +31,7 @@ use crate::{
         Permission::{self, Public},
         UNLISTED, allow, allow_unlisted,
     },
+    shadowed,
     shared::shared,
     ui_api::{events as ui_events, executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
     ui_assets,
@@ -55,7 +57,9 @@ pub fn router(app: &App) -> Router {
         .nest("/api/v2", Router::new().fallback(no_such_route))
         .fallback_service(ui_assets::router());
     let metrics = app.config.metrics.clone().map(measure::router);
-    layers::wrap(router.merge(metrics.unwrap_or_default()))
+    let router = layers::wrap(router.merge(metrics.unwrap_or_default()));
+    // Around the router, since a layer of it comes after its choice.
+    Router::new().fallback_service(ServiceBuilder::new().map_request(shadowed::spell_ids).service(router))
 }
 
 /// The OpenAPI document of [`router`].
