@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot go on panics")]
 
+#[path = "../support/airflow.rs"]
+mod airflow;
 #[path = "../support/api.rs"]
 mod api;
 mod events;

@@ -1,5 +1,6 @@
 //! What the integration tests share: the binary as a process, its output, and a client for its REST API.
 
+pub(crate) mod airflow;
 pub(crate) mod api;
 pub(crate) mod fleet;
 pub(crate) mod ledger;

@@ -39,7 +39,12 @@ pub(crate) async fn run(home: &Path, arguments: &[&str]) -> Outcome {
 
 /// Runs a prepared command to its end.
 pub(crate) async fn finish(command: &mut Command) -> Outcome {
-    let output = timeout(PATIENCE, command.output()).await.expect("the command ends").unwrap();
+    finish_within(PATIENCE, command).await
+}
+
+/// The same, for a command that takes its time.
+pub(crate) async fn finish_within(patience: Duration, command: &mut Command) -> Outcome {
+    let output = timeout(patience, command.output()).await.expect("the command ends").unwrap();
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../../../tests/support/airflow.rs"]
+mod airflow;
 mod assets;
 mod auth;
 mod backfills;
 mod bulk;
 mod contract;
 mod dag_changes;
+mod differences;
 mod errors;
 mod events;
 mod executors;

@@ -15,6 +15,8 @@ use updraft_core::identity::Role;
 use updraft_store::{Store, crypto::Keys, identity::users, sources::Sources, testing::TestDb};
 use updraft_webserver::{App, Config, LogPlace, logs::LogStore, passwords};
 
+use crate::airflow::{Answered, airflow};
+
 /// Every user's password.
 pub(crate) const PASSWORD: &str = "correct horse";
 
@@ -222,11 +224,21 @@ impl TestServer {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
+    /// The answer, which must be one that Airflow could give.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().to_string());
         let response = self.answer(request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
-        Answer { status: parts.status, headers: parts.headers, bytes }
+        let answer = Answer { status: parts.status, headers: parts.headers, bytes };
+        if let Some(airflow) = airflow() {
+            let media_type = answer.headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap());
+            let (status, body) = (answer.status.as_u16(), &answer.bytes);
+            let findings =
+                airflow.findings(&Answered { method: method.as_str(), path: &path, status, media_type, body });
+            assert!(findings.is_empty(), "{method} {path}: {status} {findings:#?} {}", answer.text());
+        }
+        answer
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
