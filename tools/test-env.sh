@@ -3,7 +3,9 @@
 #   a throw-away Postgres (fsync off, Unix socket only) at UPDRAFT_TEST_DATABASE_URL, unless that is set already;
 #   a Docker daemon, when docker is installed, none answers and we may start one;
 #   the image `busybox`, made of Debian's busybox-static, when the daemon has none;
-#   the program moto_server, which speaks S3, at UPDRAFT_TEST_MOTO: from PyPI, kept in the user's cache.
+#   the program moto_server, which speaks S3, at UPDRAFT_TEST_MOTO;
+#   Airflow's clients and schemathesis, in the folder UPDRAFT_TEST_CLIENTS, and Airflow's own OpenAPI document as JSON at
+#   UPDRAFT_TEST_CONTRACT. These from PyPI, kept in the user's cache.
 set -euo pipefail
 
 work=$(mktemp -d /tmp/updraft-test.XXXXXX)
@@ -73,23 +75,55 @@ start_docker() {
   say "dockerd did not answer within 30 s"
 }
 
-# An empty UPDRAFT_TEST_MOTO: tests of the object store say that they are skipped.
-find_moto() {
-  local home=${XDG_CACHE_HOME:-$HOME/.cache}/updraft-test/moto
+# cached_venv NAME PACKAGE…: prints the folder of a Python environment with just these packages, made by whoever asks first.
+# Fails where Python or PyPI is not to be had. A function `finish_NAME HOME` is part of the making.
+cached_venv() {
+  local home=${XDG_CACHE_HOME:-$HOME/.cache}/updraft-test/$1 log=$work/$1.log finish=finish_$1
+  shift
   mkdir -p "$(dirname "$home")"
   (
     flock 9
-    [ -x "$home/bin/moto_server" ] && exit
+    [ "$(cat "$home/packages" 2>/dev/null)" = "$*" ] && exit
     rm -rf "$home"
-    { python3 -m venv "$home" && timeout 180 "$home/bin/pip" install -q 'moto[server,s3]==5.*'; } >"$work/moto.log" 2>&1 || rm -rf "$home"
+    {
+      python3 -m venv "$home" && timeout 300 "$home/bin/pip" install -q "$@" &&
+        { ! declare -F "$finish" || "$finish" "$home"; } && echo "$*" >"$home/packages"
+    } >"$log" 2>&1 || rm -rf "$home"
   ) 9>"$home.lock"
-  if [ -x "$home/bin/moto_server" ]; then export UPDRAFT_TEST_MOTO=$home/bin/moto_server
+  [ -d "$home" ] && echo "$home"
+}
+
+# An empty UPDRAFT_TEST_MOTO: tests of the object store say that they are skipped.
+find_moto() {
+  local home
+  if home=$(cached_venv moto 'moto[server,s3]==5.*'); then export UPDRAFT_TEST_MOTO=$home/bin/moto_server
   else say "no moto_server (python3-venv and PyPI are needed): tests of the object store are skipped"
   fi
 }
 
+# An empty UPDRAFT_TEST_CLIENTS: tests with Airflow's clients say that they are skipped.
+find_clients() {
+  local home
+  if home=$(cached_venv clients apache-airflow-client==3.3.2 apache-airflow-ctl==0.1.5 schemathesis==4.32.5); then
+    export UPDRAFT_TEST_CLIENTS=$home/bin UPDRAFT_TEST_CONTRACT=$home/airflow-api-v2.json
+  else say "no clients of Airflow (python3-venv and PyPI are needed): tests with them are skipped"
+  fi
+}
+
+# Airflow's document comes with its server, of which nothing else is installed.
+finish_clients() {
+  local wheel=$work/wheel
+  timeout 300 "$1/bin/pip" download -q --no-deps -d "$wheel" apache-airflow-core==3.3.2 && "$1/bin/python" - "$1" "$wheel"/*.whl <<'PYTHON'
+import json, sys, zipfile, yaml
+home, wheel = sys.argv[1:]
+text = zipfile.ZipFile(wheel).read("airflow/api_fastapi/core_api/openapi/v2-rest-api-generated.yaml")
+json.dump(yaml.load(text, yaml.CSafeLoader), open(f"{home}/airflow-api-v2.json", "w"), default=str)
+PYTHON
+}
+
 [ -n "${UPDRAFT_TEST_DATABASE_URL:-}" ] || start_postgres
 [ -n "${UPDRAFT_TEST_MOTO+set}" ] || find_moto
+[ -n "${UPDRAFT_TEST_CLIENTS+set}" ] || find_clients
 start_docker
 "$(dirname "$0")/busybox-image.sh"
 

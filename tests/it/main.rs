@@ -10,6 +10,7 @@ mod support;
 mod big_log;
 mod cancel;
 mod cli;
+mod clients;
 mod deploy;
 mod doctor;
 mod events;
