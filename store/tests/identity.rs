@@ -34,7 +34,7 @@ async fn of_many_first_starts_one_makes_the_first_user() {
     };
     let made = join_all((0..4).map(|n| start(format!("admin {n}")))).await;
     assert_eq!(made.into_iter().filter(|made| *made).count(), 1);
-    assert_eq!(users::all(&mut *store.pool().acquire().await.unwrap()).await.unwrap().len(), 1);
+    assert_eq!(users::all(&mut store.pool().acquire().await.unwrap()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
