@@ -106,10 +106,10 @@ pub(crate) async fn webserver(app: &App) -> Result<ExitCode> {
     let shutdown = Shutdown::on_signals()?;
     let metrics = metrics::start(config, &shutdown.orderly).await?;
     let settings = wiring::webserver(app, &layout, &secrets, &metrics)?;
-    let url = standalone::reachable_url(&config.webserver.host, &listener)?;
+    let url = standalone::reachable_url(config, &listener)?;
     tracing::info!(url, "webserver starting");
     ready();
-    let server = updraft_webserver::serve(listener, store.clone(), settings, shutdown.orderly.clone());
+    let server = updraft_webserver::serve(listener, None, store.clone(), settings, shutdown.orderly.clone());
     until_forced(&shutdown, app, server).await?;
     store.close().await;
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use updraft_store::{
     objects::Objects,
     sources::{Environment, Sources},
 };
-use updraft_webserver::{LogPlace, Setting};
+use updraft_webserver::{LogPlace, Setting, Tls};
 
 use crate::{
     cli::App,
@@ -159,7 +159,9 @@ pub(crate) fn webserver(
     settings.jwt_expiration = config.auth.jwt_expiration;
     settings.jwt_cli_expiration = config.auth.jwt_cli_expiration;
     settings.all_admins = config.auth.all_admins;
-    settings.secure_cookies = config.webserver.base_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    settings.tls = tls(config)?;
+    let is_https = config.webserver.base_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    settings.secure_cookies = is_https || settings.tls.is_some();
     settings.trusted_proxies.clone_from(&config.webserver.trusted_proxies);
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
@@ -175,6 +177,16 @@ fn exposed(app: &App) -> Vec<Setting> {
         Some(Setting { section: section.to_owned(), option: option.to_owned(), value: row.plain })
     };
     show(&app.loaded).into_iter().filter_map(setting).collect()
+}
+
+/// Certificate and key of the listener, if it has them.
+pub(crate) fn tls(config: &Config) -> Result<Option<Tls>> {
+    match (&config.webserver.ssl_cert, &config.webserver.ssl_key) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls { certificate: certificate.clone(), key: key.clone() })),
+        (None, None) => Ok(None),
+        (Some(_), None) => bail!("webserver.ssl_cert is set and webserver.ssl_key is not: a certificate needs its key"),
+        (None, Some(_)) => bail!("webserver.ssl_key is set and webserver.ssl_cert is not: a key needs its certificate"),
+    }
 }
 
 /// The node's configuration.

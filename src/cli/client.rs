@@ -149,7 +149,13 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         request.send().await.map_err(|error| {
-            if error.is_connect() {
+            if let Some(reason) = distrust(&error) {
+                anyhow!(
+                    "the certificate of {} is not trusted: {reason}; the environment variable SSL_CERT_FILE names a file with the \
+                     authorities to trust",
+                    self.server
+                )
+            } else if error.is_connect() {
                 anyhow!(
                     "no server answers at {}; start one with `updraft standalone`, or name another with --server",
                     self.server
@@ -161,6 +167,21 @@ impl Client {
             }
         })
     }
+}
+
+/// Why TLS ended a connection before it began, if that is what happened.
+fn distrust(error: &reqwest::Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(error.to_string());
+        }
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// A file of the data folder, which only its owner may read.

@@ -94,6 +94,10 @@ pub(crate) struct Webserver {
     /// 0 lets the kernel choose; the URL printed at start has the real one.
     pub(crate) port: u16,
     #[serde(deserialize_with = "optional")]
+    pub(crate) ssl_cert: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) ssl_key: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
     pub(crate) log_folder: Option<PathBuf>,
     #[serde(deserialize_with = "optional")]
     pub(crate) log_store: Option<String>,

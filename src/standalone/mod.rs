@@ -34,6 +34,7 @@ pub(crate) async fn run(app: &App, flags: &StandaloneFlags) -> Result<ExitCode> 
     let config = &app.loaded.config;
     let data_dir = DataDir::open(&data_dir::locate(config, &app.environment)?)?;
     let listener = listen(config).await?;
+    let beside = listen_beside(config).await?;
     let (mut postgres, url) = if let Some(url) = &config.database.url {
         (None, url.expose_secret().to_owned())
     } else {
@@ -42,7 +43,7 @@ pub(crate) async fn run(app: &App, flags: &StandaloneFlags) -> Result<ExitCode> 
         let url = started.url();
         (Some(started), url)
     };
-    let outcome = serve(app, flags, &data_dir.layout, listener, url, &mut postgres, &shutdown).await;
+    let outcome = serve(app, flags, &data_dir.layout, (listener, beside), url, &mut postgres, &shutdown).await;
     if let Some(postgres) = postgres {
         postgres.stop(!shutdown.forced.is_cancelled()).await?;
     }
@@ -73,7 +74,7 @@ async fn serve(
     app: &App,
     flags: &StandaloneFlags,
     layout: &Layout,
-    listener: TcpListener,
+    (listener, beside): (TcpListener, Option<TcpListener>),
     database_url: String,
     postgres: &mut Option<PrivatePostgres>,
     shutdown: &Shutdown,
@@ -84,12 +85,16 @@ async fn serve(
     store.migrate().await.context("migrating the database")?;
     let secrets = Secrets::prepare(config, layout)?;
     let password = first_user(&store, config, layout).await?;
-    let url = reachable_url(&config.webserver.host, &listener)?;
-    fs::write(layout.url(), format!("{url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
+    let url = reachable_url(config, &listener)?;
+    let own_url = match &beside {
+        Some(beside) => format!("http://{}", beside.local_addr().context("asking for the bound port")?),
+        None => url.clone(),
+    };
+    fs::write(layout.url(), format!("{own_url}\n")).with_context(|| format!("writing {}", layout.url().display()))?;
 
     let metrics = metrics::start(config, &shutdown.orderly).await?;
     let settings = wiring::webserver(app, layout, &secrets, &metrics)?;
-    let mut roles = start(app, flags, layout, &store, listener, &url, settings).await?;
+    let mut roles = start(app, flags, layout, &store, (listener, beside), (&url, own_url), settings).await?;
     if let Err(error) = greet(app, layout, &url, password.as_ref()) {
         tracing::warn!(%error, "cannot print the greeting");
     }
@@ -150,13 +155,23 @@ async fn keep_running(app: &App, layout: &Layout, postgres: &mut Option<PrivateP
 const RESTARTS: usize = 10;
 
 /// The address a client on this machine uses: the bound port, and loopback for "all addresses".
-pub(crate) fn reachable_url(host: &str, listener: &TcpListener) -> Result<String> {
+pub(crate) fn reachable_url(config: &Config, listener: &TcpListener) -> Result<String> {
     let port = listener.local_addr().context("asking for the bound port")?.port();
-    Ok(match host {
-        "0.0.0.0" | "::" | "" => format!("http://127.0.0.1:{port}"),
-        host if host.contains(':') => format!("http://[{host}]:{port}"),
-        host => format!("http://{host}:{port}"),
+    let scheme = if config.webserver.ssl_cert.is_some() { "https" } else { "http" };
+    Ok(match config.webserver.host.as_str() {
+        "0.0.0.0" | "::" | "" => format!("{scheme}://127.0.0.1:{port}"),
+        host if host.contains(':') => format!("{scheme}://[{host}]:{port}"),
+        host => format!("{scheme}://{host}:{port}"),
     })
+}
+
+/// Where standalone's own node and the commands beside it go when the port speaks TLS: a plain port of loopback, so that they do
+/// not depend on a certificate's name, authority or date.
+async fn listen_beside(config: &Config) -> Result<Option<TcpListener>> {
+    match wiring::tls(config)? {
+        Some(_) => Ok(Some(TcpListener::bind(("127.0.0.1", 0)).await.context("listening on a port of loopback")?)),
+        None => Ok(None),
+    }
 }
 
 fn greet(app: &App, layout: &Layout, url: &str, password: Option<&SecretString>) -> io::Result<()> {
@@ -180,14 +195,14 @@ fn greet(app: &App, layout: &Layout, url: &str, password: Option<&SecretString>)
     Ok(())
 }
 
-/// Starts every role.
+/// Starts every role. `url` is for people, `own_url` for the node.
 async fn start(
     app: &App,
     flags: &StandaloneFlags,
     layout: &Layout,
     store: &Store,
-    listener: TcpListener,
-    url: &str,
+    (listener, beside): (TcpListener, Option<TcpListener>),
+    (url, own_url): (&str, String),
     webserver: updraft_webserver::Config,
 ) -> Result<Roles> {
     let config = &app.loaded.config;
@@ -203,13 +218,13 @@ async fn start(
     });
     let webserver_store = store.clone();
     roles.spawn("webserver", |shutdown| async {
-        Ok(updraft_webserver::serve(listener, webserver_store, webserver, shutdown).await?)
+        Ok(updraft_webserver::serve(listener, beside, webserver_store, webserver, shutdown).await?)
     });
     let token = executor_token(layout, store).await?;
     if !flags.no_executor {
         let name = config.executor.name.clone().unwrap_or_else(wiring::hostname);
         let folder = layout.executor(&name)?;
-        let node = wiring::executor(app, url.to_owned(), SecretString::from(token), folder);
+        let node = wiring::executor(app, own_url, SecretString::from(token), folder);
         roles.spawn(EXECUTOR, |shutdown| async { Ok(updraft_executor::run(node, shutdown).await?) });
     }
     Ok(roles)

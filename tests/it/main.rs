@@ -28,6 +28,7 @@ mod scenarios;
 mod scheduling;
 mod silence;
 mod standalone;
+mod tls;
 mod tour;
 mod triggerer;
 mod users;

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use updraft_store::bucket::Bucket;
 
-use crate::{auth::address::Network, executor_api::ExecutorSettings, logs};
+use crate::{auth::address::Network, executor_api::ExecutorSettings, logs, tls::Tls};
 
 /// Where logs are.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct Config {
     pub parallelism: u32,
     /// Answers `GET /metrics`; without it there is no such route.
     pub metrics: Option<PrometheusHandle>,
+    /// The listener speaks TLS; without it, plain HTTP.
+    pub tls: Option<Tls>,
     /// A request other than a long poll or a followed log ends after this long.
     pub request_timeout: Duration,
     /// What `GET /config` answers, in order; `None`: it answers 403 (`[api] expose_config` is False, Airflow's default).
@@ -84,6 +86,7 @@ impl Config {
             maximum_page_limit: 100,
             parallelism: 512,
             metrics: None,
+            tls: None,
             request_timeout: Duration::from_secs(30),
             exposed: None,
             max_connections: 8_192,

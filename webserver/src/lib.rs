@@ -26,6 +26,7 @@ mod shadowed;
 mod shared;
 mod state;
 mod time;
+mod tls;
 mod ui_api;
 pub mod ui_assets;
 mod waits;
@@ -33,6 +34,7 @@ mod waits;
 use std::{io, time::Duration};
 
 use axum::serve::ListenerExt;
+use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_store::Store;
@@ -44,6 +46,7 @@ pub use config::{Config, LogPlace, Setting};
 pub use measure::router as metrics_router;
 pub use router::{open_api, router, routes};
 pub use state::App;
+pub use tls::{Tls, TlsError};
 
 /// How long a client may take to say what it wants, and keep a connection without asking for anything. Longer than a node is
 /// ever silent, so that none sends into a connection that is just being closed.
@@ -55,9 +58,9 @@ pub enum ServeError {
     /// The configuration cannot be used (an empty secret).
     #[error("the webserver cannot start: {0}")]
     Config(String),
-    /// The listening socket failed.
-    #[error("the webserver cannot listen: {0}")]
-    Listen(#[from] io::Error),
+    /// Certificate or key cannot be used.
+    #[error("the webserver cannot offer TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The log folder cannot be used.
     #[error("the webserver cannot start: {0}")]
     Logs(#[source] io::Error),
@@ -65,21 +68,28 @@ pub enum ServeError {
 
 /// Answers requests on `listener` until `shutdown`; then takes no new ones and returns when the running ones ended.
 ///
+/// With [`Config::tls`] the listener speaks TLS. `beside`: one that never does, for those in the same process or on the same machine
+/// who need no certificate to trust it.
+///
 /// # Errors
-/// [`ServeError::Config`] before the first request, [`ServeError::Listen`] when the socket fails.
+/// [`ServeError::Config`] and [`ServeError::Tls`] before the first request.
 pub async fn serve(
     listener: TcpListener,
+    beside: Option<TcpListener>,
     store: Store,
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let secure = config.tls.as_ref().map(|tls| tls::acceptor(tls, shutdown.clone())).transpose()?;
     let app = App::new(store, config, shutdown.clone())?;
     let router = router(&app);
-    let listener = listener.tap_io(|connection| {
-        // Answers are small and somebody waits for each; a socket that refuses is slower, not wrong.
-        let _ = connection.set_nodelay(true);
-    });
     let limits = Limits { connections: app.config.max_connections, header_timeout: HEADER_TIMEOUT };
-    serve::serve(listener, router, limits, shutdown).await;
+    let answer = |listener: TcpListener, secure| {
+        // Answers are small and somebody waits for each; a socket that refuses is slower, not wrong.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        serve::serve(listener, secure, router.clone(), limits, shutdown.clone())
+    };
+    let beside = OptionFuture::from(beside.map(|listener| answer(listener, None)));
+    tokio::join!(answer(listener, secure), beside);
     Ok(())
 }

@@ -8,14 +8,25 @@ use axum::{
     extract::{ConnectInfo, Request},
     serve::Listener,
 };
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+
+use crate::tls;
 
 /// What connections are allowed.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +38,22 @@ pub(crate) struct Limits {
 }
 
 /// Answers requests until `shutdown`; then takes no new connections and returns when the requests under way are answered.
+/// With `secure` it speaks TLS: a handshake has its place and its task like the requests after it, so a slow one holds up nobody.
 pub(crate) async fn serve(
-    mut listener: impl Listener<Addr = SocketAddr>,
+    mut listener: impl Listener<Io = TcpStream, Addr = SocketAddr>,
+    secure: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
     let (places, tasks) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
-    while let Some((io, peer, place)) = shutdown.run_until_cancelled(accept(&mut listener, &places)).await {
-        tasks.spawn(connection(TokioIo::new(io), peer, router.clone(), limits.header_timeout, place, shutdown.clone()));
+    while let Some((stream, peer, place)) = shutdown.run_until_cancelled(accept(&mut listener, &places)).await {
+        let client = Client { peer, router: router.clone(), header_timeout: limits.header_timeout };
+        let (secure, shutdown) = (secure.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            client.connection(stream, secure, &shutdown).await;
+            drop(place);
+        });
     }
     drop(listener);
     tasks.close();
@@ -49,32 +67,72 @@ async fn accept<L: Listener>(listener: &mut L, places: &Arc<Semaphore>) -> (L::I
     (io, peer, place)
 }
 
-async fn connection<I>(
-    io: TokioIo<I>,
+/// Who connected, and what answers.
+struct Client {
     peer: SocketAddr,
     router: Router,
     header_timeout: Duration,
-    _place: OwnedSemaphorePermit,
-    shutdown: CancellationToken,
-) where
-    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    // Who asks is told to handlers as `axum::serve` tells it.
-    let told = move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.map(Body::new)
-    };
-    let service = TowerToHyperService::new(router.map_request(told));
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    let mut connection = pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Client {
+    async fn connection(self, stream: TcpStream, secure: Option<TlsAcceptor>, shutdown: &CancellationToken) {
+        let Some(secure) = secure else { return self.http1(stream, shutdown).await };
+        let handshake = tls::handshake(&secure, stream, self.peer);
+        let Some(Some(stream)) = shutdown.run_until_cancelled(handshake).await else { return };
+        if tls::is_h2(&stream) { self.http2(stream, shutdown).await } else { self.http1(stream, shutdown).await }
+    }
+
+    async fn http1(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shutdown: &CancellationToken) {
+        let service = TowerToHyperService::new(self.router.map_request(move |request| told(request, self.peer)));
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        log(ended);
+    }
+
+    /// hyper has no header timeout for h2: who begins no request for so long is told to go when those under way are answered,
+    /// and who never began one is left. Pings find who is gone without a word.
+    async fn http2(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shutdown: &CancellationToken) {
+        let (began, requests) = watch::channel(false);
+        let service = TowerToHyperService::new(self.router.map_request(move |request| {
+            began.send_replace(true);
+            told(request, self.peer)
+        }));
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(self.header_timeout);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+        tokio::select! {
+            ended = connection.as_mut() => return log(ended),
+            () = shutdown.cancelled() => {}
+            () = silence(requests.clone(), self.header_timeout) => {}
         }
-    };
+        // Before its first request a client may not have said anything, not even that it goes.
+        if *requests.borrow() {
+            connection.as_mut().graceful_shutdown();
+            log(connection.await);
+        }
+    }
+}
+
+/// Who asks is told to handlers as `axum::serve` tells it.
+fn told(mut request: Request<Incoming>, peer: SocketAddr) -> Request {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request.map(Body::new)
+}
+
+/// Until no request has begun for `long`.
+async fn silence(mut requests: watch::Receiver<bool>, long: Duration) {
+    while matches!(timeout(long, requests.changed()).await, Ok(Ok(()))) {}
+}
+
+fn log(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
@@ -83,9 +141,11 @@ async fn connection<I>(
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
+    use hyper::client::conn::http2::{SendRequest, handshake};
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+        net::TcpListener,
+        task::JoinHandle,
     };
 
     use super::*;
@@ -96,7 +156,7 @@ mod tests {
     struct Server {
         address: std::net::SocketAddr,
         shutdown: CancellationToken,
-        task: tokio::task::JoinHandle<()>,
+        task: JoinHandle<()>,
     }
 
     impl Server {
@@ -104,7 +164,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
             let router = Router::new().route("/", get(async || "here"));
-            let task = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+            let task = tokio::spawn(serve(listener, None, router, limits, shutdown.clone()));
             Self { address, shutdown, task }
         }
 
@@ -158,5 +218,46 @@ mod tests {
         server.shutdown.cancel();
         server.task.await.unwrap();
         assert!(read(idle).await.ends_with("here"));
+    }
+
+    /// The client's end of an h2 connection to a server with this timeout, and the server's task.
+    fn http2(header_timeout: Duration, shutdown: &CancellationToken) -> (DuplexStream, JoinHandle<()>) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (router, shutdown) = (Router::new().route("/", get(async || "here")), shutdown.clone());
+        let client = Client { peer: ([127, 0, 0, 1], 1).into(), router, header_timeout };
+        (ours, tokio::spawn(async move { client.http2(theirs, &shutdown).await }))
+    }
+
+    /// Its connection is open while this is.
+    async fn asked(io: DuplexStream) -> SendRequest<String> {
+        let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+        tokio::spawn(connection);
+        let answer = sender.send_request(Request::get("http://test/").body(String::new()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        sender
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_over_h2_is_left() {
+        let (_silent, task) = http2(Duration::from_millis(50), &CancellationToken::new());
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_more_over_h2_is_told_to_go() {
+        let (io, task) = http2(Duration::from_millis(50), &CancellationToken::new());
+        let _open = asked(io).await;
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn h2_ends_at_shutdown_whether_the_client_has_asked_or_not() {
+        let shutdown = CancellationToken::new();
+        let (io, idle) = http2(Duration::from_secs(60), &shutdown);
+        let (_silent, unasked) = http2(Duration::from_secs(60), &shutdown);
+        let _open = asked(io).await;
+        shutdown.cancel();
+        idle.await.unwrap();
+        unasked.await.unwrap();
     }
 }

@@ -27,5 +27,6 @@ mod reparse;
 mod secrets;
 mod states;
 mod support;
+mod tls;
 mod truthful;
 mod waits;
