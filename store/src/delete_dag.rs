@@ -45,8 +45,8 @@ pub async fn delete(connection: &mut PgConnection, dag_id: &str) -> Result<Outco
     if is_running {
         return Ok(Outcome::Running);
     }
-    let mut deleted = Deleted::default();
-    for slice in runs.chunks(SLICE) {
+    let mut deleted = Deleted { runs, ..Deleted::default() };
+    for slice in deleted.runs.chunks(SLICE) {
         deleted.nodes.append(&mut delete_locked(&mut *connection, slice, "the DAG was deleted").await?);
     }
     assets::forget(&mut *connection, &[dag_fk]).await?;

@@ -252,7 +252,7 @@ impl Processor {
 /// Whether the same transaction would fail again for any connection: it is the file's content that is refused.
 fn is_about_a_file(error: &StoreError) -> bool {
     match error {
-        StoreError::Constraint { .. } | StoreError::Data(_) => true,
+        StoreError::Constraint { .. } | StoreError::Data(_) | StoreError::Unstorable(_) => true,
         // Class 22: data exception.
         StoreError::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("22")),
         _ => false,

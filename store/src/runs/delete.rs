@@ -16,13 +16,18 @@ use crate::{Store, StoreError, dags, plan::lock_one, wake::Signal};
 /// Whom a deletion concerns.
 #[derive(Debug, Default)]
 pub struct Deleted {
+    pub(crate) runs: Vec<i64>,
     /// Nodes with attempts to stop.
     pub(crate) nodes: BTreeSet<i64>,
 }
 
 impl Deleted {
-    /// Wakes scheduler and nodes: what is gone may let others start. Call it after the commit.
+    /// Wakes scheduler and nodes, since what is gone may let others start, and tells those who show the runs. Call it after the
+    /// commit.
     pub fn ring(&self, store: &Store) {
+        for &run in &self.runs {
+            store.wake().changed(run);
+        }
         store.wake().ring(Signal::Dags);
         store.wake().ring(Signal::Dispatch);
         for &node in &self.nodes {
@@ -44,7 +49,7 @@ pub async fn delete(connection: &mut PgConnection, dag_run_id: i64) -> Result<Mu
         return Ok(Mutated::Done(None));
     }
     let nodes = delete_locked(connection, &[dag_run_id], "the run was deleted").await?;
-    Ok(Mutated::Done(Some(Deleted { nodes })))
+    Ok(Mutated::Done(Some(Deleted { runs: vec![dag_run_id], nodes })))
 }
 
 /// Deletes runs whose locks are held, with everything they left; the nodes that have attempts of theirs to stop.
