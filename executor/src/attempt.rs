@@ -144,7 +144,7 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> End {
 }
 
 async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
-    let image = |named: Option<String>| named.or_else(|| job.node.config.default_image.clone());
+    let image = |named| job.node.config.image(named);
     if let Some(call) = &job.spec.call {
         let event = job.spec.callback.as_ref().map_or("", |facts| facts.cause.as_str());
         job.log.say("info", &format!("Calling {} on {event}.", call.callable));
@@ -154,7 +154,7 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
         OperatorKind::Noop | OperatorKind::Empty => Ok(End::Finished(Finished::success(None))),
         OperatorKind::Bash => {
             let mut args: BashArgs = arguments(&rendered.args)?;
-            let bundle = bundle(job).await?;
+            let bundle = bundle(&job.node, &job.spec).await?;
             match image(args.image.take()) {
                 Some(image) => {
                     docker::run(job, Plan::bash(&job.subject(), args, image, rendered, bundle.as_deref())).await
@@ -164,7 +164,7 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
         }
         OperatorKind::BashSensor => {
             let args: BashSensorArgs = arguments(&rendered.args)?;
-            let bundle = bundle(job).await?;
+            let bundle = bundle(&job.node, &job.spec).await?;
             let BashSensorArgs { bash_command, env, retry_exit_code: _, output_encoding, image: named } = args;
             let args = BashArgs {
                 bash_command: Command::Text(bash_command),
@@ -212,7 +212,7 @@ async fn dispatch(job: &Job, rendered: &Rendered) -> Result<End, Failure> {
 
 /// A callable, in a container when there is an image to use.
 async fn python_job(job: &Job, args: PythonArgs, image: Option<String>, rendered: &Rendered) -> Result<End, Failure> {
-    let bundle = bundle(job).await?;
+    let bundle = bundle(&job.node, &job.spec).await?;
     let folder = make_folder(job)?;
     match image {
         Some(image) => Box::pin(python::run_in_container(job, args, image, rendered, folder, bundle.as_deref())).await,
@@ -221,9 +221,9 @@ async fn python_job(job: &Job, args: PythonArgs, image: Option<String>, rendered
 }
 
 /// The folder with the task's code, if it has any.
-async fn bundle(job: &Job) -> Result<Option<PathBuf>, Failure> {
-    match &job.spec.bundle_hash {
-        Some(hash) => job.node.bundles.get(hash).await.map(Some),
+pub(crate) async fn bundle(node: &Node, spec: &TaskSpec) -> Result<Option<PathBuf>, Failure> {
+    match &spec.bundle_hash {
+        Some(hash) => node.bundles.get(hash).await.map(Some),
         None => Ok(None),
     }
 }

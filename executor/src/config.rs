@@ -89,6 +89,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The image of a task's container: the one it names, or the node's for tasks that name none.
+    pub(crate) fn image(&self, named: Option<String>) -> Option<String> {
+        named.or_else(|| self.default_image.clone())
+    }
+}
+
 /// Why a node does not run. Everything that may pass (the server away, Docker away) is waited for instead.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {

@@ -5,9 +5,8 @@
 //! templates read from the clock, a variable that changed, an image that was tagged anew make it the wrong one.
 
 use std::{
-    collections::{HashMap, HashSet},
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,12 +14,12 @@ use bollard::{
     models::ContainerCreateBody,
     query_parameters::{CreateContainerOptionsBuilder, RenameContainerOptionsBuilder},
 };
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use updraft_core::{
     ids::TaskId,
     metrics::PREWARMED_CONTAINERS,
-    operator::{OperatorKind, PullPolicy},
+    operator::{BashArgs, OperatorKind, PullPolicy},
     spec::{Failure, TaskSpec},
 };
 use uuid::Uuid;
@@ -29,11 +28,11 @@ use super::{
     AHEAD_NAME, ATTEMPT_LABEL, Plan, Subject,
     connection::has_status,
     image::Image,
-    keep::{Need, RunKey},
+    keep::{Container, Kept, Need, RunKey, User},
     name_of, run,
 };
 use crate::{
-    attempt::arguments,
+    attempt::{arguments, bundle},
     node::Node,
     render::{self, Rendered},
     runner::Job,
@@ -42,31 +41,12 @@ use crate::{
 /// How long a container waits for its task when no task before it runs here any more.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// The task a container is for.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    run: RunKey,
-    task_id: TaskId,
-}
-
-impl Key {
-    fn of(spec: &TaskSpec) -> Self {
-        Self { run: RunKey::of(spec), task_id: spec.task_id.clone() }
-    }
-}
-
-/// A container that waits for its task.
-struct Container {
+/// A container that waits for its task; the running tasks before that are its users.
+pub(super) struct Waiting {
     name: String,
-    making: watch::Sender<Making>,
-    /// The running tasks before its own are its users.
+    /// `None`: it could not be made.
+    made: SetOnce<Option<Made>>,
     need: Mutex<Need>,
-}
-
-#[derive(Clone)]
-enum Making {
-    Going,
-    Over(Option<Arc<Made>>),
 }
 
 struct Made {
@@ -76,115 +56,47 @@ struct Made {
     body: ContainerCreateBody,
 }
 
-impl Container {
-    fn need(&self) -> MutexGuard<'_, Need> {
-        self.need.lock().expect("no code panics while it holds this")
+impl Container for Waiting {
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    fn is_going(&self) -> bool {
-        matches!(*self.making.borrow(), Making::Going)
+    fn need(&self) -> &Mutex<Need> {
+        &self.need
     }
 
-    /// What was made, once that is over.
-    async fn made(&self) -> Option<Arc<Made>> {
-        let mut making = self.making.subscribe();
-        match making.wait_for(|making| matches!(making, Making::Over(_))).await.as_deref() {
-            Ok(Making::Over(made)) => made.clone(),
-            // The sender is `self`.
-            Ok(Making::Going) | Err(_) => None,
-        }
+    fn is_removable(&self) -> bool {
+        self.made.initialized()
     }
 }
 
-/// A running task's wish for the container of one that comes after it; given up when dropped.
-struct Wish {
-    container: Arc<Container>,
-}
-
-impl Drop for Wish {
-    fn drop(&mut self) {
-        self.container.need().leave();
-    }
-}
-
-/// The containers that wait on this node.
+/// The containers that wait on this node, and how many may.
 pub(super) struct Ahead {
     limit: usize,
-    by_key: Mutex<HashMap<Key, Arc<Container>>>,
+    pub(super) kept: Kept<TaskId, Waiting>,
     /// The node ends.
     closed: CancellationToken,
 }
 
 impl Ahead {
     pub(super) fn new(limit: u32) -> Self {
-        Self { limit: limit as usize, by_key: Mutex::default(), closed: CancellationToken::new() }
+        Self { limit: limit as usize, kept: Kept::new(IDLE), closed: CancellationToken::new() }
     }
 
     pub(super) fn close(&self) {
         self.closed.cancel();
     }
 
-    /// A task before it wishes for this container. Also whether it has to be made; `None`: there are as many as may be.
-    fn wish(&self, key: Key) -> Option<(Wish, bool)> {
-        let mut by_key = self.lock();
-        let known = by_key.get(&key).cloned();
-        let is_new = known.is_none();
-        if is_new && by_key.len() >= self.limit {
-            return None;
-        }
-        let container = known.unwrap_or_else(|| {
-            let container = Arc::new(Container {
-                name: format!("{AHEAD_NAME}{}", Uuid::new_v4()),
-                making: watch::Sender::new(Making::Going),
-                need: Mutex::default(),
-            });
-            by_key.insert(key, Arc::clone(&container));
-            container
-        });
-        container.need().enter();
-        Some((Wish { container }, is_new))
-    }
-
-    fn take(&self, key: &Key) -> Option<Arc<Container>> {
-        self.lock().remove(key)
-    }
-
-    fn forget(&self, container: &Arc<Container>) {
-        self.lock().retain(|_, known| !Arc::ptr_eq(known, container));
-    }
-
-    /// Runs of which a task is waited for: the server says which of them are over.
-    pub(super) fn runs(&self) -> HashSet<RunKey> {
-        self.lock().keys().map(|key| key.run.clone()).collect()
-    }
-
-    /// These runs ended.
-    pub(super) fn over(&self, runs: &[RunKey]) {
-        for (_, container) in self.lock().iter().filter(|(key, _)| runs.contains(&key.run)) {
-            container.need().end();
-        }
-    }
-
     /// Takes out the containers that nobody needs any more; their names.
     pub(super) fn done(&self, all: bool) -> Vec<String> {
-        // One that is being made cannot be removed yet.
-        let done = |container: &Container| all || (!container.is_going() && container.need().is_over(IDLE));
-        let done: Vec<String> = self
-            .lock()
-            .extract_if(|_, container| done(container))
-            .map(|(_, container)| container.name.clone())
-            .collect();
+        let done = self.kept.done(all);
         count("unused", done.len());
         done
     }
+}
 
-    pub(super) fn holds(&self, name: &str) -> bool {
-        self.lock().values().any(|container| container.name == name)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Container>>> {
-        self.by_key.lock().expect("no code panics while it holds the list")
-    }
+fn key(spec: &TaskSpec) -> (RunKey, TaskId) {
+    (RunKey::of(spec), spec.task_id.clone())
 }
 
 fn count(fate: &'static str, containers: usize) {
@@ -210,10 +122,15 @@ pub(crate) async fn prepare_next(job: &Job) -> Infallible {
     std::future::pending().await
 }
 
-fn wish(node: &Arc<Node>, spec: TaskSpec) -> Option<Wish> {
-    let (wish, is_new) = node.docker.ahead.wish(Key::of(&spec))?;
+fn wish(node: &Arc<Node>, spec: TaskSpec) -> Option<User<Waiting>> {
+    let ahead = &node.docker.ahead;
+    let (wish, is_new) = ahead.kept.enter_within(ahead.limit, key(&spec), || Waiting {
+        name: format!("{AHEAD_NAME}{}", Uuid::new_v4()),
+        made: SetOnce::new(),
+        need: Mutex::default(),
+    })?;
     if is_new {
-        let (task, container) = (Arc::clone(node), Arc::clone(&wish.container));
+        let (task, container) = (Arc::clone(node), Arc::clone(&wish.0));
         node.tracker.spawn(async move {
             let made = tokio::select! {
                 made = make(&task, &container.name, &spec) => made,
@@ -225,9 +142,9 @@ fn wish(node: &Arc<Node>, spec: TaskSpec) -> Option<Wish> {
                 None
             });
             if made.is_none() {
-                task.docker.ahead.forget(&container);
+                task.docker.ahead.kept.forget(&container);
             }
-            container.making.send_replace(Making::Over(made.map(Arc::new)));
+            container.made.set(made).unwrap_or_else(|_| unreachable!("only this sets it"));
         });
     }
     Some(wish)
@@ -259,12 +176,9 @@ async fn plan(node: &Node, spec: &TaskSpec, rendered: &Rendered) -> Result<Optio
     match spec.operator {
         OperatorKind::Docker => Plan::operator(&subject, arguments(&rendered.args)?, rendered, None).map(Some),
         OperatorKind::Bash => {
-            let mut args: updraft_core::operator::BashArgs = arguments(&rendered.args)?;
-            let Some(image) = args.image.take().or_else(|| node.config.default_image.clone()) else { return Ok(None) };
-            let bundle = match &spec.bundle_hash {
-                Some(hash) => Some(node.bundles.get(hash).await?),
-                None => None,
-            };
+            let mut args: BashArgs = arguments(&rendered.args)?;
+            let Some(image) = node.config.image(args.image.take()) else { return Ok(None) };
+            let bundle = bundle(node, spec).await?;
             Ok(Some(Plan::bash(&subject, args, image, rendered, bundle.as_deref())))
         }
         _ => Ok(None),
@@ -280,9 +194,9 @@ pub(super) async fn take(
     body: &ContainerCreateBody,
     before: impl Fn() -> Result<(), Failure>,
 ) -> Result<Option<String>, Failure> {
-    let Some(container) = job.node.docker.ahead.take(&Key::of(&job.spec)) else { return Ok(None) };
-    let Some(made) = container.made().await else { return Ok(None) };
-    if is_right(docker, &made, image, body).await {
+    let Some(container) = job.node.docker.ahead.kept.take(&key(&job.spec)) else { return Ok(None) };
+    let Some(made) = container.made.wait().await else { return Ok(None) };
+    if is_right(docker, made, image, body).await {
         before()?;
         let options = RenameContainerOptionsBuilder::default().name(&name_of(job.id)).build();
         match docker.rename_container(&container.name, options).await {

@@ -15,7 +15,13 @@ use tokio::{
 use updraft_core::spec::{Failure, FailureClass};
 use updraft_protocol::RunnerStatus;
 
-use super::{ahead::Ahead, facts::Digests, image::Pulls, keep::RunKey, room::Rooms};
+use super::{
+    ahead::Ahead,
+    facts::Digests,
+    image::Pulls,
+    keep::RunKey,
+    room::{self, Rooms},
+};
 use crate::{
     config::{Config, DockerMode},
     node::Node,
@@ -69,7 +75,7 @@ impl Docker {
             state: watch::Sender::new(state),
             full: Mutex::default(),
             pulls: Pulls::default(),
-            rooms: Rooms::default(),
+            rooms: room::rooms(),
             ahead: Ahead::new(config.prewarm),
             digests: Digests::default(),
         }
@@ -140,14 +146,14 @@ impl Docker {
     /// Runs for whose tasks a container is kept here: the server says which of them are over.
     pub(crate) fn runs(&self) -> HashSet<RunKey> {
         let mut runs = self.rooms.runs();
-        runs.extend(self.ahead.runs());
+        runs.extend(self.ahead.kept.runs());
         runs
     }
 
     /// These runs ended.
     pub(crate) fn over(&self, runs: &[RunKey]) {
         self.rooms.over(runs);
-        self.ahead.over(runs);
+        self.ahead.kept.over(runs);
     }
 
     /// Waits until the daemon, which answered before, does not any more.

@@ -61,7 +61,7 @@ async fn remove(node: &Node, docker: &bollard::Docker, chosen: impl Fn(Role) -> 
         let needed = match container.role {
             Role::Attempt(id) => node.is_live(id) || (container.kept && !container.running),
             Role::Room => node.docker.rooms.holds(name),
-            Role::Ahead => node.docker.ahead.holds(name),
+            Role::Ahead => node.docker.ahead.kept.holds(name),
         };
         if needed {
             continue;

@@ -9,9 +9,9 @@ mod session;
 mod tenant;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,7 +31,7 @@ use self::session::{Session, Task};
 use super::{
     NODE_LABEL, Plan, ROOM_NAME,
     connection::has_status,
-    keep::{Need, RunKey},
+    keep::{Container, Kept, Need, RunKey, User},
     run,
 };
 use crate::runner::{Job, failure};
@@ -48,14 +48,6 @@ const WAITER: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done
 const OOM_KILLS: &str = r#"for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
   while read -r name count; do [ "$name" = oom_kill ] && echo "$count"; done < "$file"
 done 2>/dev/null; exit 0"#;
-
-/// What tasks must have in common to share a room.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    run: RunKey,
-    /// The container without what is each task's own, as JSON.
-    settings: String,
-}
 
 /// A shared container.
 pub(super) struct Room {
@@ -78,80 +70,45 @@ pub(super) struct Made {
     cmd: Vec<String>,
 }
 
+/// What the tasks of a run must have in common to share a room: the container without what is each task's own, as JSON.
+type Settings = String;
+
 /// The rooms of this life of the node.
-#[derive(Default)]
-pub(super) struct Rooms {
-    by_key: Mutex<HashMap<Key, Arc<Room>>>,
-}
+pub(super) type Rooms = Kept<Settings, Room>;
 
-/// A task's place in a room; given up when dropped.
-pub(super) struct Place {
-    room: Arc<Room>,
-}
+/// A task's place in a room.
+type Place = User<Room>;
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.room.need().leave();
+impl Container for Room {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn need(&self) -> &Mutex<Need> {
+        &self.need
     }
 }
 
-impl Rooms {
-    /// A place in the room of the task's run and settings, which need not be made yet.
-    fn enter(&self, job: &Job, body: &ContainerCreateBody) -> Result<Place, Failure> {
-        let settings = settings(body).map_err(|error| {
-            failure(FailureClass::NodeError, format!("The container's settings cannot be written: {error}."))
-        })?;
-        let mut by_key = self.lock();
-        let room = by_key.entry(Key { run: RunKey::of(&job.spec), settings }).or_insert_with(|| {
-            Arc::new(Room {
-                name: format!("{ROOM_NAME}{}", Uuid::new_v4()),
-                made: OnceCell::new(),
-                need: Mutex::default(),
-                sessions: Mutex::default(),
-                oom_kills: AtomicU64::new(0),
-            })
-        });
-        room.need().enter();
-        Ok(Place { room: Arc::clone(room) })
-    }
+/// No rooms yet.
+pub(super) fn rooms() -> Rooms {
+    Kept::new(IDLE)
+}
 
-    /// Its container is gone: the next task makes another.
-    fn forget(&self, room: &Arc<Room>) {
-        self.lock().retain(|_, known| !Arc::ptr_eq(known, room));
-    }
-
-    /// Runs that have a room here: the server says which of them are over.
-    pub(super) fn runs(&self) -> HashSet<RunKey> {
-        self.lock().keys().map(|key| key.run.clone()).collect()
-    }
-
-    /// These runs ended: their rooms go as soon as nobody is in them.
-    pub(super) fn over(&self, runs: &[RunKey]) {
-        for (_, room) in self.lock().iter().filter(|(key, _)| runs.contains(&key.run)) {
-            room.need().end();
-        }
-    }
-
-    /// Takes out the rooms that nobody needs any more; their names.
-    pub(super) fn done(&self, all: bool) -> Vec<String> {
-        let done = |room: &Room| all || room.need().is_over(IDLE);
-        self.lock().extract_if(|_, room| done(room)).map(|(_, room)| room.name.clone()).collect()
-    }
-
-    pub(super) fn holds(&self, name: &str) -> bool {
-        self.lock().values().any(|room| room.name == name)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Room>>> {
-        self.by_key.lock().expect("no code panics while it holds the list")
-    }
+/// A place in the room of the task's run and settings, which need not be made yet.
+fn enter(job: &Job, body: &ContainerCreateBody) -> Result<Place, Failure> {
+    let settings = settings(body).map_err(|error| {
+        failure(FailureClass::NodeError, format!("The container's settings cannot be written: {error}."))
+    })?;
+    Ok(job.node.docker.rooms.enter((RunKey::of(&job.spec), settings), || Room {
+        name: format!("{ROOM_NAME}{}", Uuid::new_v4()),
+        made: OnceCell::new(),
+        need: Mutex::default(),
+        sessions: Mutex::default(),
+        oom_kills: AtomicU64::new(0),
+    }))
 }
 
 impl Room {
-    fn need(&self) -> MutexGuard<'_, Need> {
-        self.need.lock().expect("no code panics while it holds this")
-    }
-
     /// The running container; the first task makes it and the others wait.
     async fn made(&self, job: &Job, docker: &bollard::Docker, plan: &Plan) -> Result<&Made, Failure> {
         let make = async || {
@@ -251,7 +208,7 @@ impl Room {
 }
 
 /// What tasks share of a container: all but command, environment, folder and labels.
-fn settings(body: &ContainerCreateBody) -> serde_json::Result<String> {
+fn settings(body: &ContainerCreateBody) -> serde_json::Result<Settings> {
     let shared = ContainerCreateBody {
         cmd: None,
         entrypoint: None,

@@ -75,7 +75,7 @@ impl Session {
         let script = script(job.id, made, body, &begin, &end);
         self.input.write_all(script.as_bytes()).await.ok()?;
         self.input.flush().await.ok()?;
-        let (mut stdout, mut stderr) = (Ending::new(&end), Ending::new(&end));
+        let (mut stdout, mut stderr) = (EndLine::new(&end), EndLine::new(&end));
         let (mut head, mut early) = (Vec::new(), Vec::new());
         let begin = format!("{begin}\n");
         let rest = loop {
@@ -99,8 +99,8 @@ impl Session {
 /// A task in a session.
 pub(super) struct Task {
     pub(super) session: Session,
-    stdout: Ending,
-    stderr: Ending,
+    stdout: EndLine,
+    stderr: EndLine,
     /// Output that came with the word of its beginning.
     first: Vec<(Output, Vec<u8>)>,
 }
@@ -132,14 +132,14 @@ impl Task {
 }
 
 /// Looks for what ends a task's output: a record separator, which no line that is shown at once is held back for, the secret, the code.
-struct Ending {
+struct EndLine {
     mark: Vec<u8>,
     /// What may be its beginning.
     held: Vec<u8>,
     code: Option<i64>,
 }
 
-impl Ending {
+impl EndLine {
     fn new(secret: &str) -> Self {
         Self { mark: format!("\x1e{secret} ").into_bytes(), held: Vec::new(), code: None }
     }
@@ -231,7 +231,7 @@ mod tests {
     fn the_end_is_found_however_it_is_cut() {
         let whole = b"one\ntwo\n\x1eupdraft-end-x 17\n";
         for cut in 0..whole.len() {
-            let mut ending = Ending::new("updraft-end-x");
+            let mut ending = EndLine::new("updraft-end-x");
             let mut out = ending.feed(&whole[..cut]);
             assert_eq!(ending.code, None);
             out.extend(ending.feed(&whole[cut..]));
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_only_begins_like_the_end_is_output() {
-        let mut ending = Ending::new("updraft-end-x");
+        let mut ending = EndLine::new("updraft-end-x");
         let mut out = ending.feed(b"a\n\x1eupdraft-end");
         assert_eq!(out, b"a\n", "a line is not held back");
         out.extend(ending.feed(b"ing\x1e"));

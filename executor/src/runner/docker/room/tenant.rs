@@ -47,17 +47,17 @@ pub(in crate::runner::docker) async fn run(job: &Job, plan: Plan) -> Result<End,
         // A room that ended since it was used last is made anew, once.
         let mut again = true;
         loop {
-            let place = job.node.docker.rooms.enter(job, &plan.body)?;
-            let made = place.room.made(job, &docker, &plan).await?;
+            let place = super::enter(job, &plan.body)?;
+            let made = place.0.made(job, &docker, &plan).await?;
             record(job, &plan.watch)?;
-            match place.room.begin(job, &docker, made, &plan.body).await {
+            match place.0.begin(job, &docker, made, &plan.body).await {
                 Ok(task) => {
                     job.note(|execution| execution.container_id = Some(made.id.clone()));
                     facts::note_image(job, &docker, made.image.as_deref()).await;
                     return Ok((task, place));
                 }
                 Err(error) if is_gone(&error) && std::mem::take(&mut again) => {
-                    job.node.docker.rooms.forget(&place.room);
+                    job.node.docker.rooms.forget(&place.0);
                 }
                 Err(error) => {
                     job.uncreated();
@@ -108,7 +108,7 @@ async fn follow(
     mut task: Task,
     watch: &Watch,
 ) -> Result<End, Failure> {
-    let room = &place.room;
+    let room = &place.0;
     let oom_kills = room.oom_kills.load(Ordering::Relaxed);
     let mark = task.session.mark.clone();
     let signal = async |signal: &str| self::signal(docker, room, &mark, job, signal).await;
