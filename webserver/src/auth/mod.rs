@@ -84,13 +84,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Credentials {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let cookie = CookieJar::from_headers(&parts.headers).get(cookie::NAME).map(|cookie| cookie.value().to_owned());
-        Ok(Self { bearer: bearer(&parts.headers), cookie })
+        Ok(Self { bearer: bearer(&parts.headers).map(str::to_owned), cookie })
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+/// The token of an `Authorization: Bearer …`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// What identifies a caller whose standing was asked.

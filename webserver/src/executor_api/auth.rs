@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use sha2::{Digest, Sha256};
 use updraft_store::{
     Store,
@@ -13,7 +10,7 @@ use updraft_store::{
 };
 
 use super::{ExecutorApi, error::ApiError};
-use crate::recent::Recent;
+use crate::{auth::bearer, recent::Recent};
 
 /// An authenticated caller.
 #[derive(Clone, Copy)]
@@ -23,14 +20,7 @@ impl FromRequestParts<ExecutorApi> for Node {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ExecutorApi) -> Result<Self, ApiError> {
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(ApiError::unauthorized)?;
+        let token = bearer(&parts.headers).ok_or_else(ApiError::unauthorized)?;
         let id = state.inner.tokens.authenticate(&state.inner.store, token).await?;
         id.map(Self).ok_or_else(ApiError::unauthorized)
     }
