@@ -28,10 +28,20 @@ pub(crate) fn images(dag: &Dag, task: &Task) -> Vec<String> {
 /// from the file and the run alone, if they run in one at all. A mapped task, one with a login, a secret, a folder of its own or
 /// a shared container, and one whose image is to be asked for each time, wait for their turn.
 pub fn next<'a>(dag: &'a Dag, task: &Task) -> impl Iterator<Item = &'a Task> {
-    let index = dag.index_of(task.task_id.as_str());
-    let mut after: Vec<TaskIndex> = index.into_iter().flat_map(|index| dag.downstream(index)).collect();
+    let mut after: Vec<TaskIndex> = foreseeable(dag, task).collect();
     after.sort_unstable();
-    after.into_iter().map(|index| &dag.tasks[index]).filter(|next| is_foreseeable(dag, next))
+    after.into_iter().map(|index| &dag.tasks[index])
+}
+
+/// Whether [`next`] has any; asked of every task that is handed out.
+pub(crate) fn has_next(dag: &Dag, task: &Task) -> bool {
+    foreseeable(dag, task).next().is_some()
+}
+
+fn foreseeable<'a>(dag: &'a Dag, task: &Task) -> impl Iterator<Item = TaskIndex> + 'a {
+    let index = dag.index_of(task.task_id.as_str());
+    let after = index.into_iter().flat_map(|index| dag.downstream(index));
+    after.filter(|&next| is_foreseeable(dag, &dag.tasks[next]))
 }
 
 fn is_foreseeable(dag: &Dag, task: &Task) -> bool {

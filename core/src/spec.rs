@@ -309,7 +309,7 @@ impl TaskSpec {
             map_index_template: task.map_index_template.clone(),
             max_map_length: is_mapped_over(dag, task).then_some(dag.max_map_length),
             images: ahead::images(dag, task),
-            has_next: ahead::next(dag, task).next().is_some(),
+            has_next: ahead::has_next(dag, task),
             output: task.output,
             secrets: task.secrets.clone(),
             inlets: task.inlets.clone(),
