@@ -18,7 +18,7 @@ use updraft_store::{
     objects::Objects,
     sources::{Environment, Sources},
 };
-use updraft_webserver::{LogPlace, Setting, Tls};
+use updraft_webserver::{LogPlace, Oidc, Setting, Tls};
 
 use crate::{
     cli::App,
@@ -162,6 +162,7 @@ pub(crate) fn webserver(
     settings.tls = tls(config)?;
     let is_https = config.webserver.base_url.as_ref().is_some_and(|url| url.starts_with("https://"));
     settings.secure_cookies = is_https || settings.tls.is_some();
+    settings.oidc = oidc(config)?;
     settings.trusted_proxies.clone_from(&config.webserver.trusted_proxies);
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
@@ -177,6 +178,34 @@ fn exposed(app: &App) -> Vec<Setting> {
         Some(Setting { section: section.to_owned(), option: option.to_owned(), value: row.plain })
     };
     show(&app.loaded).into_iter().filter_map(setting).collect()
+}
+
+/// The provider by which people log in, if there is one.
+fn oidc(config: &Config) -> Result<Option<Oidc>> {
+    let auth = &config.auth;
+    let Some(issuer) = auth.oidc_issuer.clone() else { return Ok(None) };
+    let Some(base_url) = config.webserver.base_url.clone() else {
+        bail!(
+            "auth.oidc_issuer is set and webserver.base_url is not: the provider must be told where to send browsers back to"
+        );
+    };
+    if auth.oidc_client_id.is_empty() {
+        bail!("auth.oidc_issuer is set and auth.oidc_client_id is not: the provider knows this deployment by it");
+    }
+    if auth.oidc_roles.is_empty() && auth.oidc_default_role.is_none() {
+        bail!("with neither auth.oidc_roles nor auth.oidc_default_role nobody who logs in by the provider has a role");
+    }
+    Ok(Some(Oidc {
+        issuer,
+        client_id: auth.oidc_client_id.clone(),
+        client_secret: auth.oidc_client_secret.clone(),
+        scopes: auth.oidc_scopes.clone(),
+        name_claim: auth.oidc_name_claim.clone(),
+        role_claim: auth.oidc_role_claim.clone(),
+        roles: auth.oidc_roles.clone(),
+        default_role: auth.oidc_default_role,
+        base_url,
+    }))
 }
 
 /// Certificate and key of the listener, if it has them.

@@ -183,7 +183,9 @@ async fn remembered(app: &App, connection: &mut PgConnection, name: &str) -> Res
     let (Some(kept), Some(user)) = (read_text(&file)?, users::credentials(connection, name).await?) else {
         return Ok(None);
     };
-    let is_it = name == config.auth.admin_user && passwords::is_right(&kept.into(), &user.password)?;
+    // Whom the login provider alone knows has none.
+    let Some(stored) = user.password else { return Ok(None) };
+    let is_it = name == config.auth.admin_user && passwords::is_right(&kept.into(), &stored)?;
     Ok(is_it.then_some(file))
 }
 

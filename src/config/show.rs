@@ -24,6 +24,7 @@ pub(crate) struct Row {
 const SECRETS: &[&str] = &[
     "auth.admin_password",
     "auth.jwt_secret",
+    "auth.oidc_client_secret",
     "client.password",
     "client.token",
     "core.fernet_key",

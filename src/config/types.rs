@@ -10,7 +10,7 @@ use std::{
 use figment::{Figment, error::Kind};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
-use updraft_core::{dispatch::Strategy, lease::Lease};
+use updraft_core::{dispatch::Strategy, identity::Role, lease::Lease};
 use updraft_webserver::Network;
 
 use super::ConfigError;
@@ -127,6 +127,18 @@ pub(crate) struct Auth {
     #[serde(deserialize_with = "seconds")]
     pub(crate) jwt_cli_expiration: Duration,
     pub(crate) all_admins: bool,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) oidc_issuer: Option<String>,
+    pub(crate) oidc_client_id: String,
+    #[serde(deserialize_with = "optional")]
+    pub(crate) oidc_client_secret: Option<SecretString>,
+    pub(crate) oidc_scopes: Vec<String>,
+    pub(crate) oidc_name_claim: String,
+    pub(crate) oidc_role_claim: String,
+    #[serde(deserialize_with = "roles")]
+    pub(crate) oidc_roles: Vec<(String, Role)>,
+    #[serde(deserialize_with = "optional_role")]
+    pub(crate) oidc_default_role: Option<Role>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -282,6 +294,17 @@ fn inline_limit<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> 
     } else {
         Err(de::Error::custom(format!("{limit} is less than {}", updraft_protocol::INLINE_LIMIT)))
     }
+}
+
+/// `["word=role", …]`.
+fn roles<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<(String, Role)>, D::Error> {
+    let role = |(word, role): (String, String)| Ok((word, role.parse().map_err(de::Error::custom)?));
+    labels(input)?.into_iter().map(role).collect()
+}
+
+fn optional_role<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Role>, D::Error> {
+    let text = String::deserialize(input)?;
+    Some(text).filter(|text| !text.is_empty()).map(|text| text.parse().map_err(de::Error::custom)).transpose()
 }
 
 /// `["key=value", …]`, whose values may be secrets.

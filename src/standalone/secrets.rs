@@ -47,8 +47,8 @@ pub(crate) async fn first_user(store: &Store, config: &Config, layout: &Layout) 
     }
     let user = users::credentials(&mut transaction, name).await?;
     transaction.rollback().await?;
-    let (Some(given), Some(user)) = (given, user) else { return Ok(None) };
-    if passwords::is_right(&given, &user.password)? {
+    let (Some(given), Some(stored)) = (given, user.and_then(|user| user.password)) else { return Ok(None) };
+    if passwords::is_right(&given, &stored)? {
         return Ok(Some(given));
     }
     if config.auth.admin_password.is_some() {

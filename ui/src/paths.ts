@@ -17,6 +17,8 @@ export const paths = {
   run: (dagId: string, runId: string) => `/dags/${at(dagId)}/runs/${at(runId)}`,
   log: ({ dagId, runId, taskId, mapIndex }: TaskAddress, tryNumber: number) =>
     `/dags/${at(dagId)}/runs/${at(runId)}/tasks/${at(taskId)}/logs/${tryNumber}${mapIndex < 0 ? "" : `?map_index=${mapIndex}`}`,
+  /** The server's: it sends the browser to the provider. */
+  providerLogin: (next: string) => `/auth/oidc/login?next=${at(next)}`,
   login: (next?: string) => (next === undefined || next === "/" ? "/login" : `/login?next=${at(next)}`),
 };
 

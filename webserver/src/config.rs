@@ -6,7 +6,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use updraft_store::bucket::Bucket;
 
-use crate::{auth::address::Network, executor_api::ExecutorSettings, logs, tls::Tls};
+use crate::{
+    auth::{address::Network, oidc::Oidc},
+    executor_api::ExecutorSettings,
+    logs,
+    tls::Tls,
+};
 
 /// Where logs are.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub struct Config {
     pub jwt_expiration: Duration,
     /// How long a token of `POST /auth/token/cli` is valid (`[api_auth] jwt_cli_expiration_time`).
     pub jwt_cli_expiration: Duration,
+    /// A provider by which people log in, beside passwords.
+    pub oidc: Option<Oidc>,
     /// Whoever comes without a token is an admin (`[core] simple_auth_manager_all_admins`).
     pub all_admins: bool,
     /// Browsers send the login's cookie over TLS only.
@@ -76,6 +83,7 @@ impl Config {
             jwt_secret,
             jwt_expiration: Duration::from_hours(24),
             jwt_cli_expiration: Duration::from_hours(1),
+            oidc: None,
             all_admins: false,
             secure_cookies: false,
             trusted_proxies: Vec::new(),

@@ -41,7 +41,10 @@ use updraft_store::Store;
 
 use self::serve::Limits;
 
-pub use auth::address::{Network, NoNetwork};
+pub use auth::{
+    address::{Network, NoNetwork},
+    oidc::Oidc,
+};
 pub use config::{Config, LogPlace, Setting};
 pub use measure::router as metrics_router;
 pub use router::{open_api, router, routes};

@@ -24,7 +24,7 @@ use crate::{
         event_logs, favorites, hitl, import_errors, jobs, links, lists, logs, mark, monitor, plugins, pools, reparse,
         task_groups, task_instances, task_states, tasks, tries, trigger, variables, version, wait, xcoms,
     },
-    auth::login,
+    auth::{login, oidc::routes as oidc},
     executor_api, layers, measure, openapi,
     permission::{
         Kind,
@@ -110,7 +110,9 @@ fn login_routes(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, Public, routes!(login::login_all_admins)))
         .routes(allow(app, Public, routes!(login::login)))
         .routes(allow(app, Public, routes!(login::logout)))
-        .routes(allow(app, Public, routes!(login::log_in)))
+        .routes(allow(app, Public, routes!(login::log_in, login::get_login_ways)))
+        .routes(allow(app, Public, routes!(oidc::oidc_login)))
+        .routes(allow(app, Public, routes!(oidc::oidc_callback)))
 }
 
 fn api_v2(app: &App) -> OpenApiRouter<App> {

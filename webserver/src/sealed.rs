@@ -1,4 +1,4 @@
-//! Positions handed to clients: signed, so that they come back as they were given and cannot be made up.
+//! Texts, most of them positions, handed to clients: signed, so that they come back as they were given and cannot be made up.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,6 +12,8 @@ pub(crate) enum Purpose {
     Log,
     /// Beside a page of a list.
     Cursor,
+    /// What a browser carries through a login by a provider.
+    Login,
 }
 
 /// Two words of base64url around a dot.
@@ -36,6 +38,7 @@ fn mac(secret: &SecretString, purpose: Purpose, text: &str) -> Hmac<Sha256> {
     mac.update(match purpose {
         Purpose::Log => b"log position ",
         Purpose::Cursor => b"list position ",
+        Purpose::Login => b"login ",
     });
     mac.update(text.as_bytes());
     mac

@@ -7,8 +7,14 @@ use tokio_util::sync::CancellationToken;
 use updraft_store::{Store, StoreError, dispatch::Classes, query::totals::Totals, versions::DagCache};
 
 use crate::{
-    Config, LogPlace, ServeError, auth::Auth, error::ApiError, events::Feed, executor_api::ExecutorApi, logs::LogStore,
-    shared::Reads, waits::Waits,
+    Config, LogPlace, ServeError,
+    auth::{Auth, oidc::Logins},
+    error::ApiError,
+    events::Feed,
+    executor_api::ExecutorApi,
+    logs::LogStore,
+    shared::Reads,
+    waits::Waits,
 };
 
 /// One webserver. Cheap to clone.
@@ -22,6 +28,8 @@ pub struct Inner {
     /// Cancelled when the process stops: long polls and followed logs end.
     pub shutdown: CancellationToken,
     pub(crate) auth: Auth,
+    /// Logins by a provider, if there is one.
+    pub(crate) oidc: Option<Logins>,
     /// Where the logs of attempts are.
     pub logs: LogStore,
     /// `/executor/v1`; its tasks end with `shutdown`.
@@ -47,6 +55,8 @@ impl App {
     /// [`ServeError::Config`] for a secret that is empty, [`ServeError::Logs`] for a folder that cannot be used.
     pub fn new(store: Store, config: Config, shutdown: CancellationToken) -> Result<Self, ServeError> {
         let auth = Auth::new(&config)?;
+        let oidc = config.oidc.clone().map(|oidc| Logins::new(oidc, config.jwt_secret.clone())).transpose();
+        let oidc = oidc.map_err(|error| ServeError::Config(error.to_string()))?;
         let logs = match &config.logs {
             LogPlace::Folder(folder) => LogStore::open(folder, config.log_limit).map_err(ServeError::Logs)?,
             LogPlace::Bucket(bucket) => LogStore::in_bucket(bucket.clone(), config.log_limit),
@@ -61,6 +71,7 @@ impl App {
             config,
             shutdown,
             auth,
+            oidc,
             logs,
             executors,
             events,

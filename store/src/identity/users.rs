@@ -22,8 +22,8 @@ pub struct UserRow {
 /// What a login is checked against.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// argon2id, as a PHC string.
-    pub password: String,
+    /// argon2id, as a PHC string; `None`: the login provider alone says who this is.
+    pub password: Option<String>,
     pub role: Role,
     /// What the new login carries; see [`super::logins::standing`].
     pub epoch: Uuid,
@@ -98,6 +98,32 @@ pub async fn create(
     .execute(connection)
     .await?;
     Ok(made.rows_affected() == 1)
+}
+
+/// The user whom a login provider knows by `external_id`, made or brought up to date; what the new login carries. `None`: somebody
+/// else has the name.
+pub async fn enter_external(
+    connection: &mut PgConnection,
+    external_id: &str,
+    username: &UserName,
+    role: Role,
+) -> Result<Option<Uuid>, StoreError> {
+    let entered = sqlx::query_scalar!(
+        "insert into ab_user (username, role, external_id) values ($1, $2, $3)
+         on conflict (external_id) do update set username = excluded.username, role = excluded.role
+         returning epoch",
+        username.as_str(),
+        role.as_str(),
+        external_id
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(StoreError::from);
+    match entered {
+        Ok(epoch) => Ok(Some(epoch)),
+        Err(StoreError::Constraint { constraint, .. }) if constraint == "ab_user_username_key" => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Gives a user another role, another password (a PHC string), or both. Another password ends all logins of the user; API tokens

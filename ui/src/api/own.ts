@@ -29,6 +29,11 @@ interface OfTask {
 export interface OwnPaths {
   "/ui/login": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
+    get: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: { 200: Json<{ oidc: boolean }> };
+    };
     post: {
       parameters: { query?: never; header?: never; path?: never; cookie?: never };
       requestBody: { content: { "application/json": { username: string; password: string } } };

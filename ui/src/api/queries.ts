@@ -28,6 +28,14 @@ export function newQueryClient(): QueryClient {
   });
 }
 
+/** How people log in here. */
+export const loginWaysQuery = () =>
+  queryOptions({
+    queryKey: ["loginWays"],
+    queryFn: ({ signal }) => ok(client.GET("/ui/login", { signal })),
+    staleTime: Infinity,
+  });
+
 export const dagsQuery = ({ q, page }: { q: string; page: number }) =>
   queryOptions({
     queryKey: ["dags", "list", q, page],

@@ -53,6 +53,7 @@ export const strings = {
     username: "User name",
     password: "Password",
     submit: "Sign in",
+    provider: "Sign in with your organization",
     hint: "“updraft standalone” prints the password of the user “admin” when it starts.",
     wrong: "User name or password is wrong.",
     expired: "Your session has ended. Please sign in again.",

@@ -20,6 +20,8 @@ export interface World {
   events: ReadableStream<Uint8Array> | null;
   /** Whether requests carry a cookie that the server accepts. */
   isLoggedIn: boolean;
+  /** Whether people may log in by a provider. */
+  hasProvider: boolean;
 }
 
 export interface Sent {
@@ -45,6 +47,7 @@ function emptyWorld(): World {
     logs: [],
     events: null,
     isLoggedIn: true,
+    hasProvider: false,
   };
 }
 
@@ -77,6 +80,7 @@ export const handlers = [
     sent.push({ method: "GET", path: new URL(request.url).pathname, body: null });
     return new HttpResponse(null, { status: 307, headers: { Location: "/login" } });
   }),
+  http.get("*/ui/login", () => HttpResponse.json({ oidc: world.hasProvider })),
   http.post("*/ui/login", async ({ request }) => {
     const { password } = (await request.json()) as { password: string };
     if (password !== "right") return HttpResponse.json({ detail: "Invalid credentials" }, { status: 401 });

@@ -58,7 +58,7 @@ impl FromQuery for Next {
 impl Next {
     /// # Errors
     /// 400 when it is not a place of this server.
-    fn safe(&self, headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    pub(super) fn safe(&self, headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
         let unsafe_ = || ApiError::BadRequest("Invalid or unsafe next URL".to_owned());
         let given = self.0.as_deref().filter(|next| !next.is_empty());
         given.map(|next| redirect::safe(next, headers).ok_or_else(unsafe_)).transpose()
@@ -131,6 +131,19 @@ pub(crate) async fn login_all_admins(
     let token = app.auth.log_in_anonymous()?;
     let next = next.safe(&headers)?.unwrap_or("/");
     Ok(to(next, Some(app.auth.cookie(&token))))
+}
+
+/// How people log in here.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LoginWays {
+    /// By a provider, at `/auth/oidc/login`, beside a name and a password.
+    oidc: bool,
+}
+
+/// How people log in here, for the page that asks them to.
+#[utoipa::path(get, path = "/ui/login", tag = "Updraft", responses((status = 200, body = LoginWays)))]
+pub(crate) async fn get_login_ways(State(app): State<App>) -> Json<LoginWays> {
+    Json(LoginWays { oidc: app.oidc.is_some() })
 }
 
 /// Log a browser in: the token is a cookie that its scripts cannot read.

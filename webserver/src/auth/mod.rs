@@ -3,6 +3,7 @@
 pub(crate) mod address;
 mod cookie;
 pub(crate) mod login;
+pub(crate) mod oidc;
 mod redirect;
 mod throttle;
 mod token;
@@ -22,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
-use updraft_core::identity::Role;
+use updraft_core::identity::{Role, UserName};
 use updraft_store::{
     Store, StoreError, audit,
     identity::{api_tokens, logins, users},
@@ -154,7 +155,7 @@ impl Auth {
             ApiError::TooMany(wait)
         })?;
         let found = users::credentials(&mut *connection(store).await?, username).await?;
-        let stored = found.as_ref().map(|user| user.password.clone());
+        let stored = found.as_ref().and_then(|user| user.password.clone());
         let right = self.passwords.is_right(password, stored).await;
         if !matches!(right, Ok(false)) {
             self.throttle.take_back(this);
@@ -170,6 +171,30 @@ impl Auth {
         let token = self.keys.issue(&principal, Some(user.epoch), lifetime)?;
         told(&mut *connection(store).await?, "login", owner, from).await?;
         Ok(token)
+    }
+
+    /// The token for somebody whom the login provider vouches for.
+    ///
+    /// # Errors
+    /// 403 when somebody else has the name.
+    async fn log_in_external(
+        &self,
+        store: &Store,
+        external_id: &str,
+        name: &UserName,
+        role: Role,
+        from: IpAddr,
+    ) -> Result<String, ApiError> {
+        let mut transaction = store.begin().await?;
+        let Some(epoch) = users::enter_external(&mut transaction, external_id, name, role).await? else {
+            let text = format!("Not logged in: another user is called {} here", name.as_str());
+            return Err(ApiError::Forbidden(text.into()));
+        };
+        told(&mut transaction, "login", Some(name.as_str()), from).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        // The role may be another one.
+        self.changed();
+        self.keys.issue(&Principal::person(name.as_str().to_owned(), role), Some(epoch), Lifetime::Normal)
     }
 
     /// A token for nobody in particular, where everybody is an admin.

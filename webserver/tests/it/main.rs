@@ -21,6 +21,7 @@ mod identity;
 mod logs;
 mod marks;
 mod mutations;
+mod oidc;
 mod permissions;
 mod reads;
 mod reparse;

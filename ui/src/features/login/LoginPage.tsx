@@ -1,12 +1,13 @@
 import { Button, Container, Paper, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 
 import { ApiError, messageOf } from "../../api/errors";
 import { useLogin } from "../../api/mutations";
+import { loginWaysQuery } from "../../api/queries";
 import { strings } from "../../lib/strings";
-import { safeNext } from "../../paths";
+import { paths, safeNext } from "../../paths";
 import { Notice } from "../../ui/Notice";
 import { PageHead } from "../../ui/Page";
 
@@ -17,6 +18,8 @@ export function LoginPage() {
   const navigate = useNavigate();
   const queries = useQueryClient();
   const login = useLogin();
+  // Without an answer the password is asked for all the same.
+  const { data: ways } = useQuery(loginWaysQuery());
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -62,6 +65,11 @@ export function LoginPage() {
             <Button type="submit" loading={login.isPending}>
               {strings.login.submit}
             </Button>
+            {ways?.oidc === true && (
+              <Button component="a" variant="default" href={paths.providerLogin(safeNext(search.get("next")))}>
+                {strings.login.provider}
+              </Button>
+            )}
             <Text size="xs" c="dimmed">
               {strings.login.hint}
             </Text>

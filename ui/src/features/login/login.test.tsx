@@ -26,6 +26,14 @@ describe("signing in", () => {
     expect(session.hasEnded()).toBe(false);
   });
 
+  it("by a provider leads to it, and back to where one was", async () => {
+    world.isLoggedIn = false;
+    world.hasProvider = true;
+    open("/dags/example");
+    const link = await screen.findByRole("link", { name: "Sign in with your organization" });
+    expect(link.getAttribute("href")).toBe("/auth/oidc/login?next=%2Fdags%2Fexample");
+  });
+
   it("is not needed with a cookie that the server accepts", async () => {
     world.dags = [dag("example")];
     open("/");
