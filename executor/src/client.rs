@@ -12,9 +12,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use updraft_core::{lease::Lease, metrics::NODE_CALL_FAILURES};
 use updraft_protocol::{
-    ATTEMPT_TOKEN_HEADER, AboutResponse, ErrorResponse, LogsResponse, NextResponse, PollRequest, PollResponse,
-    ReconcileRequest, ReconcileResponse, Ref, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse,
-    ResolveRequest, ResolveResponse, ResolvedRef,
+    ATTEMPT_TOKEN_HEADER, AboutResponse, ErrorResponse, LogSizeResponse, LogsRequest, LogsResponse, NextResponse,
+    PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, Ref, RegisterRequest, RegisterResponse,
+    ReportRequest, ReportResponse, ResolveRequest, ResolveResponse, ResolvedRef,
 };
 use uuid::Uuid;
 
@@ -148,28 +148,21 @@ impl Client {
         self.send(self.results.get(self.url(&format!("bundles/{hash}"))).timeout(Duration::from_mins(5))).await
     }
 
-    /// Appends to an attempt's log. Answers how many bytes the server has now, also when `offset` left a gap.
-    pub(crate) async fn put_logs(&self, id: Uuid, offset: u64, bytes: Vec<u8>) -> Result<LogsResponse, CallError> {
+    /// Appends to attempts' logs; `bytes` are those of the pieces, one after the other.
+    pub(crate) async fn send_logs(&self, request: &LogsRequest, bytes: &[u8]) -> Result<LogsResponse, CallError> {
         let request = self
             .logs
-            .put(self.url(&format!("attempts/{id}/logs?offset={offset}")))
-            .header("content-type", "application/x-ndjson")
+            .post(self.url("logs"))
+            .header("content-type", "application/octet-stream")
             .timeout(TIMEOUT)
-            .body(bytes);
-        match self.send(request).await {
-            Ok(response) => read(response).await,
-            Err(CallError::Rejected { status: StatusCode::CONFLICT, body, .. }) => match serde_json::from_value(body) {
-                Ok(answer) => Ok(answer),
-                Err(_) => self.log_size(id).await,
-            },
-            Err(error) => Err(error),
-        }
+            .body(request.body(bytes));
+        read(self.send(request).await?).await
     }
 
     /// How many bytes of an attempt's log the server has.
-    pub(crate) async fn log_size(&self, id: Uuid) -> Result<LogsResponse, CallError> {
+    pub(crate) async fn log_size(&self, id: Uuid) -> Result<u64, CallError> {
         let request = self.logs.get(self.url(&format!("attempts/{id}/logs"))).timeout(TIMEOUT);
-        read(self.send(request).await?).await
+        Ok(read::<LogSizeResponse>(self.send(request).await?).await?.size)
     }
 
     async fn post<Q: Serialize, A: DeserializeOwned>(

@@ -4,7 +4,7 @@
 //! (`Authorization: Bearer …`). Nodes send ages (`age_ms`), never instants: their clocks may be wrong.
 //! `docs/executor-protocol.md` walks through a node's life.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,9 @@ pub const REPORT_LIMIT: usize = 500;
 
 /// At most this many tasks in one answer of `next`.
 pub const NEXT_LIMIT: usize = 16;
+
+/// Logs in one [`LogsRequest`].
+pub const LOG_PIECES: usize = 256;
 
 /// The header that carries an attempt's token on `resolve`, `next` and `xcom`, beside the node's own `Authorization: Bearer …`.
 pub const ATTEMPT_TOKEN_HEADER: &str = "updraft-attempt-token";
@@ -380,17 +383,83 @@ pub struct NextResponse {
     pub specs: Vec<Value>,
 }
 
-/// `PUT /executor/v1/attempts/{attempt_id}/logs?offset=N`: bytes of the attempt's log from that offset. Idempotent: what the
-/// server already has is skipped; a gap answers 409 with the size it has (this type, not an [`ErrorResponse`]). `GET` of the
-/// same path answers the size. 413 (`log_full`): the attempt's log reached the server's limit, send no more of it. 404: the
-/// server knows no such attempt (any more), send no more of it.
+/// `POST /executor/v1/logs`: what is new in the logs of several attempts. The body is this as one line of JSON, and then the bytes
+/// of the pieces, one after the other. Idempotent: what the server already has is skipped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogsRequest {
+    /// At most [`LOG_PIECES`].
+    pub pieces: Vec<LogPiece>,
+}
+
+impl LogsRequest {
+    /// The body of a request; `bytes` are those of the pieces, one after the other.
+    pub fn body(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut body = serde_json::to_vec(self).expect("ids and numbers are JSON");
+        body.push(b'\n');
+        body.extend_from_slice(bytes);
+        body
+    }
+
+    /// The pieces of a body, and where in it the bytes of each lie.
+    ///
+    /// # Errors
+    /// A sentence, when it is not such a body.
+    pub fn split(body: &[u8]) -> Result<Vec<(LogPiece, Range<usize>)>, String> {
+        let head = body.iter().position(|byte| *byte == b'\n');
+        let head = head.ok_or("the body has no first line that says what is in it")?;
+        let request: Self = serde_json::from_slice(&body[..head])
+            .map_err(|error| format!("the body's first line is not what this path takes: {error}"))?;
+        if request.pieces.len() > LOG_PIECES {
+            return Err(format!("{} pieces; at most {LOG_PIECES} are taken at once", request.pieces.len()));
+        }
+        let mut from = head + 1;
+        let mut split = Vec::with_capacity(request.pieces.len());
+        for piece in request.pieces {
+            let to = from.checked_add(piece.length).filter(|to| *to <= body.len());
+            let to = to.ok_or("the body ends before the bytes of its pieces")?;
+            split.push((piece, from..to));
+            from = to;
+        }
+        if from == body.len() { Ok(split) } else { Err("the body has bytes of no piece".to_owned()) }
+    }
+}
+
+/// Some bytes of one attempt's log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogPiece {
+    pub attempt_id: Uuid,
+    /// Of the first byte, in the log.
+    pub offset: u64,
+    /// Bytes.
+    pub length: usize,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogsResponse {
-    /// How many bytes the server has now.
-    pub size: u64,
+    /// One for each piece, in order.
+    pub answers: Vec<LogAnswer>,
     /// For how long the node should gather lines before it sends them, where each write is dear. 0: as it likes.
     #[serde(default)]
     pub gather_ms: u64,
+}
+
+/// What became of a piece.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum LogAnswer {
+    /// The server has so many bytes of the log now. Less than the piece's offset: what lies between is missing, send from here.
+    Has { size: u64 },
+    /// Send no more of this log: it reached the server's limit (`log_full`), or there is no such attempt (any more, `not_found`).
+    Refused { code: String, detail: String },
+    /// It could not be written; send it again.
+    Later { detail: String },
+}
+
+/// `GET /executor/v1/attempts/{attempt_id}/logs`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogSizeResponse {
+    /// How many bytes of the attempt's log the server has.
+    pub size: u64,
 }
 
 /// Every error body of `/executor/v1`. 503 carries `Retry-After`: nothing was written, or nothing is known of it; send it again.

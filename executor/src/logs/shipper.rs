@@ -15,7 +15,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use updraft_core::metrics::LOG_BYTES_SHIPPED;
-use updraft_protocol::LogsResponse;
+use updraft_protocol::{LOG_PIECES, LogAnswer, LogPiece, LogsRequest, LogsResponse};
 use uuid::Uuid;
 
 use super::{
@@ -28,7 +28,7 @@ use crate::client::{Backoff, CallError, Client};
 const GATHER: Duration = Duration::from_millis(40);
 /// And, should the server wish it, at most so long.
 const LONGEST_GATHER: Duration = Duration::from_secs(10);
-/// Bytes per request.
+/// Bytes of logs per request.
 const CHUNK: usize = 1024 * 1024;
 /// Requests under way at once.
 const CONCURRENT: usize = 4;
@@ -67,11 +67,28 @@ pub(crate) struct Shipper {
     gather_ms: AtomicU64,
 }
 
+/// What became of one log of a request.
 enum Shipped {
     /// The server has all there was, or will never take it.
     Done,
+    /// There is more, or it was not its turn.
     More,
-    Failed(CallError),
+    /// It is to be sent again, after a while.
+    Failed,
+}
+
+/// What became of the logs of a request.
+struct Batch {
+    logs: Vec<(Arc<Spool>, Shipped)>,
+    /// Why some of them failed.
+    error: Option<CallError>,
+}
+
+impl Batch {
+    fn fail(&mut self, spools: impl IntoIterator<Item = Arc<Spool>>, error: CallError) {
+        self.logs.extend(spools.into_iter().map(|spool| (spool, Shipped::Failed)));
+        self.error = Some(error);
+    }
 }
 
 impl Shipper {
@@ -142,12 +159,12 @@ impl Shipper {
         let mut deadline: Option<Instant> = None;
         loop {
             while under_way.len() < CONCURRENT && Instant::now() >= not_before {
-                let Some(spool) = waiting.pop_front() else { break };
+                if waiting.is_empty() {
+                    break;
+                }
+                let spools = waiting.drain(..waiting.len().min(LOG_PIECES)).collect();
                 let shipper = Arc::clone(&self);
-                under_way.push(async move {
-                    let shipped = shipper.ship(&spool).await;
-                    (spool, shipped)
-                });
+                under_way.push(async move { shipper.ship(spools).await });
             }
             tokio::select! {
                 () = self.wake.notify.notified(), if gather_until.is_none() && deadline.is_none() => {
@@ -161,23 +178,30 @@ impl Shipper {
                         }
                     }
                 }
-                Some((spool, shipped)) = under_way.next() => {
-                    match shipped {
-                        Shipped::Done => {
-                            queued.remove(&spool.id);
-                            backoff = Backoff::new();
-                            if !spool.drained() {
-                                self.wake.dirty(&spool);
+                Some(batch) = under_way.next() => {
+                    for (spool, shipped) in batch.logs {
+                        match shipped {
+                            Shipped::Done => {
+                                queued.remove(&spool.id);
+                                if !spool.drained() {
+                                    self.wake.dirty(&spool);
+                                }
+                                self.forget_if_done(&spool);
                             }
-                            self.forget_if_done(&spool);
+                            Shipped::More | Shipped::Failed => waiting.push_back(spool),
                         }
-                        Shipped::More => waiting.push_back(spool),
-                        Shipped::Failed(error) => {
-                            let delay = backoff.delay(&error);
-                            tracing::debug!(%error, attempt_id = %spool.id, delay_ms = delay.as_millis() as u64, "logs wait for the server");
-                            not_before = Instant::now() + delay;
-                            waiting.push_back(spool);
+                    }
+                    if let Some(error) = batch.error {
+                        let delay = backoff.delay(&error);
+                        match error {
+                            CallError::Later { .. } => {
+                                tracing::debug!(%error, delay_ms = delay.as_millis() as u64, "logs wait for the server");
+                            }
+                            _ => tracing::warn!(%error, "the server does not take logs; they stay in the spool"),
                         }
+                        not_before = Instant::now() + delay;
+                    } else {
+                        backoff = Backoff::new();
                     }
                 }
                 () = tokio::time::sleep_until(not_before), if !waiting.is_empty() && under_way.len() < CONCURRENT => {}
@@ -197,49 +221,90 @@ impl Shipper {
         }
     }
 
-    async fn ship(&self, spool: &Spool) -> Shipped {
-        if spool.size_unknown() {
-            match self.client.log_size(spool.id).await {
-                Ok(answer) => spool.sent(self.heed(&answer)),
-                Err(CallError::Rejected { status, .. }) if status == reqwest::StatusCode::NOT_FOUND => spool.sent(0),
-                Err(error) => return Shipped::Failed(error),
+    /// Sends what is new in several logs in one request of about [`CHUNK`] bytes, the short ones first.
+    async fn ship(&self, mut spools: Vec<Arc<Spool>>) -> Batch {
+        let mut batch = Batch { logs: Vec::with_capacity(spools.len()), error: None };
+        let mut request = LogsRequest { pieces: Vec::with_capacity(spools.len()) };
+        let mut sent = Vec::with_capacity(spools.len());
+        let mut bytes = Vec::new();
+        spools.sort_by_key(|spool| spool.unsent());
+        for spool in spools {
+            if let Err(error) = self.learn_size(&spool).await {
+                batch.logs.push((spool, Shipped::Failed));
+                batch.error = Some(error);
+                continue;
             }
-        }
-        let (offset, bytes) = match spool.next_chunk(CHUNK) {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => return Shipped::Done,
-            Err(error) => {
-                tracing::warn!(%error, attempt_id = %spool.id, "a spooled log cannot be read; the rest of it is lost");
-                spool.give_up();
-                return Shipped::Done;
+            let room = CHUNK - bytes.len();
+            if room == 0 {
+                batch.logs.push((spool, Shipped::More));
+                continue;
             }
-        };
-        let full = bytes.len() == CHUNK;
-        match self.client.put_logs(spool.id, offset, bytes).await {
-            Ok(answer) => {
-                let size = self.heed(&answer);
-                metrics::counter!(LOG_BYTES_SHIPPED.name).increment(size.saturating_sub(offset));
-                spool.sent(size);
-                if size <= offset {
-                    // A gap: the server has less than it said. Go back to where it is, not in a tight loop.
-                    let reason = format!("the server has {size} bytes of a log of which it had {offset}");
-                    return Shipped::Failed(CallError::Later { reason, retry_after: None });
+            match spool.next_chunk(room) {
+                Ok(Some((offset, piece))) => {
+                    request.pieces.push(LogPiece { attempt_id: spool.id, offset, length: piece.len() });
+                    bytes.extend_from_slice(&piece);
+                    sent.push((spool, piece.len() == room));
                 }
-                if full { Shipped::More } else { Shipped::Done }
+                Ok(None) => batch.logs.push((spool, Shipped::Done)),
+                Err(error) => {
+                    tracing::warn!(%error, attempt_id = %spool.id, "a spooled log cannot be read; the rest of it is lost");
+                    spool.give_up();
+                    batch.logs.push((spool, Shipped::Done));
+                }
             }
-            Err(CallError::Rejected { status, detail, .. }) => {
-                tracing::warn!(%status, detail, attempt_id = %spool.id, "the server does not take this attempt's log; it is dropped");
-                spool.give_up();
-                Shipped::Done
-            }
-            Err(error) => Shipped::Failed(error),
         }
+        if sent.is_empty() {
+            return batch;
+        }
+        match self.client.send_logs(&request, &bytes).await {
+            Ok(answer) if answer.answers.len() == sent.len() => self.heed(&mut batch, sent, &request.pieces, answer),
+            Ok(answer) => {
+                let reason = format!("{} answers about {} logs", answer.answers.len(), sent.len());
+                batch.fail(sent.into_iter().map(|(spool, _)| spool), CallError::Later { reason, retry_after: None });
+            }
+            Err(error) => batch.fail(sent.into_iter().map(|(spool, _)| spool), error),
+        }
+        batch
     }
 
-    /// What the server has; remembers how long it wants lines to be gathered.
-    fn heed(&self, answer: &LogsResponse) -> u64 {
+    /// Asks what the server has of a log of an earlier life.
+    async fn learn_size(&self, spool: &Spool) -> Result<(), CallError> {
+        if spool.size_unknown() {
+            match self.client.log_size(spool.id).await {
+                Ok(size) => spool.sent(size),
+                Err(CallError::Rejected { status, .. }) if status == reqwest::StatusCode::NOT_FOUND => spool.sent(0),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// `sent`: the logs of the pieces, and whether there was no room for more of them.
+    fn heed(&self, batch: &mut Batch, sent: Vec<(Arc<Spool>, bool)>, pieces: &[LogPiece], answer: LogsResponse) {
         self.gather_ms.store(answer.gather_ms, Ordering::Relaxed);
-        answer.size
+        for (((spool, is_cut), piece), answer) in sent.into_iter().zip(pieces).zip(answer.answers) {
+            match answer {
+                LogAnswer::Has { size } => {
+                    metrics::counter!(LOG_BYTES_SHIPPED.name).increment(size.saturating_sub(piece.offset));
+                    spool.sent(size);
+                    if size > piece.offset {
+                        batch.logs.push((spool, if is_cut { Shipped::More } else { Shipped::Done }));
+                    } else {
+                        // The server has less than it said. Go back to where it is, not in a tight loop.
+                        let reason = format!("the server has {size} bytes of a log of which it had {}", piece.offset);
+                        batch.fail([spool], CallError::Later { reason, retry_after: None });
+                    }
+                }
+                LogAnswer::Refused { code, detail } => {
+                    tracing::warn!(code, detail, attempt_id = %spool.id, "the server does not take this attempt's log; it is dropped");
+                    spool.give_up();
+                    batch.logs.push((spool, Shipped::Done));
+                }
+                LogAnswer::Later { detail } => {
+                    batch.fail([spool], CallError::Later { reason: detail, retry_after: None });
+                }
+            }
+        }
     }
 
     /// Lines wait this long for others before they are sent.

@@ -470,6 +470,11 @@ impl Spool {
         inner.closed && inner.settled && inner.sent.is_some_and(|sent| sent >= inner.len)
     }
 
+    /// Bytes that the server does not have.
+    pub(super) fn unsent(&self) -> u64 {
+        self.lock().counted
+    }
+
     /// All that was written is with the server.
     pub(super) fn drained(&self) -> bool {
         let inner = self.lock();

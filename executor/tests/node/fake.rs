@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -104,7 +104,8 @@ impl Fake {
             .route("/executor/v1/poll", post(poll))
             .route("/executor/v1/report", post(report))
             .route("/executor/v1/reconcile", post(reconcile))
-            .route("/executor/v1/attempts/{id}/logs", put(put_logs).get(log_size))
+            .route("/executor/v1/attempts/{id}/logs", get(log_size))
+            .route("/executor/v1/logs", post(append_logs))
             .route("/executor/v1/attempts/{id}/resolve", post(resolve))
             .route("/executor/v1/attempts/{id}/next", get(next))
             .route("/executor/v1/attempts/{id}/xcom/{key}", put(put_xcom))
@@ -418,29 +419,23 @@ async fn reconcile(State(shared): Server, Json(request): Json<ReconcileRequest>)
     Json(seen.reconcile.clone()).into_response()
 }
 
-async fn put_logs(
-    State(shared): Server,
-    Path(id): Path<Uuid>,
-    Query(query): Query<HashMap<String, u64>>,
-    bytes: Bytes,
-) -> Response {
+async fn append_logs(State(shared): Server, body: Bytes) -> Response {
     let mut seen = shared.lock();
     if seen.down {
         return down();
     }
-    let offset = query["offset"] as usize;
-    let log = seen.logs.entry(id).or_default();
-    if offset > log.len() {
-        return (StatusCode::CONFLICT, Json(LogsResponse { size: log.len() as u64, gather_ms: 0 })).into_response();
+    let mut answers = Vec::new();
+    for (piece, range) in LogsRequest::split(&body).unwrap() {
+        let log = seen.logs.entry(piece.attempt_id).or_default();
+        // Behind a gap nothing is taken.
+        if let Some(known) = log.len().checked_sub(piece.offset as usize) {
+            log.extend_from_slice(body[range].get(known..).unwrap_or_default());
+        }
+        answers.push(LogAnswer::Has { size: log.len() as u64 });
     }
-    let known = log.len() - offset;
-    if known < bytes.len() {
-        log.extend_from_slice(&bytes[known..]);
-    }
-    let size = log.len() as u64;
     drop(seen);
     shared.changed.send_replace(());
-    Json(LogsResponse { size, gather_ms: 0 }).into_response()
+    Json(LogsResponse { answers, gather_ms: 0 }).into_response()
 }
 
 async fn log_size(State(shared): Server, Path(id): Path<Uuid>) -> Response {
@@ -448,7 +443,7 @@ async fn log_size(State(shared): Server, Path(id): Path<Uuid>) -> Response {
     if seen.down {
         return down();
     }
-    Json(LogsResponse { size: seen.logs.get(&id).map_or(0, |log| log.len() as u64), gather_ms: 0 }).into_response()
+    Json(LogSizeResponse { size: seen.logs.get(&id).map_or(0, |log| log.len() as u64) }).into_response()
 }
 
 async fn resolve(

@@ -10,11 +10,10 @@ use anyhow::{Context, Result};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
     routing::{get, post, put},
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::{
     net::TcpListener,
@@ -25,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use updraft_core::triggerer::hitl::{self, Answer, Question, User};
 use updraft_executor::template_ref;
 use updraft_protocol::{
-    LogLine, LogsResponse, PollRequest, PollResponse, ReconcileRequest, ReconcileResponse, RegisterRequest,
-    RegisterResponse, ReportRequest, ReportResponse, ResolveRequest, ResolveResponse, ResolvedRef, StartAttempt,
-    VERSION,
+    LogAnswer, LogLine, LogSizeResponse, LogsRequest, LogsResponse, PollRequest, PollResponse, ReconcileRequest,
+    ReconcileResponse, RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, ResolveRequest,
+    ResolveResponse, ResolvedRef, StartAttempt, VERSION,
 };
 use uuid::Uuid;
 
@@ -140,7 +139,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: 
         .route("/report", post(report))
         .route("/attempts/{attempt_id}/resolve", post(resolve))
         .route("/attempts/{attempt_id}/xcom/{key}", put(put_xcom))
-        .route("/attempts/{attempt_id}/logs", put(put_logs).get(log_size))
+        .route("/attempts/{attempt_id}/logs", get(log_size))
+        .route("/logs", post(append_logs))
         .route("/bundles/{hash}", get(bundle))
         .layer(DefaultBodyLimit::disable())
         .with_state(shared);
@@ -222,27 +222,26 @@ async fn put_xcom(
     StatusCode::NO_CONTENT
 }
 
-#[derive(Deserialize)]
-struct Offset {
-    offset: u64,
+async fn append_logs(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Json<LogsResponse>, StatusCode> {
+    let mut answers = Vec::new();
+    for (piece, range) in LogsRequest::split(&body).map_err(|_| StatusCode::BAD_REQUEST)? {
+        let label = shared.engine().label(piece.attempt_id);
+        let mut logs = shared.logs.lock().expect("no code panics while it holds this");
+        let (size, rest) = logs.entry(piece.attempt_id).or_default();
+        // What is here already came twice; behind a gap nothing is taken.
+        if let Some(known) = size.checked_sub(piece.offset) {
+            let fresh = body[range].get(known as usize..).unwrap_or_default();
+            *size += fresh.len() as u64;
+            rest.extend_from_slice(fresh);
+            print_lines(&label, rest);
+        }
+        answers.push(LogAnswer::Has { size: *size });
+    }
+    Ok(Json(LogsResponse { answers, gather_ms: 0 }))
 }
 
-async fn put_logs(
-    State(shared): State<Arc<Shared>>,
-    Path(attempt): Path<Uuid>,
-    Query(Offset { offset }): Query<Offset>,
-    body: Bytes,
-) -> (StatusCode, Json<LogsResponse>) {
-    let label = shared.engine().label(attempt);
-    let mut logs = shared.logs.lock().expect("no code panics while it holds this");
-    let (size, rest) = logs.entry(attempt).or_default();
-    if offset > *size {
-        return (StatusCode::CONFLICT, Json(LogsResponse { size: *size, gather_ms: 0 }));
-    }
-    // What is here already came twice.
-    let fresh = &body[((*size - offset) as usize).min(body.len())..];
-    *size += fresh.len() as u64;
-    rest.extend_from_slice(fresh);
+/// Takes the whole lines.
+fn print_lines(label: &str, rest: &mut Vec<u8>) {
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let line: Vec<u8> = rest.drain(..=end).collect();
         let text = match serde_json::from_slice::<LogLine>(&line) {
@@ -253,12 +252,11 @@ async fn put_logs(
             tracing::debug!(%error, "nobody reads the log");
         }
     }
-    (StatusCode::OK, Json(LogsResponse { size: *size, gather_ms: 0 }))
 }
 
-async fn log_size(State(shared): State<Arc<Shared>>, Path(attempt): Path<Uuid>) -> Json<LogsResponse> {
+async fn log_size(State(shared): State<Arc<Shared>>, Path(attempt): Path<Uuid>) -> Json<LogSizeResponse> {
     let logs = shared.logs.lock().expect("no code panics while it holds this");
-    Json(LogsResponse { size: logs.get(&attempt).map_or(0, |(size, _)| *size), gather_ms: 0 })
+    Json(LogSizeResponse { size: logs.get(&attempt).map_or(0, |(size, _)| *size) })
 }
 
 async fn bundle(State(shared): State<Arc<Shared>>, Path(_hash): Path<String>) -> Bytes {

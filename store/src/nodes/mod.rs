@@ -19,7 +19,7 @@ mod values;
 
 pub use drain::set_drained;
 pub use poll::{
-    Cancel, HandOut, Handed, Heartbeat, LOOKS_KEPT, LogPlace, begin_poll, forget_looks, hand_out, log_place, old_looks,
+    Cancel, HandOut, Handed, Heartbeat, LOOKS_KEPT, LogPlace, begin_poll, forget_looks, hand_out, log_places, old_looks,
 };
 pub(crate) use reconcile::interval;
 pub use reconcile::{NodeAttempt, NodeAttemptState, Reconciled, over, reconcile};

@@ -186,6 +186,7 @@ pub async fn hand_out(
 /// Where an attempt's log belongs, also for a fenced attempt.
 #[derive(Clone, Debug)]
 pub struct LogPlace {
+    pub attempt_id: Uuid,
     pub dag_id: String,
     pub run_id: String,
     pub task_id: String,
@@ -224,22 +225,22 @@ pub async fn forget_looks(store: &Store, dag_run_id: i64, attempts: &[Uuid]) -> 
     Ok(())
 }
 
-/// Where the log of an attempt belongs that was handed to a node of this token; `None` when there is no such attempt (any more).
-/// Called once per attempt and webserver; served by `attempt_log_attempt_idx`.
-pub async fn log_place(store: &Store, token: TokenId, attempt_id: Uuid) -> Result<Option<LogPlace>, StoreError> {
-    let row = sqlx::query_as!(
+/// Where the logs of these attempts belong, of those that were handed to a node of this token and are still known.
+/// Called about once per attempt and webserver, for many at once; served by `attempt_log_attempt_idx`.
+pub async fn log_places(store: &Store, token: TokenId, attempts: &[Uuid]) -> Result<Vec<LogPlace>, StoreError> {
+    let rows = sqlx::query_as!(
         LogPlace,
-        r#"select d.dag_id as "dag_id!", r.run_id as "run_id!", l.task_id as "task_id!", l.map_index as "map_index!",
-                  l.try_number as "try_number!"
+        r#"select l.attempt_id as "attempt_id!", d.dag_id as "dag_id!", r.run_id as "run_id!", l.task_id as "task_id!",
+                  l.map_index as "map_index!", l.try_number as "try_number!"
          from attempt_log l
          join executor e on e.id = l.executor_id
          join dag_run r on r.id = l.dag_run_id
          join dag d on d.id = r.dag_fk
-         where l.attempt_id = $1 and e.token_id = $2"#,
-        attempt_id,
+         where l.attempt_id = any($1) and e.token_id = $2"#,
+        attempts,
         token.0
     )
-    .fetch_optional(store.pool())
+    .fetch_all(store.pool())
     .await?;
-    Ok(row)
+    Ok(rows)
 }

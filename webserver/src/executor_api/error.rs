@@ -56,10 +56,6 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    pub(super) fn log_full(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "log_full", detail)
-    }
-
     /// The token of the attempt is missing or another attempt's.
     pub(super) fn attempt_token() -> Self {
         let detail =

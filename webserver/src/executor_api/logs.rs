@@ -1,113 +1,144 @@
-//! `PUT` and `GET /attempts/{attempt_id}/logs`.
+//! `POST /logs` and `GET /attempts/{attempt_id}/logs`.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State};
 use metrics::counter;
-use serde::Deserialize;
 use updraft_core::metrics::{LOG_BYTES_RECEIVED, LOG_STORE_ERRORS, LOGS_FULL};
-use updraft_protocol::LogsResponse;
-use updraft_store::nodes::{self, TokenId};
+use updraft_protocol::{LogAnswer, LogSizeResponse, LogsRequest, LogsResponse};
+use updraft_store::nodes::{self, LogPlace, TokenId};
 use uuid::Uuid;
 
 use super::{
     ExecutorApi,
     auth::Node,
     error::ApiError,
-    wire::{Asked, Param, Raw},
+    wire::{Param, Raw},
 };
-use crate::logs::{AppendError, LogKey};
+use crate::logs::{Append, AppendError, LogKey};
 
 /// More places than this at once are dropped and looked up again.
 const PLACE_LIMIT: usize = 10_000;
 
-/// Where the body belongs in the attempt's log.
-#[derive(Deserialize)]
-pub(super) struct Offset {
-    #[serde(default)]
-    offset: u64,
-}
+const NO_ATTEMPT: &str = "no such attempt was handed to this node (any more)";
+const NO_STORE: &str = "the server's log store cannot be used, try again";
 
-pub(super) async fn put(
+pub(super) async fn append(
     State(api): State<ExecutorApi>,
     Node(token): Node,
-    Param(attempt_id): Param<Uuid>,
-    Asked(Offset { offset }): Asked<Offset>,
-    Raw(bytes): Raw,
-) -> Result<Response, ApiError> {
-    let key = api.inner.places.find(&api, token, attempt_id).await?;
-    let count = bytes.len() as u64;
-    match api.inner.logs.append(&key, offset, bytes).await {
-        Ok(size) => {
-            counter!(LOG_BYTES_RECEIVED.name).increment(count);
-            Ok(Json(answer(&api, size)).into_response())
-        }
-        Err(AppendError::Gap { size }) => Ok((StatusCode::CONFLICT, Json(answer(&api, size))).into_response()),
-        Err(error @ AppendError::Full { .. }) => {
-            counter!(LOGS_FULL.name).increment(1);
-            Err(ApiError::log_full(error.to_string()))
-        }
-        Err(AppendError::Io(error)) => Err(unwritable(&error)),
-    }
+    Raw(body): Raw,
+) -> Result<Json<LogsResponse>, ApiError> {
+    let pieces = LogsRequest::split(&body).map_err(ApiError::invalid)?;
+    let ids: Vec<Uuid> = pieces.iter().map(|(piece, _)| piece.attempt_id).collect();
+    let places = api.inner.places.find(&api, token, &ids).await?;
+    let appends = pieces.into_iter().filter_map(|(piece, bytes)| {
+        let key = Arc::clone(places.get(&piece.attempt_id)?);
+        Some(Append { key, offset: piece.offset, bytes: body.slice(bytes) })
+    });
+    let mut appended = api.inner.logs.append_all(appends.collect()).await.into_iter();
+    let answers = ids.iter().map(|id| match places.get(id).and_then(|_| appended.next()) {
+        Some(result) => answer(result),
+        None => LogAnswer::Refused { code: "not_found".to_owned(), detail: NO_ATTEMPT.to_owned() },
+    });
+    let answers = answers.collect();
+    counter!(LOG_BYTES_RECEIVED.name).increment(body.len() as u64);
+    Ok(Json(LogsResponse { answers, gather_ms: api.inner.logs.gather().as_millis() as u64 }))
 }
 
 pub(super) async fn size(
     State(api): State<ExecutorApi>,
     Node(token): Node,
     Param(attempt_id): Param<Uuid>,
-) -> Result<Json<LogsResponse>, ApiError> {
-    let key = api.inner.places.find(&api, token, attempt_id).await?;
-    let size = api.inner.logs.size(&key).await.map_err(|error| unwritable(&error))?;
-    Ok(Json(answer(&api, size)))
+) -> Result<Json<LogSizeResponse>, ApiError> {
+    let places = api.inner.places.find(&api, token, &[attempt_id]).await?;
+    let key = places.get(&attempt_id).ok_or_else(|| ApiError::not_found(NO_ATTEMPT))?;
+    match api.inner.logs.size(key).await {
+        Ok(size) => Ok(Json(LogSizeResponse { size })),
+        Err(error) => {
+            tell_unusable(&error);
+            Err(ApiError::unavailable(NO_STORE))
+        }
+    }
 }
 
-fn answer(api: &ExecutorApi, size: u64) -> LogsResponse {
-    LogsResponse { size, gather_ms: api.inner.logs.gather().as_millis() as u64 }
+fn answer(appended: Result<u64, AppendError>) -> LogAnswer {
+    match appended {
+        Ok(size) | Err(AppendError::Gap { size }) => LogAnswer::Has { size },
+        Err(error @ AppendError::Full { .. }) => {
+            counter!(LOGS_FULL.name).increment(1);
+            LogAnswer::Refused { code: "log_full".to_owned(), detail: error.to_string() }
+        }
+        Err(AppendError::Io(error)) => {
+            tell_unusable(&error);
+            LogAnswer::Later { detail: NO_STORE.to_owned() }
+        }
+    }
 }
 
 /// The node keeps the bytes and sends them again.
-fn unwritable(error: &std::io::Error) -> ApiError {
+fn tell_unusable(error: &std::io::Error) {
     counter!(LOG_STORE_ERRORS.name).increment(1);
     tracing::error!(%error, "the log store cannot be used");
-    ApiError::unavailable("the server's log store cannot be used, try again")
 }
 
 /// Where attempts' logs belong. An attempt's place never changes, but the node's token may.
 #[derive(Default)]
 pub(super) struct Places {
-    known: Mutex<HashMap<(TokenId, Uuid), Arc<LogKey>>>,
+    known: Mutex<Known>,
 }
 
+type Known = HashMap<(TokenId, Uuid), Arc<LogKey>>;
+
 impl Places {
-    async fn find(&self, api: &ExecutorApi, token: TokenId, attempt_id: Uuid) -> Result<Arc<LogKey>, ApiError> {
-        let known = self.known.lock().expect("nothing panics under this lock").get(&(token, attempt_id)).cloned();
-        if let Some(key) = known {
-            return Ok(key);
+    /// Of the attempts that were handed to a node of this token; the others are not in the answer.
+    async fn find(
+        &self,
+        api: &ExecutorApi,
+        token: TokenId,
+        attempts: &[Uuid],
+    ) -> Result<HashMap<Uuid, Arc<LogKey>>, ApiError> {
+        let mut found = HashMap::with_capacity(attempts.len());
+        {
+            let known = self.lock();
+            for id in attempts {
+                if let Some(key) = known.get(&(token, *id)) {
+                    found.insert(*id, Arc::clone(key));
+                }
+            }
         }
-        let place = nodes::log_place(&api.inner.store, token, attempt_id)
-            .await?
-            .ok_or_else(|| ApiError::not_found("no such attempt was handed to this node (any more)"))?;
-        let key = Arc::new(LogKey {
-            dag_id: place.dag_id,
-            run_id: place.run_id,
-            task_id: place.task_id,
-            map_index: place.map_index,
-            try_number: place.try_number,
-            attempt_id,
-        });
-        let mut known = self.known.lock().expect("nothing panics under this lock");
-        if known.len() >= PLACE_LIMIT {
+        let unknown: Vec<Uuid> = attempts.iter().filter(|id| !found.contains_key(id)).copied().collect();
+        if unknown.is_empty() {
+            return Ok(found);
+        }
+        let places = nodes::log_places(&api.inner.store, token, &unknown).await?;
+        let mut known = self.lock();
+        if known.len() + places.len() > PLACE_LIMIT {
             known.clear();
         }
-        known.insert((token, attempt_id), key.clone());
-        Ok(key)
+        for place in places {
+            let id = place.attempt_id;
+            let key = Arc::new(key_of(place));
+            known.insert((token, id), Arc::clone(&key));
+            found.insert(id, key);
+        }
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("nothing panics under this lock")
+    }
+}
+
+fn key_of(place: LogPlace) -> LogKey {
+    LogKey {
+        dag_id: place.dag_id,
+        run_id: place.run_id,
+        task_id: place.task_id,
+        map_index: place.map_index,
+        try_number: place.try_number,
+        attempt_id: place.attempt_id,
     }
 }

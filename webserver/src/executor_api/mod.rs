@@ -128,7 +128,8 @@ pub fn router(state: ExecutorApi) -> Router {
             "/attempts/{attempt_id}/xcom/{key}",
             put(attempts::put_xcom).get(attempts::get_xcom).layer(DefaultBodyLimit::max(XCOM_LIMIT)),
         )
-        .route("/attempts/{attempt_id}/logs", put(logs::put).get(logs::size).layer(DefaultBodyLimit::max(LOGS_BODY)))
+        .route("/attempts/{attempt_id}/logs", get(logs::size))
+        .route("/logs", post(logs::append).layer(DefaultBodyLimit::max(LOGS_BODY)))
         .route("/bundles/{hash}", get(bundles::get))
         .fallback(|| async { ApiError::not_found("no such path under /executor/v1") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })

@@ -16,6 +16,7 @@ mod path;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::StreamExt;
 use tokio::sync::{Mutex, broadcast};
 use updraft_store::bucket::Bucket;
 use uuid::Uuid;
@@ -28,6 +29,9 @@ pub const DEFAULT_LIMIT: u64 = 1 << 30;
 
 /// Attempts share this many locks; more only lowers the chance that two wait for each other.
 const STRIPES: usize = 64;
+
+/// Writes of one request under way in an object store at once.
+const PARTS_AT_ONCE: usize = 16;
 
 /// Where the last line's end is looked for first, bytes from the log's end.
 const LAST_LINE: usize = 64 << 10;
@@ -76,6 +80,37 @@ struct Inner {
     grew: broadcast::Sender<Uuid>,
 }
 
+/// Bytes for a log.
+pub struct Append {
+    pub key: Arc<LogKey>,
+    pub offset: u64,
+    pub bytes: Bytes,
+}
+
+impl Inner {
+    /// Blocks. One log's writes go one after the other; only one lock is held at a time.
+    fn append_to(&self, folder: &Folder, appends: Vec<Append>) -> Vec<Result<u64, AppendError>> {
+        let append = |Append { key, offset, bytes }: Append| {
+            let _held = self.stripe(&key).blocking_lock_owned();
+            let (size, grew) = folder.append(&path::relative(&key), offset, &bytes, self.limit)?;
+            self.tell(&key, grew);
+            Ok(size)
+        };
+        appends.into_iter().map(append).collect()
+    }
+
+    fn stripe(&self, key: &LogKey) -> Arc<Mutex<()>> {
+        Arc::clone(&self.stripes[usize::from(key.attempt_id.as_bytes()[0]) % STRIPES])
+    }
+
+    fn tell(&self, key: &LogKey, grew: bool) {
+        if grew {
+            // Nobody following is fine.
+            let _ = self.grew.send(key.attempt_id);
+        }
+    }
+}
+
 enum Place {
     Folder(Arc<Folder>),
     Parts(Parts),
@@ -109,28 +144,37 @@ impl LogStore {
         }
     }
 
-    /// Writes `bytes` at `offset`, skipping what is there already, and returns the size now. Repeating a call changes nothing.
-    pub async fn append(&self, key: &LogKey, offset: u64, bytes: Bytes) -> Result<u64, AppendError> {
-        let stripe = usize::from(key.attempt_id.as_bytes()[0]) % STRIPES;
-        let held = self.inner.stripes[stripe].clone().lock_owned().await;
-        let limit = self.inner.limit;
-        let (size, grew) = match &self.inner.place {
+    /// Writes bytes at offsets of logs, skipping what is there already; answers the sizes now, in order. Repeating a call changes
+    /// nothing.
+    pub async fn append_all(&self, appends: Vec<Append>) -> Vec<Result<u64, AppendError>> {
+        let inner = Arc::clone(&self.inner);
+        match &self.inner.place {
             Place::Folder(folder) => {
-                let (folder, name) = (Arc::clone(folder), path::relative(key));
-                blocking(move || {
-                    // Held until the write is over, even when the caller has gone away.
-                    let _held = held;
-                    Ok(folder.append(&name, offset, &bytes, limit))
+                let (folder, count) = (Arc::clone(folder), appends.len());
+                // Goes on to its end, also when the caller has gone away.
+                let written = blocking(move || Ok(inner.append_to(&folder, appends))).await;
+                written.unwrap_or_else(|error| {
+                    let failed = |_| Err(io::Error::new(error.kind(), error.to_string()).into());
+                    (0..count).map(failed).collect()
                 })
-                .await??
             }
-            Place::Parts(parts) => parts.append(key, offset, &bytes, limit).await?,
-        };
-        if grew {
-            // Nobody following is fine.
-            let _ = self.inner.grew.send(key.attempt_id);
+            Place::Parts(parts) => {
+                let inner = &inner;
+                let append = async |Append { key, offset, bytes }: Append| {
+                    let _held = inner.stripe(&key).lock_owned().await;
+                    let (size, grew) = parts.append(&key, offset, &bytes, inner.limit).await?;
+                    inner.tell(&key, grew);
+                    Ok(size)
+                };
+                futures::stream::iter(appends.into_iter().map(append)).buffered(PARTS_AT_ONCE).collect().await
+            }
         }
-        Ok(size)
+    }
+
+    /// [`Self::append_all`] for one log.
+    pub async fn append(&self, key: &LogKey, offset: u64, bytes: Bytes) -> Result<u64, AppendError> {
+        let one = Append { key: Arc::new(key.clone()), offset, bytes };
+        self.append_all(vec![one]).await.pop().expect("one answer for one log")
     }
 
     /// How many bytes there are; 0 when nothing was written.

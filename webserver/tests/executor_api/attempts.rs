@@ -3,7 +3,9 @@ use axum::{
     http::{Method, StatusCode},
 };
 use serde_json::{Value, json};
-use updraft_protocol::{ATTEMPT_TOKEN_HEADER, LogsResponse, ResolveResponse};
+use updraft_protocol::{
+    ATTEMPT_TOKEN_HEADER, LogAnswer, LogPiece, LogSizeResponse, LogsRequest, LogsResponse, ResolveResponse,
+};
 use uuid::Uuid;
 
 use crate::{client::Client, seed::Node};
@@ -57,24 +59,55 @@ async fn references_are_resolved_in_order_and_what_is_absent_is_none() {
     assert_eq!(values, [None, Some(json!(7)), None, None]);
 }
 
+/// The body of a log request.
+fn logs_body(pieces: &[(Uuid, u64, &str)]) -> Body {
+    let piece = |(attempt_id, offset, text): &(Uuid, u64, &str)| LogPiece {
+        attempt_id: *attempt_id,
+        offset: *offset,
+        length: text.len(),
+    };
+    let head = LogsRequest { pieces: pieces.iter().map(piece).collect() };
+    let texts: String = pieces.iter().map(|(_, _, text)| *text).collect();
+    Body::from(head.body(texts.as_bytes()))
+}
+
 #[tokio::test]
-async fn a_log_is_put_at_offsets_also_after_the_fence() {
+async fn logs_are_appended_at_offsets_also_after_the_fence() {
     let client = Client::new().await;
     let (_, attempt, _) = running(&client, "t0").await;
-    let put = async |offset: u64, text: &'static str| {
-        let path = format!("/attempts/{attempt}/logs?offset={offset}");
-        let answer = client.send(Method::PUT, &path, &[], Body::from(text)).await;
-        (answer.status.as_u16(), answer.json::<LogsResponse>().size)
+    let (_, other, _) = running(&client, "t1").await;
+    let unknown = Uuid::new_v4();
+    let append = async |pieces: &[(Uuid, u64, &str)]| {
+        let answer = client.send(Method::POST, "/logs", &[], logs_body(pieces)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.json::<LogsResponse>().answers
     };
-    assert_eq!(put(0, "one\n").await, (200, 4));
-    assert_eq!(put(0, "one\n").await, (200, 4), "a repeated request changes nothing");
-    assert_eq!(put(9, "three\n").await, (409, 4), "a gap is answered with the size");
+    let has = |size| LogAnswer::Has { size };
+    let answers = append(&[(attempt, 0, "one\n"), (unknown, 0, "x\n"), (other, 0, "eins\n")]).await;
+    assert_eq!((&answers[0], &answers[2]), (&has(4), &has(5)));
+    assert!(matches!(&answers[1], LogAnswer::Refused { code, .. } if code == "not_found"), "{answers:?}");
+    assert_eq!(append(&[(attempt, 0, "one\n")]).await, [has(4)], "a repeated request changes nothing");
+    assert_eq!(append(&[(attempt, 9, "three\n"), (other, 5, "zwei\n")]).await, [has(4), has(10)], "a gap");
     client.seed.fence(attempt).await;
-    assert_eq!(put(4, "two\n").await, (200, 8));
+    assert_eq!(append(&[(attempt, 4, "two\n")]).await, [has(8)]);
     let size = client.send(Method::GET, &format!("/attempts/{attempt}/logs"), &[], Body::empty()).await;
-    assert_eq!(size.json::<LogsResponse>().size, 8);
-    let unknown = format!("/attempts/{}/logs?offset=0", Uuid::new_v4());
-    assert_eq!(client.send(Method::PUT, &unknown, &[], Body::from("x")).await.refusal().0, 404);
+    assert_eq!(size.json::<LogSizeResponse>().size, 8);
+    let size = client.send(Method::GET, &format!("/attempts/{unknown}/logs"), &[], Body::empty()).await;
+    assert_eq!(size.refusal().0, 404);
+}
+
+#[tokio::test]
+async fn a_log_request_that_is_torn_is_refused_whole() {
+    let client = Client::new().await;
+    let (_, attempt, _) = running(&client, "t0").await;
+    let head = |length: usize| format!(r#"{{"pieces":[{{"attempt_id":"{attempt}","offset":0,"length":{length}}}]}}"#);
+    let torn = ["no line".to_owned(), format!("{}\nshort", head(6)), format!("{}\nlonger", head(5)), "{}\n".to_owned()];
+    for body in torn.into_iter().chain([format!("{}\n", head(usize::MAX))]) {
+        let answer = client.send(Method::POST, "/logs", &[], Body::from(body.clone())).await;
+        assert_eq!(answer.refusal().0, 400, "{body}");
+    }
+    let size = client.send(Method::GET, &format!("/attempts/{attempt}/logs"), &[], Body::empty()).await;
+    assert_eq!(size.json::<LogSizeResponse>().size, 0);
 }
 
 #[tokio::test]
