@@ -79,27 +79,50 @@ pub async fn trigger_as(
     trigger: &Trigger<'_>,
     run_type: DagRunType,
 ) -> Result<i64, TriggerError> {
+    let not_found = || TriggerError::DagNotFound(trigger.dag_id.to_owned());
+    let held = hold_dag(connection, trigger.dag_id).await?.ok_or_else(not_found)?;
+    let dag = dags.get(&mut *connection, held.version_id).await?;
+    trigger_held(connection, &held, &dag, trigger, run_type).await
+}
+
+/// A DAG whose latest version stays until the transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldDag {
+    dag_fk: i64,
+    /// The latest version; its compiled form is for [`trigger_held`].
+    pub version_id: i64,
+    now: DateTime<Utc>,
+}
+
+/// Holds a DAG for a run of it; `None` when there is none of this name whose file is there.
+pub async fn hold_dag(connection: &mut PgConnection, dag_id: &str) -> Result<Option<HeldDag>, StoreError> {
     let row = sqlx::query!(
         // Shared with other triggers; the DAG processor must not replace the version between here and the commit.
         r#"select id, latest_version_id, now() as "now!" from dag where dag_id = $1 and not is_stale for share"#,
-        trigger.dag_id
+        dag_id
     )
-    .fetch_optional(&mut *connection)
-    .await
-    .map_err(StoreError::from)?;
-    let not_found = || TriggerError::DagNotFound(trigger.dag_id.to_owned());
-    let row = row.ok_or_else(not_found)?;
-    let version = row.latest_version_id.ok_or_else(not_found)?;
-    let dag = dags.get(&mut *connection, version).await?;
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|row| Some(HeldDag { dag_fk: row.id, version_id: row.latest_version_id?, now: row.now })))
+}
+
+/// [`trigger_as`] for a DAG that is held, whose version `dag` is.
+pub async fn trigger_held(
+    connection: &mut PgConnection,
+    held: &HeldDag,
+    dag: &Dag,
+    trigger: &Trigger<'_>,
+    run_type: DagRunType,
+) -> Result<i64, TriggerError> {
     dag.may_run(run_type)?;
-    let run_after = trigger.run_after.unwrap_or(row.now);
+    let run_after = trigger.run_after.unwrap_or(held.now);
     let data_interval = trigger
         .data_interval
         .or_else(|| trigger.logical_date.map(|date| infer_manual_data_interval(&dag.schedule, date)));
     let new = NewRun {
-        dag_fk: row.id,
-        dag: &dag,
-        dag_version_id: version,
+        dag_fk: held.dag_fk,
+        dag,
+        dag_version_id: held.version_id,
         run_type,
         run_id: trigger.run_id.clone().unwrap_or_else(|| run_id(run_type, run_after)),
         logical_date: trigger.logical_date,
@@ -140,7 +163,8 @@ pub(crate) async fn insert(connection: &mut PgConnection, new: &NewRun<'_>) -> R
     )
     .fetch_one(&mut *connection)
     .await?;
-    if let Some(conf) = new.conf {
+    // A run without one has the empty one.
+    if let Some(conf) = new.conf.filter(|conf| conf.as_object().is_none_or(|conf| !conf.is_empty())) {
         sqlx::query!("insert into dag_run_conf (dag_run_id, conf) values ($1, $2)", id, conf)
             .execute(&mut *connection)
             .await?;

@@ -18,7 +18,7 @@ mod streak;
 
 pub use self::{
     adopt::adopt,
-    create::{NewRun, Trigger, TriggerError, trigger, trigger_as},
+    create::{HeldDag, NewRun, Trigger, TriggerError, hold_dag, trigger, trigger_as, trigger_held},
     delete::{Deleted, delete, delete_instances},
     due::{create_due, next_due, prepare},
     held::{Mutated, Outcome},

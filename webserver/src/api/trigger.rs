@@ -16,7 +16,7 @@ use updraft_core::{
 };
 use updraft_store::{
     audit,
-    query::{dag_runs, dags as dag_rows},
+    query::dag_runs,
     runs::{self, Trigger, TriggerError},
     wake::Signal,
 };
@@ -24,7 +24,6 @@ use updraft_store::{
 use super::{
     dag_runs::DAGRunResponse,
     dag_versions::DagPath,
-    dags::compiled,
     params::{Body, FromBody, JsonBody, PathParams, described},
 };
 use crate::{App, auth::Principal, error::ApiError};
@@ -88,7 +87,7 @@ pub(crate) async fn trigger_dag_run(
 ) -> Result<Json<DAGRunResponse>, ApiError> {
     let mut transaction = app.store.begin().await?;
     let not_found = || ApiError::not_found(format!("DAG with dag_id: '{dag_id}' not found"));
-    let row = dag_rows::get(&mut transaction, &dag_id).await?.filter(|row| !row.is_stale).ok_or_else(not_found)?;
+    let held = runs::hold_dag(&mut transaction, &dag_id).await?.ok_or_else(not_found)?;
     if body.partition_key.is_some() {
         let text = format!("DAG with dag_id: '{dag_id}' has no partitioned timetable: partition_key must not be given");
         return Err(ApiError::BadRequest(text));
@@ -97,7 +96,7 @@ pub(crate) async fn trigger_dag_run(
         check_run_id(run_id, DagRunType::Manual)
             .map_err(|error| ApiError::BadRequest(format!("The run_id provided '{run_id}' is not valid: {error}")))?;
     }
-    let dag = compiled(&app, &mut transaction, &row).await?.ok_or_else(not_found)?;
+    let dag = app.dags.get(&mut *transaction, held.version_id).await?;
     let conf = body.conf.unwrap_or_default();
     check_params(&dag, &conf)?;
     let conf = Value::Object(conf);
@@ -113,7 +112,8 @@ pub(crate) async fn trigger_dag_run(
         triggered_by: if headers.contains_key(header::REFERER) { "ui" } else { "rest_api" },
         user: Some(&principal.name),
     };
-    let key = runs::trigger(&mut transaction, &app.dags, &trigger).await.map_err(|error| match error {
+    let key = runs::trigger_held(&mut transaction, &held, &dag, &trigger, DagRunType::Manual);
+    let key = key.await.map_err(|error| match error {
         TriggerError::DagNotFound(_) => not_found(),
         TriggerError::Refused(refusal) => ApiError::BadRequest(refusal.to_string()),
         TriggerError::Store(error) => error.into(),
