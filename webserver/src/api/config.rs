@@ -81,7 +81,7 @@ impl ConfigResponse {
 
 /// The configuration, or one section of it.
 #[utoipa::path(get, path = "/config", tag = "Config", params(QueryParams<ConfigQuery>),
-    responses((status = 200, body = ConfigResponse), (status = 404), (status = 406)))]
+    responses((status = 200, content((ConfigResponse = "application/json"), (String = "text/plain"))), (status = 404), (status = 406)))]
 pub(crate) async fn get_config(
     State(app): State<App>,
     QueryParams(query): QueryParams<ConfigQuery>,
@@ -101,7 +101,7 @@ pub(crate) async fn get_config(
 
 /// One option of the configuration.
 #[utoipa::path(get, path = "/config/section/{section}/option/{option}", tag = "Config", params(OptionPath),
-    responses((status = 200, body = ConfigResponse), (status = 404), (status = 406)))]
+    responses((status = 200, content((ConfigResponse = "application/json"), (String = "text/plain"))), (status = 404), (status = 406)))]
 pub(crate) async fn get_config_value(
     State(app): State<App>,
     PathParams(OptionPath { section, option }): PathParams<OptionPath>,

@@ -36,7 +36,7 @@ pub(crate) struct DAGSourceResponse {
 
 /// The source of a DAG at a version, JSON or plain text.
 #[utoipa::path(get, path = "/dagSources/{dag_id}", tag = "DagSource", params(DagPath, QueryParams<SourceQuery>),
-    responses((status = 200, body = DAGSourceResponse), (status = 404), (status = 406)))]
+    responses((status = 200, content((DAGSourceResponse = "application/json"), (String = "text/plain"))), (status = 404), (status = 406)))]
 pub(crate) async fn get_dag_source(
     State(app): State<App>,
     PathParams(DagPath { dag_id }): PathParams<DagPath>,

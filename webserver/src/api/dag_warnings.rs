@@ -8,7 +8,10 @@ use updraft_store::query::{
 };
 use utoipa::ToSchema;
 
-use super::params::{FromQuery, Query, QueryParams};
+use super::{
+    params::{FromQuery, Query, QueryParams},
+    words,
+};
 use crate::{App, error::ApiError, time::Timestamp};
 
 /// `DagWarningType`.
@@ -35,6 +38,7 @@ impl FromQuery for WarningsQuery {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DAGWarningResponse {
     dag_id: String,
+    #[schema(value_type = words::DagWarningType)]
     warning_type: String,
     message: String,
     timestamp: Timestamp,

@@ -1,6 +1,6 @@
 //! `GET | PATCH /dags`, `GET | PATCH /dags/{dag_id}`, `GET /dagTags`.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -53,9 +53,7 @@ impl FromQuery for DagsQuery {
                 has_import_errors: query.flag("has_import_errors"),
                 bundle_name: query.text("bundle_name"),
                 bundle_version: query.text("bundle_version"),
-                last_dag_run_state: query
-                    .word::<DagRunState>("last_dag_run_state", &run_states())
-                    .map(|state| state.as_str().to_owned()),
+                last_dag_run_state: query.choice("last_dag_run_state", &run_states()),
                 dag_run_state: query.words("dag_run_state", &run_states(), &[]),
                 dag_run_start_date: query.times("dag_run_start_date"),
                 dag_run_end_date: query.times("dag_run_end_date"),
@@ -78,7 +76,10 @@ fn common_filter(query: &mut Query) -> DagFilter {
     DagFilter {
         dag_id: query.pattern("dag_id"),
         tags: query.texts("tags"),
-        tags_match: query.word::<TagsWord>("tags_match_mode", &["any", "all"]).unwrap_or_default().0,
+        tags_match: match query.literal("tags_match_mode", &["any", "all"]).as_deref() {
+            Some("all") => TagsMatch::All,
+            _ => TagsMatch::Any,
+        },
         owners: query.texts("owners"),
         exclude_stale: query.flag_or("exclude_stale", true),
         paused: query.flag("paused"),
@@ -96,21 +97,6 @@ pub(crate) struct PatchDagsQuery {
 impl FromQuery for PatchDagsQuery {
     fn read(query: &mut Query) -> Self {
         Self { mask: UpdateMask::read(query), page: query.window(), filter: common_filter(query) }
-    }
-}
-
-#[derive(Default)]
-struct TagsWord(TagsMatch);
-
-impl FromStr for TagsWord {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "any" => Ok(Self(TagsMatch::Any)),
-            "all" => Ok(Self(TagsMatch::All)),
-            _ => Err(()),
-        }
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) struct TaskInstancesLogResponse {
 #[utoipa::path(get,
     path = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}",
     tag = "Task Instance", params(LogPath, QueryParams<LogQuery>),
-    responses((status = 200, body = TaskInstancesLogResponse), (status = 400), (status = 404)))]
+    responses((status = 200, content((TaskInstancesLogResponse = "application/json"), (String = "application/x-ndjson"))), (status = 400), (status = 404)))]
 pub(crate) async fn get_log(
     State(app): State<App>,
     PathParams(path): PathParams<LogPath>,

@@ -70,6 +70,8 @@ pub(crate) async fn get_providers(QueryParams(Window): QueryParams<Window>) -> J
 mod schema {
     use utoipa::ToSchema;
 
+    use crate::api::words;
+
     #[derive(ToSchema)]
     pub(super) struct PluginResponse {
         name: String,
@@ -124,7 +126,8 @@ mod schema {
         category: Option<String>,
         nav_top_level: Option<bool>,
         href: String,
-        destination: Option<String>,
+        #[schema(value_type = words::ExternalViewDestination, required = false)]
+        destination: String,
     }
 
     #[derive(ToSchema)]
@@ -136,7 +139,8 @@ mod schema {
         category: Option<String>,
         nav_top_level: Option<bool>,
         bundle_url: String,
-        destination: Option<String>,
+        #[schema(value_type = words::ReactAppDestination, required = false)]
+        destination: String,
     }
 
     #[derive(ToSchema)]

@@ -26,5 +26,9 @@ listed! {
     DagRunType: state::DagRunType::ALL.iter().map(|word| word.as_str());
     TaskInstanceState: state::TaskInstanceState::ALL.iter().filter_map(|word| word.api());
     ReprocessBehavior: backfill::ReprocessBehavior::ALL.iter().map(|word| word.as_str());
+    DagWarningType: ["asset conflict", "non-existent pool", "runtime varying value"];
+    ExternalViewDestination: ["nav", "dag", "dag_run", "task", "task_instance", "base"];
+    ReactAppDestination: ["nav", "dag", "dag_run", "task", "task_instance", "base", "dashboard"];
+    StateStoreWriter: ["api", "task", "watcher"];
     DagRunTriggeredByType: ["cli", "operator", "rest_api", "ui", "test", "timetable", "asset", "backfill"];
 }

@@ -17,6 +17,7 @@ use crate::{
         note,
         params::{Body, FromBody, FromQuery, JsonBody, PathParams, Query, QueryParams, described},
         task_states::check_key,
+        words,
     },
     auth::Principal,
     error::ApiError,
@@ -55,6 +56,7 @@ impl FromBody for AssetStateStoreBody {
 /// Who wrote a value: always this API, since tasks cannot yet.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AssetStateStoreLastUpdatedBy {
+    #[schema(value_type = words::StateStoreWriter)]
     kind: &'static str,
     dag_id: Option<String>,
     run_id: Option<String>,

@@ -1,7 +1,5 @@
 //! Query strings: paging, ordering, ranges and patterns as every list of Airflow's API reads them.
 
-use std::str::FromStr;
-
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::{DateTime, NaiveDate, Utc};
 use secrecy::SecretString;
@@ -284,26 +282,24 @@ impl Query {
         words
     }
 
-    /// A word that a type reads; a wrong one is answered like [`Query::words`].
-    pub(crate) fn word<T: FromStr>(&mut self, name: &str, valid: &[&str]) -> Option<T> {
-        let text = self.text(name)?;
-        let word = text.parse().ok();
-        if word.is_none() {
-            let text = format!("Invalid value for {name}. Valid values are {}", valid.join(", "));
-            self.refuse(ApiError::InvalidText(text));
-        }
-        word
-    }
-
     /// A word of a closed list that Airflow declares as an enum: a wrong one is FastAPI's finding.
     pub(crate) fn choice(&mut self, name: &str, valid: &[&str]) -> Option<String> {
+        self.one_of(name, valid, "enum")
+    }
+
+    /// The same for one that it declares as a `Literal`.
+    pub(crate) fn literal(&mut self, name: &str, valid: &[&str]) -> Option<String> {
+        self.one_of(name, valid, "literal_error")
+    }
+
+    fn one_of(&mut self, name: &str, valid: &[&str], kind: &'static str) -> Option<String> {
         self.note(name, false, simple(Type::String).enum_values(Some(valid.iter().copied())));
         self.parsed(name, |text, place| {
             if valid.contains(&text) {
                 return Ok(text.to_owned());
             }
             let expected = expected(valid);
-            Err(place.error_with("enum", format!("Input should be {expected}"), json!({ "expected": expected })))
+            Err(place.error_with(kind, format!("Input should be {expected}"), json!({ "expected": expected })))
         })
     }
 
