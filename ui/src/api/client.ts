@@ -13,7 +13,10 @@ export type DagRun = Schemas["DAGRunResponse"];
 export type DagRunState = Schemas["DagRunState"];
 export type ImportError = Schemas["ImportErrorResponse"];
 export type TaskInstance = Schemas["TaskInstanceResponse"];
-export type LogPage = Schemas["TaskInstancesLogResponse"];
+/** Airflow answers bare lines too, hence the strings. */
+export type LogPage = Omit<Schemas["TaskInstancesLogResponse"], "content"> & {
+  content: Schemas["TaskInstancesLogResponse"]["content"] | string[];
+};
 
 const authorization: Middleware = {
   onResponse({ response, schemaPath }) {

@@ -176,7 +176,8 @@ export function fetchLog(task: TaskKey, tryNumber: number, token: string | null,
   const query = { map_index: task.mapIndex, ...(token === null ? {} : { token }) };
   return ok(
     client.GET("/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}", {
-      params: { path, query, header: { accept: "application/json" } },
+      params: { path, query },
+      headers: { accept: "application/json" },
       signal,
     }),
   );

@@ -39,6 +39,8 @@ export const dag = (dag_id: string, over: Partial<Dag> = {}): Dag => ({
 
 export const dagDetails = (dag_id: string, over: Partial<DagDetails> = {}): DagDetails => ({
   ...dag(dag_id),
+  rerun_with_latest_version: null,
+  owner_links: null,
   catchup: false,
   dag_run_timeout: null,
   asset_expression: null,
@@ -116,6 +118,7 @@ export const task = (task_id: string, over: Partial<TaskInstance> = {}): TaskIns
   executor_config: "{}",
   note: null,
   rendered_map_index: null,
+  rendered_fields: {},
   trigger: null,
   triggerer_job: null,
   dag_version: null,
