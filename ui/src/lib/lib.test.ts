@@ -12,9 +12,9 @@ const NOW = Date.parse("2026-11-22T08:00:00Z");
 
 describe("times", () => {
   it.each([
-    ["2026-11-22T07:57:00Z", "3 min. ago"],
+    ["2026-11-22T07:57:00Z", "3 min ago"],
     ["2026-11-22T07:59:59.500Z", "now"],
-    ["2026-11-22T15:00:00Z", "in 7 hr."],
+    ["2026-11-22T15:00:00Z", "in 7 hr"],
     ["2026-11-20T08:00:00Z", "2 days ago"],
   ])("%s is %s", (at, text) => expect(ago(at, NOW)).toBe(text));
 
@@ -108,5 +108,5 @@ it("says a reason in a sentence", () => {
 it("spells out a reason that it has no sentence for", () => {
   expect(reasonText({ code: "tide", message: "The tide is out." })).toBe("The tide is out.");
   expect(reasonText({ code: "moon_phase", phase: "full" })).toBe("moon phase (phase: full)");
-  expect(strings.reasons["moon_phase"]).toBeUndefined();
+  expect(Object.keys(strings.reasons)).not.toContain("moon_phase");
 });

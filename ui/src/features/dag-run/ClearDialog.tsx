@@ -7,14 +7,13 @@ import { clearPreview, useClear, type ClearRequest } from "../../api/mutations";
 import { strings } from "../../lib/strings";
 import { Notice } from "../../ui/Notice";
 
-const words = strings.clear;
 
 /** One task, or with null everything in the run that failed. */
 export type ClearTarget = Pick<ClearRequest, "dagId" | "runId" | "task">;
 
 /** Shows what would run again before anything does; the button says how many tasks it is about. */
 export function ClearDialog({ target, onClose }: { target: ClearTarget | null; onClose: () => void }) {
-  const title = target?.task == null ? words.titleFailed : words.title(target.task.taskId);
+  const title = target?.task == null ? strings.clear.titleFailed : strings.clear.title(target.task.taskId);
   return (
     <Modal.Root opened={target !== null} onClose={onClose} transitionProps={{ duration: 0 }}>
       <Modal.Overlay />
@@ -42,19 +41,19 @@ function Body({ target, onClose }: { target: ClearTarget; onClose: () => void })
   const affected = preview.data?.task_instances ?? [];
   return (
     <Stack gap="sm">
-      <Text size="sm">{words.explain}</Text>
+      <Text size="sm">{strings.clear.explain}</Text>
       {target.task !== null && (
         <Checkbox
-          label={words.downstream}
+          label={strings.clear.downstream}
           checked={includeDownstream}
           onChange={(event) => setDownstream(event.currentTarget.checked)}
         />
       )}
       {(clear.error ?? preview.error) !== null && <Notice error>{messageOf(clear.error ?? preview.error)}</Notice>}
       {preview.isPending && <Text size="sm">{strings.app.loading}</Text>}
-      {preview.isSuccess && affected.length === 0 && <Text size="sm">{words.nothing}</Text>}
+      {preview.isSuccess && affected.length === 0 && <Text size="sm">{strings.clear.nothing}</Text>}
       {affected.length > 0 && (
-        <List aria-label={words.preview} size="sm" mah={240} tabIndex={0} style={{ overflow: "auto" }}>
+        <List aria-label={strings.clear.preview} size="sm" mah={240} tabIndex={0} style={{ overflow: "auto" }}>
           {affected.map((task) => {
             const index = "map_index" in task ? task.map_index : -1;
             return (
@@ -67,14 +66,14 @@ function Body({ target, onClose }: { target: ClearTarget; onClose: () => void })
       )}
       <Group justify="flex-end">
         <Button variant="default" onClick={onClose}>
-          {words.cancel}
+          {strings.clear.cancel}
         </Button>
         <Button
           disabled={affected.length === 0}
           loading={clear.isPending}
           onClick={() => clear.mutate(request, { onSuccess: onClose })}
         >
-          {words.submit(preview.data?.total_entries ?? affected.length)}
+          {strings.clear.submit(preview.data?.total_entries ?? affected.length)}
         </Button>
       </Group>
     </Stack>

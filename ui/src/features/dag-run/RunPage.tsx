@@ -14,7 +14,6 @@ import { Elapsed, Time } from "../../ui/Time";
 import { ClearDialog, type ClearTarget } from "./ClearDialog";
 import { TasksTable } from "./TasksTable";
 
-const words = strings.runs;
 
 export function RunPage() {
   const { dagId = "", runId = "" } = useParams();
@@ -42,16 +41,16 @@ export function RunPage() {
       </PageHead>
       <Facts
         facts={{
-          [words.state]: <StateChip state={run.state} />,
-          [words.type]: strings.runTypes[run.run_type] ?? run.run_type,
-          [words.logicalDate]: run.logical_date && <Time at={run.logical_date} />,
-          [words.runAfter]: <Time at={run.run_after} />,
-          [words.started]: run.start_date && <Time at={run.start_date} />,
-          [words.ended]: run.end_date && <Time at={run.end_date} />,
-          [words.duration]: run.start_date && <Elapsed {...run} />,
-          [words.triggeredBy]: run.triggering_user_name,
-          [words.note]: run.note,
-          [words.conf]: hasConf ? <Code>{JSON.stringify(run.conf)}</Code> : null,
+          [strings.runs.state]: <StateChip state={run.state} />,
+          [strings.runs.type]: strings.runTypes[run.run_type] ?? run.run_type,
+          [strings.runs.logicalDate]: run.logical_date && <Time at={run.logical_date} />,
+          [strings.runs.runAfter]: <Time at={run.run_after} />,
+          [strings.runs.started]: run.start_date && <Time at={run.start_date} />,
+          [strings.runs.ended]: run.end_date && <Time at={run.end_date} />,
+          [strings.runs.duration]: run.start_date && <Elapsed {...run} />,
+          [strings.runs.triggeredBy]: run.triggering_user_name,
+          [strings.runs.note]: run.note,
+          [strings.runs.conf]: hasConf ? <Code>{JSON.stringify(run.conf)}</Code> : null,
         }}
       />
       <Title order={2} size="h4" mb="xs">

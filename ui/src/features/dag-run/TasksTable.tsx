@@ -12,7 +12,6 @@ import { StateChip } from "../../ui/StateMark";
 import { Elapsed, Time } from "../../ui/Time";
 import { Why } from "./Why";
 
-const words = strings.tasks;
 
 /** The reasons of so many waiting tasks are asked for at once; the others have a button. */
 const REASONS_SHOWN = 20;
@@ -20,7 +19,7 @@ const REASONS_SHOWN = 20;
 export const taskName = (task: TaskInstance) =>
   task.map_index < 0
     ? task.task_display_name
-    : words.mapped(task.task_display_name, task.map_index) +
+    : strings.tasks.mapped(task.task_display_name, task.map_index) +
       (task.rendered_map_index ? ` ${task.rendered_map_index}` : "");
 
 interface Props {
@@ -31,18 +30,18 @@ interface Props {
 }
 
 export function TasksTable({ tasks, total, page, onClear }: Props) {
-  if (tasks.length === 0) return <Text>{words.empty}</Text>;
+  if (tasks.length === 0) return <Text>{strings.tasks.empty}</Text>;
   const waiting = tasks.filter((task) => isWaiting(task.state)).slice(0, REASONS_SHOWN);
   const asked = new Set(waiting.map((task) => `${task.task_id} ${task.map_index}`));
   return (
     <>
       <ScrollTable
-        label={words.title}
+        label={strings.tasks.title}
         head={[
-          words.task,
+          strings.tasks.task,
           strings.runs.state,
-          words.try,
-          words.host,
+          strings.tasks.try,
+          strings.tasks.host,
           strings.runs.started,
           strings.runs.duration,
           strings.dags.actions,
@@ -76,7 +75,7 @@ function Row({ task, askNow, onClear }: { task: TaskInstance; askNow: boolean; o
         {isWaiting(task.state) && <Why task={address} name={name} state={task.state} askNow={askNow} />}
         {task.note !== null && <Text size="xs">{task.note}</Text>}
       </Table.Td>
-      <Table.Td>{task.try_number > 0 ? words.tryOf(task.try_number, task.max_tries + 1) : strings.app.none}</Table.Td>
+      <Table.Td>{task.try_number > 0 ? strings.tasks.tryOf(task.try_number, task.max_tries + 1) : strings.app.none}</Table.Td>
       <Table.Td>{task.hostname || strings.app.none}</Table.Td>
       <Table.Td>
         <Time at={task.start_date} />
@@ -87,12 +86,12 @@ function Row({ task, askNow, onClear }: { task: TaskInstance; askNow: boolean; o
       <Table.Td>
         <Group gap="xs" wrap="nowrap">
           {task.try_number > 0 && (
-            <Anchor component={Link} to={paths.log(address, task.try_number)} aria-label={words.logOf(name)}>
-              {words.log}
+            <Anchor component={Link} to={paths.log(address, task.try_number)} aria-label={strings.tasks.logOf(name)}>
+              {strings.tasks.log}
             </Anchor>
           )}
-          <Button size="compact-xs" variant="default" aria-label={words.clearOf(name)} onClick={() => onClear(task)}>
-            {words.clear}
+          <Button size="compact-xs" variant="default" aria-label={strings.tasks.clearOf(name)} onClick={() => onClear(task)}>
+            {strings.tasks.clear}
           </Button>
         </Group>
       </Table.Td>

@@ -16,7 +16,6 @@ import { Time } from "../../ui/Time";
 import { ImportErrors } from "./ImportErrors";
 import { LastRuns } from "./LastRuns";
 
-const words = strings.dags;
 
 /** The newest runs of all DAGs, one request for the whole list. */
 export const recentRuns = { dagId: "~", state: null, page: 1, limit: 100 } as const;
@@ -36,17 +35,17 @@ export function DagListPage() {
   const complete = runs.dag_runs.length < recentRuns.limit;
   return (
     <>
-      <PageHead title={words.title}>
+      <PageHead title={strings.dags.title}>
         <Search initial={q} />
       </PageHead>
       <ImportErrors errors={errors.import_errors} total={errors.total_entries} />
       <OutcomeNotice outcome={outcome} />
       {dags.dags.length === 0 ? (
-        <Text>{q === "" ? words.empty : words.noMatch(q)}</Text>
+        <Text>{q === "" ? strings.dags.empty : strings.dags.noMatch(q)}</Text>
       ) : (
         <ScrollTable
-          label={words.title}
-          head={[words.active, words.name, words.schedule, words.nextRun, words.lastRuns, words.actions]}
+          label={strings.dags.title}
+          head={[strings.dags.active, strings.dags.name, strings.dags.schedule, strings.dags.nextRun, strings.dags.lastRuns, strings.dags.actions]}
         >
           {dags.dags.map((dag) => (
             <Row
@@ -80,10 +79,10 @@ function Row({ dag, runs, onOutcome }: { dag: Dag; runs: DagRun[] | null; onOutc
         )}
       </Table.Td>
       <Table.Td title={dag.timetable_description ?? undefined}>
-        {dag.timetable_summary ?? <Text c="dimmed">{words.noSchedule}</Text>}
+        {dag.timetable_summary ?? <Text c="dimmed">{strings.dags.noSchedule}</Text>}
       </Table.Td>
       <Table.Td>
-        {dag.is_paused ? <Text c="dimmed">{words.paused}</Text> : <Time at={dag.next_dagrun_run_after} />}
+        {dag.is_paused ? <Text c="dimmed">{strings.dags.paused}</Text> : <Time at={dag.next_dagrun_run_after} />}
       </Table.Td>
       <Table.Td>
         <LastRuns dagId={dag.dag_id} runs={runs} />
@@ -104,8 +103,8 @@ function Search({ initial }: { initial: string }) {
     <Group role="search">
       <TextInput
         type="search"
-        aria-label={words.search}
-        placeholder={words.search}
+        aria-label={strings.dags.search}
+        placeholder={strings.dags.search}
         value={text}
         onChange={({ currentTarget: { value } }) => {
           setText(value);

@@ -13,7 +13,6 @@ import { Notice } from "../../ui/Notice";
 import { PageHead } from "../../ui/Page";
 import { Time } from "../../ui/Time";
 
-const words = strings.dags;
 
 export function DagPage() {
   const { dagId = "" } = useParams();
@@ -21,25 +20,25 @@ export function DagPage() {
   const [outcome, setOutcome] = useState<Outcome>(null);
   return (
     <>
-      <PageHead title={dag.dag_display_name} crumbs={[{ label: words.title, to: paths.dags() }]}>
+      <PageHead title={dag.dag_display_name} crumbs={[{ label: strings.dags.title, to: paths.dags() }]}>
         <Group gap={8}>
           <Text size="sm" aria-hidden>
-            {words.active}
+            {strings.dags.active}
           </Text>
           <ActiveSwitch dag={dag} onError={(error) => setOutcome({ error })} />
         </Group>
         <TriggerButton dag={dag} onOutcome={setOutcome} />
       </PageHead>
       <OutcomeNotice outcome={outcome} />
-      {dag.has_import_errors && <Notice error>{words.importErrorOfDag}</Notice>}
+      {dag.has_import_errors && <Notice error>{strings.dags.importErrorOfDag}</Notice>}
       {dag.description !== null && <Text mb="sm">{dag.description}</Text>}
       <Facts
         facts={{
-          [words.schedule]: dag.timetable_summary ?? words.noSchedule,
-          [words.nextRun]: dag.is_paused ? words.paused : <Time at={dag.next_dagrun_run_after} />,
-          [words.owner]: dag.owners.join(", "),
-          [words.tags]: dag.tags.map((tag) => tag.name).join(", "),
-          [words.file]: dag.relative_fileloc ?? dag.fileloc,
+          [strings.dags.schedule]: dag.timetable_summary ?? strings.dags.noSchedule,
+          [strings.dags.nextRun]: dag.is_paused ? strings.dags.paused : <Time at={dag.next_dagrun_run_after} />,
+          [strings.dags.owner]: dag.owners.join(", "),
+          [strings.dags.tags]: dag.tags.map((tag) => tag.name).join(", "),
+          [strings.dags.file]: dag.relative_fileloc ?? dag.fileloc,
         }}
       />
       <RunsTable dagId={dagId} />

@@ -16,7 +16,6 @@ import { LogLines } from "./LogLines";
 import classes from "./logs.module.css";
 import { useLogTail } from "./tail";
 
-const words = strings.logs;
 
 /** -1 unless the address names a mapped instance. */
 export function mapIndexOf(search: URLSearchParams): number {
@@ -34,7 +33,7 @@ export function LogPage() {
   return (
     <>
       <PageHead
-        title={words.title(name)}
+        title={strings.logs.title(name)}
         crumbs={[
           { label: strings.dags.title, to: paths.dags() },
           { label: task.dag_display_name, to: paths.dag(dagId) },
@@ -51,7 +50,7 @@ export function LogPage() {
       <Tries task={key} count={task.try_number} current={task.state} />
       {task.try_number > 0 && <HowItRan task={key} tryNumber={shown} state={task.state} />}
       {task.try_number === 0 ? (
-        <Text>{words.never}</Text>
+        <Text>{strings.logs.never}</Text>
       ) : (
         <Log key={shown} task={key} tryNumber={shown} live={shown >= task.try_number && !isFinished(task.state)} />
       )}
@@ -87,16 +86,16 @@ function Tries({ task, count, current }: { task: TaskKey; count: number; current
   const stateOf = (n: number) =>
     n === count ? current : tries.data?.task_instances.find((attempt) => attempt.try_number === n)?.state;
   return (
-    <nav aria-label={words.tries} className={classes.tries}>
+    <nav aria-label={strings.logs.tries} className={classes.tries}>
       {Array.from({ length: count }, (_, index) => index + 1).map((n) => {
         const state = stateOf(n);
         return (
           <NavLink
             key={n}
             to={paths.log(task, n)}
-            aria-label={state === undefined ? undefined : words.tryIs(n, strings.states[stateWord(state)])}
+            aria-label={state === undefined ? undefined : strings.logs.tryIs(n, strings.states[stateWord(state)])}
           >
-            {state !== undefined && <StateMark state={state} size={16} />} {words.try(n)}
+            {state !== undefined && <StateMark state={state} size={16} />} {strings.logs.try(n)}
           </NavLink>
         );
       })}
@@ -111,20 +110,20 @@ function Log({ task, tryNumber, live }: { task: TaskKey; tryNumber: number; live
     <>
       <Group justify="space-between" mb="xs">
         <Text size="sm" role="status">
-          {ended ? words.ended : live ? words.following : strings.app.loading}
+          {ended ? strings.logs.ended : live ? strings.logs.following : strings.app.loading}
         </Text>
         {!ended && (
           <Switch
             size="xs"
-            label={words.follow}
+            label={strings.logs.follow}
             checked={follow}
             onChange={(event) => setFollow(event.currentTarget.checked)}
           />
         )}
       </Group>
-      {error !== null && <Notice error>{words.failed(error)}</Notice>}
+      {error !== null && <Notice error>{strings.logs.failed(error)}</Notice>}
       {lines.length === 0 ? (
-        error === null && <Text>{ended ? words.emptyDone : words.empty}</Text>
+        error === null && <Text>{ended ? strings.logs.emptyDone : strings.logs.empty}</Text>
       ) : (
         <LogLines lines={lines} follow={follow && !ended} onLeaveEnd={() => setFollow(false)} />
       )}
