@@ -10,9 +10,10 @@ import { cssVariables, theme } from "./ui/theme";
 /** What every page needs around it. A change of the language or the time zone mounts all of it anew; the data stays. */
 export function App({ queries, children }: { queries: QueryClient; children: ReactNode }) {
   const version = useSyncExternalStore(preferences.subscribe, preferences.version);
+  const language = languageTag();
   useEffect(() => {
-    document.documentElement.lang = languageTag();
-  }, [version]);
+    document.documentElement.lang = language;
+  }, [language]);
   return (
     <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto">
       <QueryClientProvider client={queries}>

@@ -34,7 +34,8 @@ export const browserZone = (): string => new Intl.DateTimeFormat().resolvedOptio
 
 export function isZone(name: string): boolean {
   try {
-    return new Intl.DateTimeFormat("en", { timeZone: name }) !== null;
+    Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
   } catch {
     return false;
   }

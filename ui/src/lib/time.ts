@@ -66,8 +66,8 @@ const formats = cached(
 export function wall(ms: number, zone: string = preferences.zone()): Wall {
   const of: Partial<Record<Intl.DateTimeFormatPartTypes, number>> = {};
   for (const { type, value } of formats(zone).formatToParts(ms)) of[type] = Number(value);
-  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = of;
-  return { year, month, day, hour, minute, second };
+  const { year = 0, month = 1, hour = 0, minute = 0, second = 0 } = of;
+  return { year, month, day: of.day ?? 1, hour, minute, second };
 }
 
 /** How far a zone is ahead of UTC at an instant. */

@@ -7,7 +7,6 @@ import { clearPreview, useClear, type ClearRequest } from "../../api/mutations";
 import { strings } from "../../lib/strings";
 import { Notice } from "../../ui/Notice";
 
-
 /** One task, or with null everything in the run that failed. */
 export type ClearTarget = Pick<ClearRequest, "dagId" | "runId" | "task">;
 

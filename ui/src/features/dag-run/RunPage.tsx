@@ -14,7 +14,6 @@ import { Elapsed, Time } from "../../ui/Time";
 import { ClearDialog, type ClearTarget } from "./ClearDialog";
 import { TasksTable } from "./TasksTable";
 
-
 export function RunPage() {
   const { dagId = "", runId = "" } = useParams();
   const page = usePage();

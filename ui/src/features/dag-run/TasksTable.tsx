@@ -12,7 +12,6 @@ import { StateChip } from "../../ui/StateMark";
 import { Elapsed, Time } from "../../ui/Time";
 import { Why } from "./Why";
 
-
 /** The reasons of so many waiting tasks are asked for at once; the others have a button. */
 const REASONS_SHOWN = 20;
 
@@ -75,7 +74,9 @@ function Row({ task, askNow, onClear }: { task: TaskInstance; askNow: boolean; o
         {isWaiting(task.state) && <Why task={address} name={name} state={task.state} askNow={askNow} />}
         {task.note !== null && <Text size="xs">{task.note}</Text>}
       </Table.Td>
-      <Table.Td>{task.try_number > 0 ? strings.tasks.tryOf(task.try_number, task.max_tries + 1) : strings.app.none}</Table.Td>
+      <Table.Td>
+        {task.try_number > 0 ? strings.tasks.tryOf(task.try_number, task.max_tries + 1) : strings.app.none}
+      </Table.Td>
       <Table.Td>{task.hostname || strings.app.none}</Table.Td>
       <Table.Td>
         <Time at={task.start_date} />
@@ -90,7 +91,12 @@ function Row({ task, askNow, onClear }: { task: TaskInstance; askNow: boolean; o
               {strings.tasks.log}
             </Anchor>
           )}
-          <Button size="compact-xs" variant="default" aria-label={strings.tasks.clearOf(name)} onClick={() => onClear(task)}>
+          <Button
+            size="compact-xs"
+            variant="default"
+            aria-label={strings.tasks.clearOf(name)}
+            onClick={() => onClear(task)}
+          >
             {strings.tasks.clear}
           </Button>
         </Group>

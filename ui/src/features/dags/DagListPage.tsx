@@ -15,10 +15,7 @@ import { ScrollTable } from "../../ui/ScrollTable";
 import { Time } from "../../ui/Time";
 import { ImportErrors } from "./ImportErrors";
 import { LastRuns } from "./LastRuns";
-
-
-/** The newest runs of all DAGs, one request for the whole list. */
-export const recentRuns = { dagId: "~", state: null, page: 1, limit: 100 } as const;
+import { recentRuns } from "./recent";
 
 export function DagListPage() {
   const [search] = useSearchParams();
@@ -45,7 +42,14 @@ export function DagListPage() {
       ) : (
         <ScrollTable
           label={strings.dags.title}
-          head={[strings.dags.active, strings.dags.name, strings.dags.schedule, strings.dags.nextRun, strings.dags.lastRuns, strings.dags.actions]}
+          head={[
+            strings.dags.active,
+            strings.dags.name,
+            strings.dags.schedule,
+            strings.dags.nextRun,
+            strings.dags.lastRuns,
+            strings.dags.actions,
+          ]}
         >
           {dags.dags.map((dag) => (
             <Row

@@ -78,7 +78,7 @@ describe("the list of DAGs", () => {
     await screen.findByRole("link", { name: "alpha" });
     await user.type(screen.getByRole("searchbox", { name: "Search DAGs by name" }), "bet");
     await waitFor(() => expect(screen.queryByRole("link", { name: "alpha" })).toBeNull());
-    expect(here()).toBe("/?q=bet");
+    expect(here()).toBe("/dags?q=bet");
     expect(screen.getByRole("link", { name: "beta" })).toBeTruthy();
   });
 

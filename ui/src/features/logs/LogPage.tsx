@@ -4,6 +4,7 @@ import { useState } from "react";
 import { NavLink, useParams, useSearchParams } from "react-router";
 
 import { taskInstanceQuery, triesQuery, tryFactsQuery, type TaskKey } from "../../api/queries";
+import { mapIndexOf } from "../../lib/filters";
 import { isFinished, stateWord } from "../../lib/states";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
@@ -15,13 +16,6 @@ import { Elapsed } from "../../ui/Time";
 import { LogLines } from "./LogLines";
 import classes from "./logs.module.css";
 import { useLogTail } from "./tail";
-
-
-/** -1 unless the address names a mapped instance. */
-export function mapIndexOf(search: URLSearchParams): number {
-  const index = Number(search.get("map_index") ?? "-1");
-  return Number.isSafeInteger(index) && index >= 0 ? index : -1;
-}
 
 export function LogPage() {
   const { dagId = "", runId = "", taskId = "", tryNumber = "1" } = useParams();

@@ -13,7 +13,6 @@ import { Notice } from "../../ui/Notice";
 import { PageHead } from "../../ui/Page";
 import { Time } from "../../ui/Time";
 
-
 export function DagPage() {
   const { dagId = "" } = useParams();
   const { data: dag } = useSuspenseQuery(dagQuery(dagId));

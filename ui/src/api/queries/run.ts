@@ -1,87 +1,11 @@
-/** One `queryOptions` per endpoint: its key, how it is fetched, how often it is asked again. */
-import { keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 
-import { pollInterval } from "../lib/live";
-import { isFinished } from "../lib/states";
-import { client, ok, type DagRunState, type TaskInstance } from "./client";
-import { ApiError } from "./errors";
+import { pollInterval } from "../../lib/live";
+import { isFinished } from "../../lib/states";
+import { client, ok, type TaskInstance } from "../client";
 
-export const DAGS_PER_PAGE = 50;
-export const RUNS_PER_PAGE = 25;
 /** The most that the API gives at once. */
 export const TASKS_PER_PAGE = 100;
-
-export function newQueryClient(): QueryClient {
-  return new QueryClient({
-    defaultOptions: {
-      queries: {
-        staleTime: 1_000,
-        // Client errors do not go away by asking again; a poll that failed is retried by the next poll.
-        retry: (failures, error) =>
-          failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
-        retryDelay: (attempt) => 500 * 2 ** attempt,
-        // Ask although the browser thinks it is offline: the server may be on this machine.
-        networkMode: "always",
-      },
-      mutations: { networkMode: "always" },
-    },
-  });
-}
-
-export const dagsQuery = ({ q, page }: { q: string; page: number }) =>
-  queryOptions({
-    queryKey: ["dags", "list", q, page],
-    queryFn: ({ signal }) => {
-      const query = {
-        limit: DAGS_PER_PAGE,
-        offset: (page - 1) * DAGS_PER_PAGE,
-        order_by: ["dag_id"],
-        ...(q === "" ? {} : { dag_id_pattern: q }),
-      };
-      return ok(client.GET("/api/v2/dags", { params: { query }, signal }));
-    },
-    refetchInterval: () => pollInterval(false),
-  });
-
-export const dagQuery = (dagId: string) =>
-  queryOptions({
-    queryKey: ["dags", "details", dagId],
-    queryFn: ({ signal }) =>
-      ok(client.GET("/api/v2/dags/{dag_id}/details", { params: { path: { dag_id: dagId } }, signal })),
-    refetchInterval: () => pollInterval(false),
-  });
-
-export const importErrorsQuery = () =>
-  queryOptions({
-    queryKey: ["importErrors"],
-    queryFn: ({ signal }) => ok(client.GET("/api/v2/importErrors", { params: { query: { limit: 100 } }, signal })),
-    refetchInterval: () => pollInterval(false),
-  });
-
-export interface RunsFilter {
-  /** `~` for the runs of all DAGs. */
-  dagId: string;
-  state: DagRunState | null;
-  page: number;
-  limit?: number;
-}
-
-/** Newest first. */
-export const runsQuery = ({ dagId, state, page, limit = RUNS_PER_PAGE }: RunsFilter) =>
-  queryOptions({
-    queryKey: ["runs", dagId, state, page, limit],
-    queryFn: ({ signal }) => {
-      const query = {
-        limit,
-        offset: (page - 1) * limit,
-        order_by: ["-run_after"],
-        ...(state ? { state: [state] } : {}),
-      };
-      return ok(client.GET("/api/v2/dags/{dag_id}/dagRuns", { params: { path: { dag_id: dagId }, query }, signal }));
-    },
-    refetchInterval: ({ state: { data } }) =>
-      pollInterval(data?.dag_runs.some((run) => !isFinished(run.state)) ?? false),
-  });
 
 export const runQuery = (dagId: string, runId: string) =>
   queryOptions({

@@ -1,0 +1,4 @@
+/** What the dashboard changes, one file per area, and which queries each change makes stale. */
+export * from "./dags";
+export * from "./run";
+export * from "./session";

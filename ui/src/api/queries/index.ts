@@ -1,0 +1,9 @@
+/**
+ * What the dashboard asks: one file per area, one `queryOptions` per endpoint with its key, how it is fetched, how often it is
+ * asked again. Keys begin with what an event is about (`api/events.ts`): ["dags", …], ["runs", dagId, …], ["run", dagId, runId, …].
+ */
+export * from "./client";
+export * from "./dags";
+export * from "./importErrors";
+export * from "./run";
+export * from "./runs";
