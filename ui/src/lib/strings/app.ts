@@ -18,6 +18,17 @@ export const en = {
   pages: "Pages",
   previous: "Previous page",
   next: "Next page",
+  close: "Close",
+  cancel: "Cancel",
+  copied: "Copied",
+  notJson: (why: string) => `Not JSON: ${why}`,
+  missing: (permission: string) => `Your role lacks the permission ${permission}.`,
+  keysOfLists: "Lists",
+  keyDown: "Next row (Enter opens it)",
+  keyUp: "Row before",
+  selectAll: "Select all rows",
+  selectRow: (row: string) => `Select ${row}`,
+  sortBy: (column: string) => `Sort by ${column}`,
 };
 
 export const zh: typeof en = {
@@ -40,4 +51,15 @@ export const zh: typeof en = {
   pages: "分页",
   previous: "上一页",
   next: "下一页",
+  close: "关闭",
+  cancel: "取消",
+  copied: "已复制",
+  notJson: (why) => `不是有效的 JSON：${why}`,
+  missing: (permission) => `您的角色缺少权限 ${permission}。`,
+  keysOfLists: "列表",
+  keyDown: "下一行（回车打开）",
+  keyUp: "上一行",
+  selectAll: "选择所有行",
+  selectRow: (row) => `选择 ${row}`,
+  sortBy: (column) => `按${column}排序`,
 };
