@@ -1,5 +1,7 @@
 /** Endpoints that are Updraft's own, not in Airflow's document; written by hand until our openapi.json has them. */
 import type { Reason } from "../lib/reasons";
+import type { OwnDagPaths } from "./own-dag";
+import type { OwnGraphPaths } from "./own-graph";
 
 type Json<T> = { headers: { [name: string]: unknown }; content: { "application/json": T } };
 type Failure = Json<{ detail: unknown }>;
@@ -26,7 +28,7 @@ interface OfTask {
   cookie?: never;
 }
 
-export interface OwnPaths {
+export interface OwnPaths extends OwnDagPaths, OwnGraphPaths {
   "/ui/login": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
     post: {

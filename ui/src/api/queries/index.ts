@@ -3,7 +3,13 @@
  * asked again. Keys begin with what an event is about (`api/events.ts`): ["dags", …], ["runs", dagId, …], ["run", dagId, runId, …].
  */
 export * from "./client";
+export * from "./assets";
+export * from "./audit";
+export * from "./backfills";
 export * from "./dags";
+export * from "./graph";
+export * from "./grid";
 export * from "./importErrors";
+export * from "./me";
 export * from "./run";
 export * from "./runs";

@@ -1,5 +1,18 @@
 /** To ELK's graph and back. ELK itself runs in a worker. */
-import type { Drawn, DrawnNode, Layout, Placed } from "./model";
+import type { Drawn, DrawnNode, Layout, Placed, Way } from "./model";
+
+interface Point {
+  x: number;
+  y: number;
+}
+
+export interface ElkEdge {
+  id: string;
+  sources: string[];
+  targets: string[];
+  labels?: { text: string; width: number; height: number; x?: number; y?: number }[];
+  sections?: { startPoint: Point; endPoint: Point; bendPoints?: Point[] }[];
+}
 
 export interface ElkNode {
   id: string;
@@ -9,12 +22,7 @@ export interface ElkNode {
   y?: number;
   children?: ElkNode[];
   layoutOptions?: Record<string, string>;
-  edges?: {
-    id: string;
-    sources: string[];
-    targets: string[];
-    labels?: { text: string; width: number; height: number }[];
-  }[];
+  edges?: ElkEdge[];
 }
 
 /** More than this is never given to ELK: it would take longer than anybody waits. */
@@ -70,6 +78,8 @@ export function toElk(drawn: Drawn): ElkNode {
       "elk.layered.nodePlacement.bk.fixedAlignment": "BALANCED",
       "elk.separateConnectedComponents": "true",
       "elk.edgeLabels.inline": "true",
+      // Ways from the corner of the whole picture, not of some group.
+      "elk.json.edgeCoords": "ROOT",
     },
   };
 }
@@ -83,5 +93,19 @@ export function fromElk(root: ElkNode): Layout {
     }
   };
   walk(root.children ?? []);
-  return { nodes, width: root.width ?? 0, height: root.height ?? 0, by: "elk" };
+  const edges: Record<string, Way> = {};
+  for (const { id, sections, labels } of root.edges ?? []) {
+    const section = sections?.[0];
+    if (section === undefined) continue;
+    const points = [section.startPoint, ...(section.bendPoints ?? []), section.endPoint];
+    const label = labels?.[0];
+    edges[id] = {
+      points: points.map(({ x, y }) => [x, y]),
+      label:
+        label?.x === undefined || label.y === undefined
+          ? null
+          : [label.x + label.width / 2, label.y + label.height / 2],
+    };
+  }
+  return { nodes, edges, width: root.width ?? 0, height: root.height ?? 0, by: "elk" };
 }

@@ -42,7 +42,7 @@ export function layers(drawn: Drawn): Layout {
     return { width: inner.width + 2 * side, height: inner.height + top + side };
   };
   const whole = layGroup(null);
-  return { nodes: placed, ...whole, by: "layers" };
+  return { nodes: placed, edges: {}, ...whole, by: "layers" };
 }
 
 /** Each edge belongs to the innermost group that contains both ends, between the two boxes of that group that hold them. */

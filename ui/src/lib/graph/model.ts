@@ -51,7 +51,7 @@ export interface Drawn {
   edges: DrawnEdge[];
 }
 
-export const TASK_SIZE = { width: 208, height: 60 } as const;
+export const TASK_SIZE = { width: 216, height: 68 } as const;
 export const GROUP_SIZE = { width: 224, height: 72 } as const;
 /** An edge into a task with more of them than this carries no words: they would lie on top of each other. */
 const LABELLED_INTO = 4;
@@ -197,8 +197,16 @@ export interface Placed {
   height: number;
 }
 
+/** The way of an edge in absolute positions, and the middle of its label. */
+export interface Way {
+  points: [x: number, y: number][];
+  label: [x: number, y: number] | null;
+}
+
 export interface Layout {
   nodes: Record<string, Placed>;
+  /** Edges without a way are drawn as curves. */
+  edges: Record<string, Way>;
   width: number;
   height: number;
   /** Which way it was laid out; "layers" is the quick one. */
