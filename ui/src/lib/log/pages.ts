@@ -27,6 +27,11 @@ export interface Bytes {
 /** Reads `[from, to)`; without a `from`, the last `to` bytes. */
 export type ReadBytes = (from: number | null, to: number, signal?: AbortSignal) => Promise<Bytes>;
 
+/** A log as it was at a moment: another object when something of it changed. */
+export interface LogNow {
+  pages: LogPages;
+}
+
 export class LogPages {
   total = 0;
   /** Nothing more will be written. */
@@ -35,7 +40,6 @@ export class LogPages {
   opened = false;
   /** Why the last question failed. */
   error: unknown = null;
-  version = 0;
 
   private readonly pages = new Map<number, LogLine[]>();
   /** Lines of the pages that are counted; the last page's are not for good. */
@@ -48,6 +52,7 @@ export class LogPages {
   /** The line at the end of which the line break was not written yet. */
   private rest: { from: number; bytes: Uint8Array } | null = null;
   private looked = 0;
+  private now: LogNow = { pages: this };
 
   constructor(private readonly read: ReadBytes) {}
 
@@ -55,7 +60,7 @@ export class LogPages {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
   };
-  snapshot = () => this.version;
+  snapshot = () => this.now;
 
   get count() {
     return Math.ceil(this.total / PAGE);
@@ -323,7 +328,7 @@ export class LogPages {
   }
 
   private tell() {
-    this.version++;
+    this.now = { pages: this };
     for (const listener of this.listeners) listener();
   }
 }
