@@ -50,7 +50,7 @@ function edgesByGroup(drawn: Drawn, byId: ReadonlyMap<string, DrawnNode>) {
   const chain = (id: string): string[] => {
     const found: string[] = [];
     for (let at: string | null | undefined = id; at != null && byId.has(at); at = byId.get(at)?.parent) found.push(at);
-    return found.reverse();
+    return found.toReversed();
   };
   const chains = new Map<string, string[]>();
   const chainOf = (id: string) => {

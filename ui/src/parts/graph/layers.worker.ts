@@ -2,4 +2,4 @@
 import { layers } from "../../lib/graph/layers";
 import type { Drawn } from "../../lib/graph/model";
 
-self.onmessage = ({ data }: MessageEvent<Drawn>) => self.postMessage(layers(data));
+self.addEventListener("message", ({ data }: MessageEvent<Drawn>) => self.postMessage(layers(data), { transfer: [] }));

@@ -23,7 +23,7 @@ export async function layOut(drawn: Drawn, signal: AbortSignal): Promise<Layout>
     if (found !== null) return found;
   }
   return ask(new Worker(new URL("./layers.worker.ts", import.meta.url), { type: "module" }), signal, (worker) =>
-    worker.postMessage(drawn),
+    worker.postMessage(drawn, []),
   ) as Promise<Layout>;
 }
 
@@ -34,8 +34,8 @@ async function byElk(drawn: Drawn, signal: AbortSignal): Promise<Layout | null> 
   const timer = setTimeout(() => patience.abort(), ELK_MS);
   try {
     const answer = await ask(new Worker(url), AbortSignal.any([signal, patience.signal]), (worker) => {
-      worker.postMessage({ id: 0, cmd: "register", algorithms: ["layered"] });
-      worker.postMessage({ id: 1, cmd: "layout", graph: toElk(drawn), layoutOptions: {}, options: {} });
+      worker.postMessage({ id: 0, cmd: "register", algorithms: ["layered"] }, []);
+      worker.postMessage({ id: 1, cmd: "layout", graph: toElk(drawn), layoutOptions: {}, options: {} }, []);
     });
     return fromElk(answer as ElkNode);
   } catch (error) {
@@ -62,22 +62,25 @@ function ask(worker: Worker, signal: AbortSignal, say: (worker: Worker) => void)
       return;
     }
     signal.addEventListener("abort", abort);
-    worker.onerror = (event) => {
+    worker.addEventListener("error", (event) => {
       end();
       reject(new Error(event.message));
-    };
-    worker.onmessage = ({ data }: MessageEvent<{ id?: number; data?: unknown; error?: unknown } & object>) => {
-      if (!("id" in data)) {
-        end();
-        resolve(data);
-      } else if (data.error !== undefined) {
-        end();
-        reject(new Error(JSON.stringify(data.error)));
-      } else if (data.id === 1) {
-        end();
-        resolve(data.data);
-      }
-    };
+    });
+    worker.addEventListener(
+      "message",
+      ({ data }: MessageEvent<{ id?: number; data?: unknown; error?: unknown } & object>) => {
+        if (!("id" in data)) {
+          end();
+          resolve(data);
+        } else if (data.error !== undefined) {
+          end();
+          reject(new Error(JSON.stringify(data.error)));
+        } else if (data.id === 1) {
+          end();
+          resolve(data.data);
+        }
+      },
+    );
     say(worker);
   });
 }
