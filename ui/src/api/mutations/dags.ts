@@ -12,6 +12,16 @@ export function useSetPaused(dagId: string) {
   });
 }
 
+/** The same where the DAG is not known beforehand. */
+export function useSetPausedOf() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ dagId, paused }: { dagId: string; paused: boolean }) =>
+      ok(client.PATCH("/api/v2/dags/{dag_id}", { params: { path: { dag_id: dagId } }, body: { is_paused: paused } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["dags"] }),
+  });
+}
+
 export function useTrigger(dagId: string) {
   const queries = useQueryClient();
   return useMutation({
@@ -23,5 +33,40 @@ export function useTrigger(dagId: string) {
         }),
       ),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["runs"] }),
+  });
+}
+
+export function useSetFavorite(dagId: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (isFavorite: boolean) =>
+      ok(
+        client.POST(isFavorite ? "/api/v2/dags/{dag_id}/favorite" : "/api/v2/dags/{dag_id}/unfavorite", {
+          params: { path: { dag_id: dagId } },
+        }),
+      ),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["dags"] }),
+  });
+}
+
+/** Has the file of a DAG read again, soon. */
+export const useReparse = () =>
+  useMutation({
+    mutationFn: (fileToken: string) =>
+      ok(client.PUT("/api/v2/parseDagFile/{file_token}", { params: { path: { file_token: fileToken } } })),
+  });
+
+export function useDeleteDag(dagId: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => ok(client.DELETE("/api/v2/dags/{dag_id}", { params: { path: { dag_id: dagId } } })),
+    onSuccess: () => {
+      // What is shown of it is not asked for again: it is gone.
+      queries.removeQueries({ queryKey: ["dags", "details", dagId] });
+      return Promise.all([
+        queries.invalidateQueries({ queryKey: ["dags", "list"] }),
+        queries.invalidateQueries({ queryKey: ["runs"] }),
+      ]);
+    },
   });
 }
