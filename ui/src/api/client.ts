@@ -12,6 +12,7 @@ export type DagDetails = Schemas["DAGDetailsResponse"];
 export type DagRun = Schemas["DAGRunResponse"];
 export type DagRunState = Schemas["DagRunState"];
 export type ImportError = Schemas["ImportErrorResponse"];
+export type Task = Schemas["TaskResponse"];
 export type TaskInstance = Schemas["TaskInstanceResponse"];
 /** Airflow answers bare lines too, hence the strings. */
 export type LogPage = Omit<Schemas["TaskInstancesLogResponse"], "content"> & {

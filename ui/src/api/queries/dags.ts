@@ -27,3 +27,12 @@ export const dagQuery = (dagId: string) =>
       ok(client.GET("/api/v2/dags/{dag_id}/details", { params: { path: { dag_id: dagId } }, signal })),
     refetchInterval: () => pollInterval(false),
   });
+
+/** The tasks of the newest version. */
+export const tasksQuery = (dagId: string) =>
+  queryOptions({
+    queryKey: ["dags", "details", dagId, "tasks"],
+    queryFn: ({ signal }) =>
+      ok(client.GET("/api/v2/dags/{dag_id}/tasks", { params: { path: { dag_id: dagId } }, signal })),
+    staleTime: 60_000,
+  });
