@@ -12,6 +12,12 @@
 import { preferences, type Language } from "../preferences";
 import * as admin from "./admin";
 import * as app from "./app";
+import * as assets from "./assets";
+import * as audit from "./audit";
+import * as backfills from "./backfills";
+import * as code from "./code";
+import * as details from "./details";
+import * as trigger from "./trigger";
 import * as clear from "./clear";
 import * as dag from "./dag";
 import * as dags from "./dags";
@@ -29,6 +35,12 @@ import * as states from "./states";
 import * as tasks from "./tasks";
 
 const areas = {
+  trigger,
+  details,
+  code,
+  backfills,
+  audit,
+  assets,
   admin,
   app,
   clear,
