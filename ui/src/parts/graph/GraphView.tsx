@@ -159,8 +159,20 @@ function Flow({ label, drawn, layout, focus, matches, paint, render, ref, childr
   };
   const open = () => {
     if (whole(MID)) return;
-    const first = (focus === null ? undefined : places.get(focus)) ?? places.get(drawn.nodes[0]?.id ?? "");
-    if (first !== undefined) centre(first, ZOOM.read);
+    const wanted = focus === null ? undefined : places.get(focus);
+    if (wanted !== undefined) {
+      centre(wanted, ZOOM.read);
+      return;
+    }
+    // Nothing to look at first: where it begins, at the left.
+    const first = places.get(drawn.nodes[0]?.id ?? "");
+    const { height } = store.getState();
+    if (first !== undefined)
+      void setViewport({
+        x: 32 - first.x * ZOOM.read,
+        y: height / 2 - (first.y + first.height / 2) * ZOOM.read,
+        zoom: ZOOM.read,
+      });
   };
 
   const isSized = useStore((state) => state.width > 0 && state.height > 0);
