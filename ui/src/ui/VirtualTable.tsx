@@ -11,6 +11,7 @@ import { useEffect, useRef, type ReactNode } from "react";
 
 import { strings } from "../lib/strings";
 import { Icon } from "./icons";
+import { COARSE, useMedia } from "./media";
 import { SkeletonText } from "./Skeletons";
 import { useHotkeys } from "./useHotkeys";
 import classes from "./virtual.module.css";
@@ -57,13 +58,20 @@ interface Props<Row> {
   empty?: ReactNode;
   /** The list is as high as its rows up to here, instead of filling its parent. */
   maxHeight?: number | string;
+  /** No headings, for a list of cards on a phone; they stay for screen readers. */
+  headless?: boolean;
 }
 
-const isCoarse = () => window.matchMedia("(pointer: coarse)").matches;
-
 export function VirtualTable<Row>(props: Props<Row>) {
-  const { label, columns, count, row, rowKey, onRange, sort, selection, empty, maxHeight } = props;
-  const rowHeight = props.rowHeight ?? (isCoarse() ? 44 : 32);
+  const { label, count, row, rowKey, onRange, sort, selection, empty, maxHeight } = props;
+  const coarse = useMedia(COARSE);
+  const rowHeight = props.rowHeight ?? (coarse ? 44 : 32);
+  const room = {
+    600: useMedia("(min-width: 600px)"),
+    900: useMedia("(min-width: 900px)"),
+    1200: useMedia("(min-width: 1200px)"),
+  };
+  const columns = props.columns.filter(({ from }) => from === undefined || room[from]);
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count,
@@ -111,7 +119,7 @@ export function VirtualTable<Row>(props: Props<Row>) {
       tabIndex={0}
     >
       <div role="table" aria-label={label} aria-rowcount={count + 1} className={classes.table} style={style}>
-        <div role="rowgroup" className={classes.head}>
+        <div role="rowgroup" className={props.headless === true ? "sr-only" : classes.head}>
           <div role="row" aria-rowindex={1} className={classes.row}>
             {selection !== undefined && (
               <div role="columnheader" className={classes.cell}>
@@ -163,13 +171,7 @@ export function VirtualTable<Row>(props: Props<Row>) {
                   </div>
                 )}
                 {columns.map((column) => (
-                  <div
-                    key={column.key}
-                    role="cell"
-                    className={classes.cell}
-                    data-align={column.align}
-                    data-from={column.from}
-                  >
+                  <div key={column.key} role="cell" className={classes.cell} data-align={column.align}>
                     {data === undefined ? <SkeletonText width={60} /> : column.cell(data, index)}
                   </div>
                 ))}
@@ -189,7 +191,6 @@ function Head<Row>({ column, sort }: { column: Column<Row>; sort: Sort | undefin
     role: "columnheader",
     className: classes.cell,
     "data-align": column.align,
-    "data-from": column.from,
   };
   if (sort === undefined || sortKey === undefined) return <div {...shared}>{column.head}</div>;
   const down = sort.by === `-${sortKey}`;

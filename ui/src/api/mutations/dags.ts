@@ -70,3 +70,38 @@ export function useDeleteDag(dagId: string) {
     },
   });
 }
+
+/** So many requests are under way at a time. */
+const AT_ONCE = 4;
+
+/** One thing for many DAGs; says of how many it did not succeed, with the first error. */
+export function useForDags() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async ({ dagIds, what }: { dagIds: string[]; what: "pause" | "unpause" | "trigger" }) => {
+      const errors: unknown[] = [];
+      const waiting = [...dagIds];
+      const work = async () => {
+        for (let dagId = waiting.shift(); dagId !== undefined; dagId = waiting.shift()) {
+          const params = { path: { dag_id: dagId } };
+          try {
+            if (what === "trigger") {
+              await ok(client.POST("/api/v2/dags/{dag_id}/dagRuns", { params, body: { logical_date: null } }));
+            } else {
+              await ok(client.PATCH("/api/v2/dags/{dag_id}", { params, body: { is_paused: what === "pause" } }));
+            }
+          } catch (error) {
+            errors.push(error);
+          }
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      return { done: dagIds.length - errors.length, failed: errors.length, error: errors[0] };
+    },
+    onSettled: () =>
+      Promise.all([
+        queries.invalidateQueries({ queryKey: ["dags"] }),
+        queries.invalidateQueries({ queryKey: ["runs"] }),
+      ]),
+  });
+}

@@ -1,19 +1,14 @@
 import type { RouteObject } from "react-router";
 
 import type { Prefetch } from "../../api/prefetch";
-import { dagsQuery, importErrorsQuery, runsQuery } from "../../api/queries";
+import { dagListQuery } from "../../api/queries/dagList";
 import { patterns } from "../../paths";
-import { pageOf } from "../../ui/Pager";
-import { recentRuns } from "./recent";
+import { filterOf } from "./filter";
 
 export const dagsRoutes = (prefetch: Prefetch): RouteObject[] => [
   {
     path: patterns.dags,
-    loader: prefetch((_, search) => [
-      dagsQuery({ q: search.get("q") ?? "", page: pageOf(search) }),
-      runsQuery(recentRuns),
-      importErrorsQuery(),
-    ]),
+    loader: prefetch((_, search) => [dagListQuery(filterOf(search), 0)]),
     lazy: { Component: async () => (await import("./DagListPage")).DagListPage },
   },
 ];
