@@ -1,11 +1,11 @@
 /** The runs of a DAG times its tasks, kept true by what the server tells; and the calendar of its runs. */
-import { queryOptions, type QueryClient } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions, type QueryClient } from "@tanstack/react-query";
 
 import { joined } from "../../lib/grid/patch";
 import type { GridAnswer } from "../../lib/grid/types";
 import { pollInterval } from "../../lib/live";
 import { isFinished } from "../../lib/states";
-import { client, getOwn, ok } from "../client";
+import { client, getOwn, ok, type TaskInstance } from "../client";
 import type { GridQuery } from "../own-dag";
 
 /** So many runs at first, and with each step back. */
@@ -94,3 +94,35 @@ export const calendarQuery = ({ dagId, from, to, granularity, zone }: CalendarFi
       ),
     refetchInterval: () => pollInterval(false),
   });
+
+/** So many tasks that were tried again have all their tries on the chart; of the others there is the last one. */
+const TRIED_AGAIN = 60;
+
+/** The tries before the last one, of the task instances that had any. */
+export const earlierTriesQuery = (dagId: string, runId: string, tasks: readonly TaskInstance[]) => {
+  const again = tasks.filter((task) => task.try_number > 1).slice(0, TRIED_AGAIN);
+  return queryOptions({
+    queryKey: [
+      "gantt",
+      dagId,
+      runId,
+      // History does not change: it grows with the number of tries.
+      again.map(({ task_id, map_index, try_number }) => `${task_id}[${map_index}]#${try_number}`).join(" "),
+    ],
+    queryFn: async ({ signal }) => {
+      const answers = await Promise.all(
+        again.map(({ task_id, map_index }) =>
+          ok(
+            client.GET("/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/tries", {
+              params: { path: { dag_id: dagId, dag_run_id: runId, task_id }, query: { map_index } },
+              signal,
+            }),
+          ),
+        ),
+      );
+      return answers.flatMap(({ task_instances }) => task_instances);
+    },
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+  });
+};

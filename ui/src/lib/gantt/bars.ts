@@ -25,6 +25,8 @@ export interface Bar {
   run: Span | null;
 }
 
+const NEVER_RAN: ReadonlySet<string | null> = new Set(["upstream_failed", "skipped", "removed"]);
+
 const ms = (iso: string | null) => (iso === null ? null : Date.parse(iso));
 
 /** Null: the try took no time at all (it was skipped, or never came to be queued). */
@@ -35,7 +37,9 @@ export function barOf(of: Try, now: number): Bar | null {
   const asked = ms(of.queued_when);
   const until = start ?? (isFinished(of.state) ? null : now);
   const queued = asked !== null && until !== null && until > asked ? { from: asked, to: until } : null;
-  const run = start === null || end === null ? null : { from: start, to: Math.max(start, end) };
+  const took = start === null || end === null ? null : { from: start, to: Math.max(start, end) };
+  // What never ran has the time of its decision, and no bar.
+  const run = took !== null && NEVER_RAN.has(of.state) && took.to - took.from < 1_000 ? null : took;
   if (queued === null && run === null) return null;
   const { task_id, map_index, try_number, state } = of;
   return { taskId: task_id, mapIndex: map_index, tryNumber: try_number, state, queued, run };
@@ -53,7 +57,7 @@ export function envelope(bars: readonly Bar[]): Span | null {
 
 /**
  * The tasks that made the run as long as it is: the one that ended last, the upstream one of it that ended last, and so on. A task
- * that has not run is not on it.
+ * that has not run is not on it; the path goes through it to what it waited for.
  */
 export function criticalPath(bars: readonly Bar[], edges: readonly { source: string; target: string }[]): Set<string> {
   const end = new Map<string, number>();
@@ -70,7 +74,20 @@ export function criticalPath(bars: readonly Bar[], edges: readonly { source: str
     }
     return found;
   };
+  /** The nearest tasks upstream that have run. */
+  const before = (id: string) => {
+    const found = new Set<string>();
+    const seen = new Set<string>();
+    const look = [...(upstream.get(id) ?? [])];
+    for (let each = look.pop(); each !== undefined; each = look.pop()) {
+      if (seen.has(each)) continue;
+      seen.add(each);
+      if (end.has(each)) found.add(each);
+      else look.push(...(upstream.get(each) ?? []));
+    }
+    return found;
+  };
   const path = new Set<string>();
-  for (let at = latest(end.keys()); at !== null && !path.has(at); at = latest(upstream.get(at) ?? [])) path.add(at);
+  for (let at = latest(end.keys()); at !== null && !path.has(at); at = latest(before(at))) path.add(at);
   return path;
 }

@@ -87,6 +87,11 @@ describe("bars", () => {
     expect(barOf(one({ ...never, state: "upstream_failed" }), 30_000)).toBe(null);
     expect(barOf(one({ ...never, state: null }), 30_000)).toBe(null);
   });
+  it("are left out of what was decided without running", () => {
+    const decided = { start_date: "1970-01-01T00:00:15Z", end_date: "1970-01-01T00:00:15Z", queued_when: null };
+    expect(barOf(one({ ...decided, state: "upstream_failed" }), 0)).toBe(null);
+    expect(barOf(one({ ...decided, state: "success" }), 0)?.run).toEqual(span(15_000, 15_000));
+  });
   it("know nothing of a queue after the start", () => {
     expect(barOf(one({ queued_when: "1970-01-01T00:00:18Z" }), 0)?.queued).toBe(null);
   });
@@ -110,6 +115,10 @@ describe("the critical path", () => {
   it("follows what ended last, upstream", () => {
     const bars = [bar("a", 0, 5), bar("b", 0, 9), bar("c", 9, 12), bar("d", 12, 13)];
     expect([...criticalPath(bars, edges)]).toEqual(["d", "c", "b"]);
+  });
+  it("goes through what did not run", () => {
+    const chain = [...edges, { source: "d", target: "e" }];
+    expect([...criticalPath([bar("a", 0, 5), bar("b", 0, 9), bar("e", 12, 13)], chain)]).toEqual(["e", "b"]);
   });
   it("counts the last try, and ends at what has not run", () => {
     const bars = [bar("a", 0, 5), bar("a", 8, 11, 2), bar("b", 0, 9), bar("c", 11, 12)];

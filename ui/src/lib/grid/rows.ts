@@ -38,7 +38,7 @@ export function treeOf(nodes: readonly GridNode[]): Row[] {
     const tasks: number[] = task < 0 ? [] : [task];
     rows.push({
       id: node.id,
-      label: node.label,
+      label: within(node, parent),
       kind: node.kind,
       parent,
       depth,
@@ -55,6 +55,10 @@ export function treeOf(nodes: readonly GridNode[]): Row[] {
   for (const node of children.get(null) ?? []) visit(node, null, 0);
   return rows;
 }
+
+/** Under its group a task needs no more than its own part of the name. */
+const within = ({ id, label }: GridNode, parent: string | null) =>
+  parent !== null && label === id && id.startsWith(`${parent}.`) ? id.slice(parent.length + 1) : label;
 
 export const groupsOf = (rows: readonly Row[]) => rows.filter((row) => row.kind === "group").map((row) => row.id);
 
