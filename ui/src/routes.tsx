@@ -9,12 +9,15 @@ import { dagRoutes } from "./features/dag/routes";
 import { dagsRoutes } from "./features/dags/routes";
 import { BareErrorPage, ErrorPage } from "./features/frame/ErrorPage";
 import { Frame } from "./features/frame/Frame";
-import { graphRoutes, graphTabs } from "./features/graph/routes";
+import { ganttTabs } from "./features/gantt/routes";
+import { graphTabs } from "./features/graph/routes";
+import { gridTabs } from "./features/grid/routes";
 import { homeRoutes } from "./features/home/routes";
 import { loginRoutes } from "./features/login/routes";
-import { logsRoutes } from "./features/logs/routes";
 import { runRoutes } from "./features/dag-run/routes";
 import { runsRoutes } from "./features/runs/routes";
+import { taskRoutes } from "./features/task-instance/routes";
+import { triggerRoutes } from "./features/trigger/routes";
 
 export function routes(queries: QueryClient): RouteObject[] {
   const prefetch = prefetcher(queries);
@@ -29,13 +32,17 @@ export function routes(queries: QueryClient): RouteObject[] {
           // While the script of the first page is on its way, its frame is there.
           HydrateFallback: () => null,
           children: [
-            ...homeRoutes(),
+            ...homeRoutes(prefetch),
             ...dagsRoutes(prefetch),
-            ...dagRoutes(prefetch, graphTabs(prefetch)),
-            ...graphRoutes(prefetch),
+            ...dagRoutes(prefetch, [
+              ...gridTabs(prefetch),
+              ...ganttTabs(prefetch),
+              ...graphTabs(prefetch),
+              ...triggerRoutes(prefetch),
+            ]),
             ...runsRoutes(prefetch),
             ...runRoutes(prefetch),
-            ...logsRoutes(prefetch),
+            ...taskRoutes(prefetch),
             ...adminRoutes(prefetch),
             ...aboutRoutes(),
             {

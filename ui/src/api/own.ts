@@ -9,6 +9,10 @@ type Failure = Json<{ detail: unknown }>;
 /** How a try was carried out, and why it failed; null is what is not known. */
 export interface TryFacts {
   try_number: number;
+  state: string | null;
+  /** The node. */
+  hostname: string;
+  pid: number | null;
   exit_code: number | null;
   failure_class: string | null;
   failure_reason: string | null;

@@ -13,3 +13,6 @@ export * from "./importErrors";
 export * from "./me";
 export * from "./run";
 export * from "./runs";
+export * from "./admin";
+export * from "./failure";
+export * from "./task";

@@ -168,7 +168,9 @@ const NODE_LOGGERS = /^(?:executor|updraft|webserver|supervisor)/;
 
 function lastError(lines: readonly LogLine[], texts: string[]): Failure | null {
   const isError = (line: LogLine, index: number) => line.level === "error" && (texts[index] ?? "").trim() !== "";
-  let index = lines.findLastIndex((line, at) => isError(line, at) && !NODE_LOGGERS.test(line.logger ?? ""));
+  const isOwn = (line: LogLine, index: number) => isError(line, index) && !NODE_LOGGERS.test(line.logger ?? "");
+  let index = lines.findLastIndex((line, at) => isOwn(line, at) && line.logger === "task.stderr");
+  if (index < 0) index = lines.findLastIndex(isOwn);
   if (index < 0) index = lines.findLastIndex(isError);
   if (index < 0) return null;
   const message = (texts[index] ?? "").trim();

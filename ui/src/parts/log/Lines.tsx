@@ -210,7 +210,7 @@ export function Lines(props: Props) {
   }
   const drawnTop = scrollTop + layout.top(layout.at(firstRow)) * ROW - top;
   return (
-    <div className={classes.frame}>
+    <div className={classes.frame} style={{ height: Math.min(whole + 14, 20_000) }}>
       <div
         ref={box}
         className={classes.box}

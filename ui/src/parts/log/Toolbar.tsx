@@ -129,8 +129,8 @@ export function Toolbar({ searchRef, query, onQuery, hits, onStep, onErrorStep, 
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-      <IconButton size="sm" icon="up" label={strings.logs.top} onClick={rest.onTop} />
-      <IconButton size="sm" icon="down" label={strings.logs.bottom} onClick={rest.onBottom} />
+      <IconButton size="sm" visibleFrom="xs" icon="up" label={strings.logs.top} onClick={rest.onTop} />
+      <IconButton size="sm" visibleFrom="xs" icon="down" label={strings.logs.bottom} onClick={rest.onBottom} />
       <Tooltip label={strings.logs.downloadOf(rest.download.size)}>
         <ActionIcon
           component="a"

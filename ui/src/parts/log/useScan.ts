@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from "react";
 
 import type { LogNow, LogPages } from "../../lib/log/pages";
 import { matcher, MOST, scan, type Match, type Progress, type Query } from "../../lib/log/scan";
-import { readLog } from "./bytes";
+import { readLog } from "../../api/logBytes";
 import type { ScanOrder } from "./scan.worker";
 
 export interface Found {

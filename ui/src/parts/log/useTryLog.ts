@@ -4,13 +4,15 @@ import type { TaskKey } from "../../api/queries";
 import type { LogLine } from "../../lib/log/lines";
 import { LogPages, type LogNow } from "../../lib/log/pages";
 import { findFailure, type Failure } from "../../lib/log/traceback";
-import { logAddress, readLog } from "./bytes";
+import { logAddress, readLog } from "../../api/logBytes";
 
 const QUICK_MS = 700;
 const SLOW_MS = 2_000;
 const AFTER_ERROR_MS = 3_000;
 /** How far back from the end of a log the failure of a try is looked for. */
 const PAGES_BACK = 6;
+/** And how far a better answer than the last error line: what was thrown may stand before the last of the output. */
+const PAGES_BACK_BETTER = 3;
 const LINES_BACK = 3_000;
 
 export interface TryLog {
@@ -76,7 +78,8 @@ export function useTryLog(
   }, [now]);
   const what = useMemo(() => (failed ? findFailure(lines) : null), [failed, lines]);
   const looked = pages.count - page;
-  const goesOn = failed && pages.opened && what === null && page > 0 && looked < PAGES_BACK;
+  const most = what === null ? PAGES_BACK : what.kind === null ? PAGES_BACK_BETTER : 0;
+  const goesOn = failed && pages.opened && page > 0 && looked < most;
   useEffect(() => {
     if (goesOn) void pages.need(page - 1, page - 1);
   }, [pages, goesOn, page]);
@@ -85,7 +88,7 @@ export function useTryLog(
   return {
     now,
     address,
-    failure: what === null || line === undefined ? null : { what, line },
+    failure: goesOn || what === null || line === undefined ? null : { what, line },
     isSought: pages.opened && !goesOn,
   };
 }

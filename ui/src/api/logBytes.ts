@@ -1,8 +1,8 @@
-import { session } from "../../api/session";
-import { ApiError } from "../../api/errors";
-import type { TaskKey } from "../../api/queries";
-import type { ReadBytes } from "../../lib/log/pages";
-import { strings } from "../../lib/strings";
+import { session } from "./session";
+import { ApiError } from "./errors";
+import type { TaskKey } from "./queries/run";
+import type { ReadBytes } from "../lib/log/pages";
+import { strings } from "../lib/strings";
 
 /** Where the bytes of a try's log are, to read ranges of, and to download whole. */
 export function logAddress({ dagId, runId, taskId, mapIndex }: TaskKey, tryNumber: number): string {
