@@ -5,8 +5,14 @@ import type { RouteObject } from "react-router";
 import { prefetcher } from "./api/prefetch";
 import { aboutRoutes } from "./features/about/routes";
 import { adminRoutes } from "./features/admin/routes";
+import { assetRoutes } from "./features/assets/routes";
+import { auditRoutes, auditTabs } from "./features/audit/routes";
+import { backfillTabs } from "./features/backfills/routes";
+import { codeTabs } from "./features/code/routes";
+import { calendarTabs } from "./features/calendar/routes";
 import { dagRoutes } from "./features/dag/routes";
 import { dagsRoutes } from "./features/dags/routes";
+import { detailsTabs } from "./features/details/routes";
 import { BareErrorPage, ErrorPage } from "./features/frame/ErrorPage";
 import { Frame } from "./features/frame/Frame";
 import { ganttTabs } from "./features/gantt/routes";
@@ -37,12 +43,19 @@ export function routes(queries: QueryClient): RouteObject[] {
             ...dagRoutes(prefetch, [
               ...gridTabs(prefetch),
               ...ganttTabs(prefetch),
+              ...calendarTabs(prefetch),
               ...graphTabs(prefetch),
+              ...codeTabs(prefetch),
+              ...detailsTabs(prefetch),
+              ...backfillTabs(prefetch),
+              ...auditTabs(prefetch),
               ...triggerRoutes(prefetch),
             ]),
             ...runsRoutes(prefetch),
             ...runRoutes(prefetch),
             ...taskRoutes(prefetch),
+            ...assetRoutes(prefetch),
+            ...auditRoutes(),
             ...adminRoutes(prefetch),
             ...aboutRoutes(),
             {

@@ -11,6 +11,3 @@ export const graphTabs = (prefetch: Prefetch): RouteObject[] => [
     lazy: { Component: async () => (await import("./GraphTab")).GraphTab },
   },
 ];
-
-/** Assets, the form that triggers a DAG. */
-export const graphRoutes = (_prefetch: Prefetch): RouteObject[] => [];
