@@ -1,6 +1,6 @@
 import { Button, Menu } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useState, type ReactNode } from "react";
 import { Link, useNavigate } from "react-router";
 
 import type { DagRun, TaskInstance } from "../../api/client";
@@ -35,10 +35,12 @@ interface Props {
   failed: number;
   onRetry: () => void;
   onClear: () => void;
+  /** What matters more than the facts. */
+  children: ReactNode;
 }
 
 /** Which run it is, how it stands in a sentence, and what can be done with it. */
-export function RunHeader({ run, tasks, failed, onRetry, onClear }: Props) {
+export function RunHeader({ run, tasks, failed, onRetry, onClear, children }: Props) {
   const words = strings.run;
   const [asked, setAsked] = useState<Asked>(null);
   const cannot = useCan("Write:DagRun");
@@ -114,6 +116,7 @@ export function RunHeader({ run, tasks, failed, onRetry, onClear }: Props) {
         />
       </PageHead>
       <Sentence run={run} tasks={tasks} />
+      {children}
       <Facts
         facts={{
           [words.type]: strings.runTypes[run.run_type] ?? run.run_type,

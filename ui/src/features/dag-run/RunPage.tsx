@@ -48,8 +48,9 @@ export function RunPage() {
   }));
   return (
     <>
-      <RunHeader run={run} tasks={tasks} failed={failed} onRetry={retry} onClear={clearAll} />
-      <Causes run={run} found={found} />
+      <RunHeader run={run} tasks={tasks} failed={failed} onRetry={retry} onClear={clearAll}>
+        <Causes run={run} found={found} />
+      </RunHeader>
       <LinkTabs label={words.tabs} tabs={tabs} />
       {tasks.length < total && <Notice>{words.tooMany(TASKS_SHOWN, total)}</Notice>}
       <Panel>

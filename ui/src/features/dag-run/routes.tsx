@@ -8,7 +8,7 @@ import { patterns } from "../../paths";
 /** The page of a run. */
 export const runRoutes = (prefetch: Prefetch): RouteObject[] => [
   {
-    path: patterns.run,
+    path: `${patterns.run}/:tab?`,
     loader: prefetch(({ dagId = "", runId = "" }) => [runQuery(dagId, runId), runTasksQuery(dagId, runId)]),
     lazy: { Component: async () => (await import("./RunPage")).RunPage },
   },

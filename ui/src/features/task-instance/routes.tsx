@@ -8,7 +8,7 @@ import { patterns } from "../../paths";
 
 /** A task instance: its log and everything about it. */
 export const taskRoutes = (prefetch: Prefetch): RouteObject[] =>
-  [patterns.log, patterns.task].map((path) => ({
+  [patterns.log, `${patterns.task}/:tab?`].map((path) => ({
     path,
     loader: prefetch(({ dagId = "", runId = "", taskId = "" }, search) => {
       const mapIndex = mapIndexOf(search);

@@ -4,7 +4,7 @@
  */
 import { Button } from "@mantine/core";
 import { useFullscreenElement, useMediaQuery } from "@mantine/hooks";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useLocation, useNavigate, useSearchParams } from "react-router";
 
 import { messageOf } from "../../api/errors";
@@ -310,10 +310,26 @@ export function LogView({ log, live, startedAt, name }: Props) {
     return [...at.values()];
   }, [isFiltered, pages, errors, isKnown, found]);
 
+  // As high as the window has room for, below whatever is above it.
+  const view = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    const element = view.current;
+    if (element === null) return;
+    const top = Math.round(element.getBoundingClientRect().top + window.scrollY);
+    element.style.setProperty("--above", `${Math.max(0, top)}px`);
+  });
+  const join = useCallback(
+    (element: HTMLElement | null) => {
+      view.current = element;
+      fullscreenRef(element);
+    },
+    [fullscreenRef],
+  );
+
   const isEmptyLog = pages.opened && pages.total === 0;
   const isFollowing = live && atEnd;
   return (
-    <section ref={fullscreenRef} className={classes.view} aria-label={strings.tasks.log}>
+    <section ref={join} className={classes.view} aria-label={strings.tasks.log}>
       <Toolbar
         searchRef={searchBox}
         query={query}

@@ -52,9 +52,11 @@ export function ErrorCard({ failure, reason, failureClass, onOpenLine }: Props) 
           )}
         </span>
       </div>
-      {failure?.kind != null && reason !== null && !reason.includes(failure.message.split("\n")[0] ?? "") && (
-        <p className={classes.reason}>{reason}</p>
-      )}
+      {failure?.kind != null &&
+        reason !== null &&
+        !failure.message.split("\n").some((line) => line !== "" && reason.includes(line.trim())) && (
+          <p className={classes.reason}>{reason}</p>
+        )}
       {failure?.causes.map((cause) => (
         <p key={cause} className={classes.reason}>
           {strings.tasks.causedBy(cause)}
