@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useLayoutEffect, useRef, useState } from "react";
+import type { ReactNode } from "react";
 
 import { tryFactsQuery, whyQuery, type Grid } from "../../api/queries";
 import { countsOf, type Row } from "../../lib/grid/rows";
@@ -12,6 +12,7 @@ import { duration, elapsed } from "../../lib/time";
 import { useNow } from "../../ui/now";
 import { StateMark } from "../../ui/StateMark";
 import { Time } from "../../ui/Time";
+import { TipCard } from "./TipCard";
 import classes from "./tip.module.css";
 
 export interface TipTarget {
@@ -24,35 +25,11 @@ export interface TipTarget {
 
 /** What a cell is, in words: state, why, how long against usual. Beside the cell, never over it. */
 export function Tip({ dagId, target, grid }: { dagId: string; target: TipTarget; grid: Grid }) {
-  const card = useRef<HTMLDivElement>(null);
-  const [at, setAt] = useState<{ left: number; top: number } | null>(null);
   const { box, row, run } = target;
-  useLayoutEffect(() => {
-    const element = card.current;
-    if (element === null) return;
-    const place = () => {
-      const { offsetWidth: width, offsetHeight: height } = element;
-      const below = box.bottom + 6 + height <= window.innerHeight;
-      setAt({
-        left: Math.max(8, Math.min(box.left - 12, window.innerWidth - width - 8)),
-        top: below ? box.bottom + 6 : Math.max(8, box.top - 6 - height),
-      });
-    };
-    place();
-    // A sentence that arrives later makes it higher.
-    const observer = new ResizeObserver(place);
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [box]);
   return (
-    <div
-      ref={card}
-      className={classes.tip}
-      role="tooltip"
-      style={at === null ? { visibility: "hidden", left: 0, top: 0 } : at}
-    >
+    <TipCard box={box}>
       {row === null ? <OfRun run={run} grid={grid} /> : <OfCell dagId={dagId} row={row} run={run} grid={grid} />}
-    </div>
+    </TipCard>
   );
 }
 
@@ -107,7 +84,7 @@ function OfCell({ dagId, row, run, grid }: { dagId: string; row: Row; run: GridR
   );
 }
 
-function State({ state, children }: { state: string | null; children?: React.ReactNode }) {
+function State({ state, children }: { state: string | null; children?: ReactNode }) {
   return (
     <div className={classes.state}>
       <StateMark state={state} size={14} />
