@@ -57,7 +57,7 @@ export function routes(queries: QueryClient): RouteObject[] {
             ...assetRoutes(prefetch),
             ...auditRoutes(),
             ...adminRoutes(prefetch),
-            ...aboutRoutes(),
+            ...aboutRoutes(prefetch),
             {
               path: "*",
               element: null,
