@@ -19,6 +19,8 @@ export interface Crumb {
 
 interface Props {
   title: string;
+  /** What it is called among the breadcrumbs, when that is not its title. */
+  crumb?: string;
   /** From the top down, without this page itself. */
   crumbs?: Crumb[];
   /** A state or a switch before the title. */
@@ -28,12 +30,12 @@ interface Props {
   children?: ReactNode;
 }
 
-export function PageHead({ title, crumbs = [], before, after, children }: Props) {
+export function PageHead({ title, crumb = title, crumbs = [], before, after, children }: Props) {
   const slot = useCrumbsSlot();
   return (
     <div className={classes.head}>
       <title>{strings.app.title(title)}</title>
-      {slot !== null && createPortal(<Crumbs crumbs={crumbs} title={title} />, slot)}
+      {slot !== null && createPortal(<Crumbs crumbs={crumbs} title={crumb} />, slot)}
       <div className={classes.title}>
         {before}
         <Title order={1} className={classes.h1}>

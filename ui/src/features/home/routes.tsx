@@ -1,7 +1,13 @@
-import { Navigate, type RouteObject } from "react-router";
+import type { RouteObject } from "react-router";
 
-import { paths, patterns } from "../../paths";
+import type { Prefetch } from "../../api/prefetch";
+import { homeQuery } from "../../api/queries/home";
+import { patterns } from "../../paths";
 
-export const homeRoutes = (): RouteObject[] => [
-  { path: patterns.home, element: <Navigate to={paths.dags()} replace /> },
+export const homeRoutes = (prefetch: Prefetch): RouteObject[] => [
+  {
+    path: patterns.home,
+    loader: prefetch(() => [homeQuery()]),
+    lazy: { Component: async () => (await import("./HomePage")).HomePage },
+  },
 ];

@@ -10,17 +10,17 @@
  * `strings.test.ts` finds values that are not translated, words that nothing uses, and literal text in JSX.
  */
 import { preferences, type Language } from "../preferences";
+import * as about from "./about";
 import * as admin from "./admin";
 import * as app from "./app";
 import * as assets from "./assets";
 import * as audit from "./audit";
 import * as backfills from "./backfills";
-import * as code from "./code";
-import * as details from "./details";
-import * as trigger from "./trigger";
 import * as clear from "./clear";
+import * as code from "./code";
 import * as dag from "./dag";
 import * as dags from "./dags";
+import * as details from "./details";
 import * as errors from "./errors";
 import * as frame from "./frame";
 import * as graph from "./graph";
@@ -29,23 +29,24 @@ import * as login from "./login";
 import * as logs from "./logs";
 import * as reasons from "./reasons";
 import * as run from "./run";
-import * as runs from "./runs";
 import * as runTypes from "./runTypes";
+import * as runs from "./runs";
 import * as states from "./states";
 import * as tasks from "./tasks";
+import * as trigger from "./trigger";
 
 const areas = {
-  trigger,
-  details,
-  code,
-  backfills,
-  audit,
-  assets,
+  about,
   admin,
   app,
+  assets,
+  audit,
+  backfills,
   clear,
+  code,
   dag,
   dags,
+  details,
   errors,
   frame,
   graph,
@@ -54,10 +55,11 @@ const areas = {
   logs,
   reasons,
   run,
-  runs,
   runTypes,
+  runs,
   states,
   tasks,
+  trigger,
 };
 
 type Areas = typeof areas;
