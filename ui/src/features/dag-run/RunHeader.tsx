@@ -66,7 +66,7 @@ export function RunHeader({ run, tasks, failed, onRetry, onClear, children }: Pr
           leftSection={<Icon name="again" size={14} />}
           onClick={onRetry}
         >
-          {words.retryFailed(failed)}
+          {failed === 0 ? words.retryNone : words.retryFailed(failed)}
         </CanButton>
         <CanButton needs="Write:TaskInstance" size="compact-sm" variant="default" onClick={onClear}>
           {words.clear}
