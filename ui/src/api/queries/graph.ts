@@ -50,6 +50,8 @@ export const runCellsQuery = (run: Pick<DagRun, "dag_id" | "dag_run_id" | "run_a
       const runs = answer.runs.filter(({ dag_run_id }) => dag_run_id === run.dag_run_id);
       return { ...answer, runs } as GridAnswer;
     },
+    // Thousands of small lists: looking for the ones that stayed the same costs more than it saves.
+    structuralSharing: false,
     refetchInterval: () => pollInterval(!isFinished(run.state)),
   });
 

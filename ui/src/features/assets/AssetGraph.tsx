@@ -36,7 +36,7 @@ export function AssetGraph({ assets, only }: { assets: Asset[]; only?: number })
   );
   const focus = only === undefined ? null : assetKey(only);
   return (
-    <div className={`${graphClasses.frame} ${only === undefined ? "" : classes.small}`}>
+    <div className={`${graphClasses.frame} ${only === undefined ? classes.whole : classes.small}`}>
       {layout.data === undefined ? (
         layout.error === null ? (
           <SkeletonBox height="100%" />

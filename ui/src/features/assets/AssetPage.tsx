@@ -87,12 +87,18 @@ export function AssetPage() {
             ),
         }}
       />
-      <Panel title={words.events}>
-        <Events assetId={id} />
-      </Panel>
-      <Panel title={words.graph} fallback={<SkeletonBox height={360} />}>
-        <Graph id={id} />
-      </Panel>
+      <div className={classes.panels}>
+        <Panel title={words.events}>
+          <div className={classes.pad}>
+            <Events assetId={id} />
+          </div>
+        </Panel>
+        <Panel title={words.graph} fallback={<SkeletonBox height={360} />}>
+          <div className={classes.pad}>
+            <Graph id={id} />
+          </div>
+        </Panel>
+      </div>
     </>
   );
 }

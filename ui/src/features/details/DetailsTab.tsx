@@ -26,7 +26,9 @@ export function DetailsTab() {
     <div className={classes.columns}>
       <div className={classes.wide}>
         <Panel title={words.schedule}>
-          <Schedule dag={dag} />
+          <div className={classes.pad}>
+            <Schedule dag={dag} />
+          </div>
         </Panel>
       </div>
       <Panel title={words.limits}>
@@ -72,7 +74,9 @@ export function DetailsTab() {
       </Panel>
       <div className={classes.wide}>
         <Panel title={words.docs}>
-          {dag.doc_md === null ? <EmptyState text={words.noDocs} /> : <Markdown source={dag.doc_md} />}
+          <div className={classes.pad}>
+            {dag.doc_md === null ? <EmptyState text={words.noDocs} /> : <Markdown source={dag.doc_md} />}
+          </div>
         </Panel>
       </div>
       <Json title={words.params} value={dag.params} />
@@ -126,7 +130,9 @@ function Schedule({ dag }: { dag: DagDetails }) {
   const { data } = useSuspenseQuery(scheduleQuery(dag.dag_id, dag.next_dagrun_run_after));
   const mine = preferences.zone();
   const own = data.timezone;
-  const both = mine !== own;
+  // Beside the chosen zone the DAG's own; when they are one and the same, UTC.
+  const other = mine === own ? "UTC" : own;
+  const both = mine !== other;
   return (
     <>
       <Rows
@@ -149,7 +155,7 @@ function Schedule({ dag }: { dag: DagDetails }) {
               <thead>
                 <tr>
                   <th scope="col">{words.runAt(mine)}</th>
-                  {both && <th scope="col">{words.inDagZone(own)}</th>}
+                  {both && <th scope="col">{other === own ? words.inDagZone(own) : words.runAt(other)}</th>}
                   <th scope="col">{words.when}</th>
                   <th scope="col">{words.interval}</th>
                 </tr>
@@ -160,7 +166,7 @@ function Schedule({ dag }: { dag: DagDetails }) {
                     <td>{minute(next.run_after, mine)}</td>
                     {both && (
                       <td>
-                        {minute(next.run_after, own)} {offsetText(next.utc_offset_seconds)}
+                        {minute(next.run_after, other)} {other === own ? offsetText(next.utc_offset_seconds) : ""}
                       </td>
                     )}
                     <td>

@@ -97,15 +97,22 @@ export function fromElk(root: ElkNode): Layout {
   for (const { id, sections, labels } of root.edges ?? []) {
     const section = sections?.[0];
     if (section === undefined) continue;
-    const points = [section.startPoint, ...(section.bendPoints ?? []), section.endPoint];
+    const points = [section.startPoint, ...(section.bendPoints ?? []), section.endPoint].map(
+      ({ x, y }): [number, number] => [x, y],
+    );
     const label = labels?.[0];
-    edges[id] = {
-      points: points.map(({ x, y }) => [x, y]),
-      label:
-        label?.x === undefined || label.y === undefined
-          ? null
-          : [label.x + label.width / 2, label.y + label.height / 2],
-    };
+    const x = label?.x === undefined ? null : label.x + label.width / 2;
+    edges[id] = { points, label: x === null ? null : [x, heightAt(points, x) ?? (label?.y ?? 0) + 9] };
   }
   return { nodes, edges, width: root.width ?? 0, height: root.height ?? 0, by: "elk" };
+}
+
+/** How high a line is at a place, so that its words lie on it. */
+function heightAt(points: [number, number][], x: number): number | null {
+  for (let index = 1; index < points.length; index++) {
+    const [from, to] = [points[index - 1], points[index]];
+    if (from === undefined || to === undefined || from[1] !== to[1]) continue;
+    if (Math.min(from[0], to[0]) <= x && x <= Math.max(from[0], to[0])) return from[1];
+  }
+  return null;
 }

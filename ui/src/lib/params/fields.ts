@@ -121,7 +121,8 @@ function kindOf(schema: Schema, value: unknown): FieldKind {
     case "string":
       if (schema.format === "date") return "date";
       if (schema.format === "date-time") return "datetime";
-      if (schema.format === "time") return "time";
+      // One with a zone is typed: the control for times has none.
+      if (schema.format === "time" && (typeof value !== "string" || TIME.test(value))) return "time";
       if (schema.format === "multiline") return "multiline";
       return typeof value === "string" && value.includes("\n") ? "multiline" : "text";
     case "null":
@@ -164,13 +165,18 @@ export function fieldsOf(params: Record<string, unknown> | null): Field[] {
       kind,
       nullable,
       // A text may be empty unless it has a shape; anything else that is not nullable needs an answer.
-      required: !nullable && kind !== "boolean" && !(isFreeText(kind) && !(schema.minLength ?? 0)) && kind !== "lines",
+      required: !nullable && !takesNothing(kind, schema),
       options: optionsOf(schema),
       schema,
       value,
     } satisfies Field;
   });
 }
+
+const takesNothing = (kind: FieldKind, schema: Schema) =>
+  kind === "boolean" ||
+  (isFreeText(kind) && !(schema.minLength ?? 0)) ||
+  ((kind === "lines" || kind === "choices") && !(schema.minItems ?? 0));
 
 const isFreeText = (kind: FieldKind) => kind === "text" || kind === "multiline";
 
@@ -216,7 +222,7 @@ export function parse(field: Field, draft: Draft): Parsed {
   const empty = draft === null || draft === "" || (Array.isArray(draft) && draft.length === 0);
   if (empty) {
     if (field.nullable && kind !== "choices") return good(null);
-    if (field.required && !(kind === "choices" && (schema.minItems ?? 0) === 0)) return bad({ code: "required" });
+    if (field.required) return bad({ code: "required" });
     if (kind === "choices" || kind === "lines") return items(schema, []);
     return text(field, "");
   }
@@ -302,6 +308,7 @@ function items(schema: Schema, values: unknown[]): Parsed {
 const two = /^\d{4}-\d{2}-\d{2}$/;
 const ZONED = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})$/i;
 const TIME = /^\d{2}:\d{2}(:\d{2})?$/;
+const CLOCK = /^\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})?$/i;
 const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -315,7 +322,7 @@ function fits(format: string, value: string): boolean {
     case "date-time":
       return ZONED.test(value) && !Number.isNaN(Date.parse(value.replace(" ", "T")));
     case "time":
-      return TIME.test(value) && Number(value.slice(0, 2)) < 24 && Number(value.slice(3, 5)) < 60;
+      return CLOCK.test(value) && Number(value.slice(0, 2)) < 24 && Number(value.slice(3, 5)) < 60;
     case "email":
     case "idn-email":
       return EMAIL.test(value);

@@ -78,7 +78,9 @@ it("texts keep their length, pattern and format", () => {
   expect(problem({ type: "string", format: "date" }, "2028-02-29")).toBe(null);
   expect(problem({ type: "string", format: "date-time" }, "2026-02-03T04:05")).toBe("format");
   expect(problem({ type: "string", format: "date-time" }, "2026-02-03T04:05:06+02:00")).toBe(null);
-  expect(problem({ type: "string", format: "time" }, "24:00")).toBe("format");
+  expect(problem({ type: "string", format: "time" }, "24:00:00")).toBe("format");
+  expect(problem({ type: "string", format: "time" }, "10:15:00")).toBe(null);
+  expect(problem({ type: "string", format: "time" }, "10:15:00Z")).toBe(null);
   expect(problem({ type: "string", format: "email" }, "li@example.com")).toBe(null);
   expect(problem({ type: "string", format: "uri" }, "nowhere")).toBe("format");
 });

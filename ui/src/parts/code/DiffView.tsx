@@ -65,9 +65,14 @@ export function DiffView({ before, after, sideBySide, label, onChanges, ref }: P
     report.current(chunks.length);
     const first = chunks[0];
     if (first !== undefined) {
-      main.dispatch({
-        selection: { anchor: first.fromB },
-        effects: EditorView.scrollIntoView(first.fromB, { y: "start", yMargin: 80 }),
+      main.dispatch({ selection: { anchor: first.fromB } });
+      // Within its own box: the page itself stays where it is.
+      const box = parent.current;
+      main.requestMeasure({
+        read: () => main.lineBlockAt(first.fromB).top,
+        write: (top) => {
+          box.scrollTop = Math.max(0, top - 80);
+        },
       });
     }
     return () => {

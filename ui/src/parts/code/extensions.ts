@@ -24,13 +24,13 @@ const look = EditorView.theme({
     backgroundColor: "color-mix(in srgb, var(--mantine-color-anchor) 22%, transparent) !important",
   },
   ".cm-changedLine": { backgroundColor: "color-mix(in srgb, var(--state-good) 14%, transparent) !important" },
-  ".cm-merge-a .cm-changedLine, .cm-deletedChunk": {
+  "&.cm-merge-a .cm-changedLine, .cm-deletedChunk": {
     backgroundColor: "color-mix(in srgb, var(--state-bad) 10%, transparent) !important",
   },
   ".cm-changedText, .cm-insertedLine .cm-changedText": {
     background: "color-mix(in srgb, var(--state-good) 30%, transparent) !important",
   },
-  ".cm-merge-a .cm-changedText, .cm-deletedText, .cm-deletedChunk .cm-deletedText": {
+  "&.cm-merge-a .cm-changedText, .cm-deletedText, .cm-deletedChunk .cm-deletedText": {
     background: "color-mix(in srgb, var(--state-bad) 26%, transparent) !important",
   },
   ".cm-collapsedLines": {

@@ -17,6 +17,7 @@ export function ConfFields({ conf }: { conf: Conf }) {
               field={field}
               draft={conf.drafts[field.name] ?? null}
               error={conf.errorOf(field)}
+              first={field === conf.fields[0]}
               onChange={(draft) => conf.change(field.name, draft)}
             />
           );

@@ -20,10 +20,12 @@ interface Props {
   draft: Draft;
   error: string | null;
   onChange: (draft: Draft) => void;
+  /** Has the focus when the form opens. */
+  first?: boolean;
 }
 
 /** The control of a param. It holds what is typed, right or wrong; `error` says what is wrong with it. */
-export function ParamField({ field, draft, error, onChange }: Props) {
+export function ParamField({ field, draft, error, onChange, first = false }: Props) {
   const typed = typeof draft === "string" ? draft : "";
   const shared = {
     label: field.title,
@@ -32,6 +34,7 @@ export function ParamField({ field, draft, error, onChange }: Props) {
     required: field.required,
     // The server decides; the browser's own bubbles would be in its words.
     withAsterisk: field.required,
+    ...(first ? { "data-autofocus": true } : {}),
   } satisfies __BaseInputProps & { label: string; required: boolean };
   const type = (value: string) => onChange(value === "" && field.nullable ? null : value);
   switch (field.kind) {
@@ -82,7 +85,15 @@ export function ParamField({ field, draft, error, onChange }: Props) {
     case "date":
       return <TextInput {...shared} type="date" value={typed} onChange={(event) => type(event.currentTarget.value)} />;
     case "time":
-      return <TextInput {...shared} type="time" value={typed} onChange={(event) => type(event.currentTarget.value)} />;
+      return (
+        <TextInput
+          {...shared}
+          type="time"
+          step={1}
+          value={typed}
+          onChange={(event) => type(withSeconds(event.currentTarget.value))}
+        />
+      );
     case "datetime":
       return (
         <TextInput
@@ -141,6 +152,9 @@ export function ParamField({ field, draft, error, onChange }: Props) {
       );
   }
 }
+
+/** Browsers leave out seconds that are zero; the schema wants them. */
+const withSeconds = (time: string) => (/^\d{2}:\d{2}$/.test(time) ? `${time}:00` : time);
 
 function textOf(key: string): string {
   try {

@@ -43,7 +43,7 @@ import { MiniMap } from "./MiniMap";
 import { Overview } from "./Overview";
 
 /** Below this, boxes are painted on a canvas and nothing is an element: any number of them. */
-export const FAR = 0.3;
+export const FAR = 0.4;
 /** Below this, an element says its name and nothing else. */
 const MID = 0.62;
 const ZOOM = { min: 0.01, max: 1.8, read: 0.9 } as const;
@@ -127,6 +127,51 @@ export function GraphView(props: Props) {
   );
 }
 
+/** More than this, and xyflow is given only what is around the window: it looks at all that it has with every change. */
+const ALL_UP_TO = 400;
+
+interface View {
+  transform: [x: number, y: number, zoom: number];
+  width: number;
+  height: number;
+}
+
+/** The part of the picture around the window, as text; the same while one moves a little. */
+function windowOf({ transform: [x, y, zoom], width, height }: View): string {
+  // In steps, so that a small move or a little more zoom asks for nothing new.
+  const scale = 2 ** (Math.floor(Math.log2(zoom) * 2) / 2);
+  const [w, h] = [width / scale, height / scale];
+  const left = Math.floor(-x / zoom / (w / 2)) * (w / 2);
+  const top = Math.floor(-y / zoom / (h / 2)) * (h / 2);
+  return [left - w / 2, top - h / 2, left + 2 * w, top + 2 * h].map(Math.round).join(" ");
+}
+
+type Shapes = ReturnType<typeof flow>;
+
+function within(all: Shapes, places: ReadonlyMap<string, Placed>, window: string): Shapes {
+  const [left = 0, top = 0, right = 0, bottom = 0] = window.split(" ").map(Number);
+  const wanted = new Set<string>();
+  for (const { id, position, width = 0, height = 0 } of all.nodes) {
+    if (position.x < right && position.x + width > left && position.y < bottom && position.y + height > top)
+      wanted.add(id);
+  }
+  const inside = new Set(wanted);
+  const edges = all.edges.filter(({ source, target }) => {
+    if (!inside.has(source) && !inside.has(target)) {
+      // A long one may pass through.
+      const [from, to] = [places.get(source), places.get(target)];
+      if (from === undefined || to === undefined) return false;
+      if (Math.min(from.x, to.x) > right || Math.max(from.x + from.width, to.x + to.width) < left) return false;
+      if (Math.min(from.y, to.y) > bottom || Math.max(from.y + from.height, to.y + to.height) < top) return false;
+    }
+    // xyflow draws an edge only if it has both of its ends.
+    wanted.add(source);
+    wanted.add(target);
+    return true;
+  });
+  return { nodes: all.nodes.filter(({ id }) => wanted.has(id)), edges };
+}
+
 type Level = "far" | "mid" | "near";
 const levelOf = (zoom: number): Level => (zoom < FAR ? "far" : zoom < MID ? "mid" : "near");
 
@@ -134,6 +179,8 @@ function Flow({ label, drawn, layout, focus, matches, paint, render, ref, childr
   const places = useMemo(() => absolute(drawn, layout), [drawn, layout]);
   const all = useMemo(() => flow(drawn, layout, places), [drawn, layout, places]);
   const level = useStore((state) => levelOf(state.transform[2]));
+  const window = useStore((state) => (all.nodes.length <= ALL_UP_TO ? "" : windowOf(state)));
+  const near = useMemo(() => (window === "" ? all : within(all, places, window)), [all, places, window]);
   const { setViewport } = useReactFlow();
   const store = useStoreApi();
   const opened = useRef<Layout | null>(null);
@@ -201,8 +248,8 @@ function Flow({ label, drawn, layout, focus, matches, paint, render, ref, childr
     <div className={classes.graph} data-level={level} role="group" aria-label={label}>
       <Shown value={useMemo(() => ({ render, matches }), [render, matches])}>
         <ReactFlow<BoxNode, WayEdge>
-          nodes={far ? NO_NODES : all.nodes}
-          edges={far ? NO_EDGES : all.edges}
+          nodes={far ? NO_NODES : near.nodes}
+          edges={far ? NO_EDGES : near.edges}
           nodeTypes={nodeTypes}
           edgeTypes={edgeTypes}
           onlyRenderVisibleElements
@@ -215,7 +262,7 @@ function Flow({ label, drawn, layout, focus, matches, paint, render, ref, childr
           zoomOnDoubleClick={false}
           minZoom={ZOOM.min}
           maxZoom={ZOOM.max}
-          proOptions={{ hideAttribution: true }}
+          attributionPosition="top-right"
           onPaneClick={(event) => {
             if (!far) return;
             // From far away a click goes nearer.

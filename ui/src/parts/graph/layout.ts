@@ -11,6 +11,8 @@ export const layoutQuery = (drawn: Drawn) =>
     queryKey: ["graphLayout", layoutKey(drawn)],
     queryFn: ({ signal }) => layOut(drawn, signal),
     staleTime: Infinity,
+    // A layout is taken as it is: comparing thousands of positions with those before takes longer than making them.
+    structuralSharing: false,
     gcTime: 10 * 60_000,
     placeholderData: keepPreviousData,
   });
@@ -23,9 +25,27 @@ export async function layOut(drawn: Drawn, signal: AbortSignal): Promise<Layout>
     if (found !== null) return found;
   }
   return ask(new Worker(new URL("./layers.worker.ts", import.meta.url), { type: "module" }), signal, (worker) =>
-    worker.postMessage(drawn, []),
+    worker.postMessage(slim(drawn), []),
   ) as Promise<Layout>;
 }
+
+/** What a layout depends on; the rest would only be copied. */
+function slim({ nodes, edges }: Drawn): Drawn {
+  return {
+    nodes: nodes.map((node) => ({ ...node, label: "", tasks: [], node: EMPTY })),
+    edges: edges.map(({ id, source, target }) => ({ id, source, target, label: null, rule: null })),
+  };
+}
+
+const EMPTY = {
+  id: "",
+  label: "",
+  kind: "task",
+  parent: null,
+  operator: null,
+  trigger_rule: null,
+  is_mapped: false,
+} as const;
 
 /** ELK's own worker script as it is shipped, speaking its protocol: register the algorithms, then lay out. Null: it took too long. */
 async function byElk(drawn: Drawn, signal: AbortSignal): Promise<Layout | null> {
