@@ -140,6 +140,8 @@ function TriggerForm({ dag, like, problem, onClose }: Props) {
             submit();
           }}
         >
+          {/* What Enter presses: the visible button stands outside of the form. */}
+          <button type="submit" hidden aria-hidden="true" tabIndex={-1} />
           {trigger.error !== null && <Notice error>{messageOf(trigger.error)}</Notice>}
           {problem !== null && <Notice error>{problem}</Notice>}
           <div className={classes.head}>

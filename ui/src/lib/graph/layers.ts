@@ -6,7 +6,9 @@ import type { Drawn, DrawnNode, Layout, Placed } from "./model";
 
 const GAP = { between: 24, layers: 72, padding: 16, head: 36 } as const;
 /** A layer of more boxes than this is broken into several columns, so that a wide fan-out stays a block and not a line of kilometres. */
-const COLUMN = 40;
+const COLUMN = 12;
+/** Of such a block, width to height. */
+const SHAPE = 1.5;
 const SWEEPS = 4;
 
 interface Box {
@@ -81,7 +83,7 @@ function layOut(boxes: Box[], edges: [string, string][]) {
   let height = 0;
   const columns: { boxes: Box[]; x: number; height: number }[] = [];
   for (const row of rows) {
-    const parts = Math.ceil(row.length / COLUMN);
+    const parts = row.length <= COLUMN ? 1 : columnsOf(row);
     const size = Math.ceil(row.length / parts);
     for (let part = 0; part < parts; part++) {
       const column = row.slice(part * size, (part + 1) * size);
@@ -100,6 +102,12 @@ function layOut(boxes: Box[], edges: [string, string][]) {
     }
   }
   return { at, width: Math.max(0, x - GAP.layers), height };
+}
+
+function columnsOf(row: Box[]): number {
+  const tall = row.reduce((sum, box) => sum + box.height + GAP.between, 0);
+  const wide = Math.max(...row.map((box) => box.width)) + GAP.between;
+  return Math.min(row.length, Math.max(1, Math.round(Math.sqrt((SHAPE * tall) / wide))));
 }
 
 /** The layers from left to right, each from top to bottom: by longest path, then by the middle of the neighbours. */

@@ -96,7 +96,7 @@ const WayLine = memo(function WayLine({ data, ...at }: EdgeProps<WayEdge>) {
   const text = data === undefined ? null : edgeText(data.drawn);
   const [labelX, labelY] = way?.label ?? [x, y];
   return (
-    <g className={classes.edge} data-rule={data?.drawn.rule !== null}>
+    <g className={classes.edge} data-rule={data?.drawn.rule !== null} data-straight={way === null}>
       <path d={way === null ? curve : roundedPath(way.points)} markerEnd="url(#graph-arrow)" />
       {text !== null && (
         <g transform={`translate(${labelX} ${labelY})`}>

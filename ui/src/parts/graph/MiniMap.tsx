@@ -6,7 +6,7 @@ import type { Family } from "../../lib/states";
 import { strings } from "../../lib/strings";
 import { useColours } from "./colours";
 import classes from "./graph.module.css";
-import { fill } from "./Overview";
+import { fill, worstLast } from "./Overview";
 
 const SIZE = { width: 168, height: 108 } as const;
 
@@ -39,7 +39,7 @@ export function MiniMap({ drawn, layout, places, paint }: Props) {
     element.height = SIZE.height * ratio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, SIZE.width, SIZE.height);
-    for (const node of drawn.nodes) {
+    for (const node of [...drawn.nodes.filter(({ kind }) => kind === "group"), ...worstLast(drawn, paint)]) {
       const at = places.get(node.id);
       if (at === undefined) continue;
       const b = { x: left + at.x * scale, y: top + at.y * scale, width: at.width * scale, height: at.height * scale };

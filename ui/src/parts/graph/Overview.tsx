@@ -56,8 +56,8 @@ export function Overview({ drawn, places, paint, matches }: Props) {
       context.lineTo(to.x, to.y + to.height / 2);
     }
     context.stroke();
-    for (const node of drawn.nodes) {
-      const b = node.kind === "group" ? undefined : box(node.id);
+    for (const node of worstLast(drawn, paint)) {
+      const b = box(node.id);
       if (b === undefined || !inSight(b)) continue;
       context.globalAlpha = matches !== null && !matches.has(node.id) ? 0.2 : 1;
       fill(context, b, paint(node), colours);
@@ -66,6 +66,13 @@ export function Overview({ drawn, places, paint, matches }: Props) {
     names(context, drawn, box, inSight, colours);
   }, [drawn, places, paint, matches, x, y, zoom, width, height, colours]);
   return <canvas ref={canvas} className={classes.overview} role="img" aria-label={strings.graph.overview} />;
+}
+
+/** The boxes in the order in which they are painted: nothing lies on top of what went wrong. */
+export function worstLast(drawn: Drawn, paint: Props["paint"]): DrawnNode[] {
+  const boxes = drawn.nodes.filter(({ kind }) => kind !== "group");
+  const isBad = (node: DrawnNode) => paint(node)[0]?.family === "bad";
+  return [...boxes.filter((node) => !isBad(node)), ...boxes.filter(isBad)];
 }
 
 /** A block of the colours of what is in it, side by side; those that went wrong come first. */
@@ -81,7 +88,9 @@ export function fill(
   let left = b.x;
   for (const { family, share } of parts) {
     context.fillStyle = colours[family];
-    context.fillRect(left, b.y, w * share, h);
+    // What went wrong is seen from however far away.
+    if (family === "bad") context.fillRect(left, b.y, Math.max(w * share, 4), Math.max(h, 4));
+    else context.fillRect(left, b.y, w * share, h);
     left += w * share;
   }
   if (parts.length === 0) {
