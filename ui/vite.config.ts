@@ -21,7 +21,7 @@ export default defineConfig({
   },
   test: {
     environment: "happy-dom",
-    environmentOptions: { happyDOM: { url: "http://updraft.test/" } },
+    environmentOptions: { happyDOM: { url: "http://updraft.test/", width: 1440, height: 900 } },
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/testing/setup.ts"],
     css: false,

@@ -186,13 +186,11 @@ function useItems(q: string, verb: "trigger" | "pause" | "unpause" | null, found
   const setPaused = useSetPausedOf();
   const words = strings.frame;
 
+  // The palette is closed by then: what comes of it is said by a toast.
   const pause = (dagId: string, paused: boolean) => () =>
-    setPaused.mutate(
-      { dagId, paused },
-      {
-        onSuccess: () => toast({ text: paused ? words.paused(dagId) : words.unpaused(dagId) }),
-        onError: (error) => toast({ text: messageOf(error), error: true }),
-      },
+    void setPaused.mutateAsync({ dagId, paused }).then(
+      () => toast({ text: paused ? words.paused(dagId) : words.unpaused(dagId) }),
+      (error: unknown) => toast({ text: messageOf(error), error: true }),
     );
   const act = ({ dag_id, is_paused }: Found["dags"][number], what: "trigger" | "pause" | "unpause"): Item =>
     what === "trigger"

@@ -107,7 +107,7 @@ export function BottomBar({ onSearch }: { onSearch: () => void }) {
   const others = [...rest, ...ADMIN];
   const here = others.some(({ to }) => isUnder(pathname, to));
   return (
-    <nav aria-label={strings.app.nav} className={classes.bottom}>
+    <nav aria-label={strings.frame.bottomNav} className={classes.bottom}>
       {[home, dags, runs].map(
         (page) =>
           page !== undefined && (

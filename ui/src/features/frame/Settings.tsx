@@ -42,15 +42,16 @@ export function Settings() {
         <ThemeItems />
         <Menu.Divider />
         <Menu.Label>{words.language}</Menu.Label>
-        {LANGUAGES.map((language) => (
-          <Choice
-            key={language}
-            chosen={preferences.language() === language}
-            onChoose={() => preferences.setLanguage(language)}
-          >
-            <span lang={language === "zh" ? "zh-CN" : "en"}>{words.languages[language]}</span>
-          </Choice>
-        ))}
+        <Menu.RadioGroup
+          value={preferences.language()}
+          onChange={(value) => preferences.setLanguage(value === "zh" ? "zh" : "en")}
+        >
+          {LANGUAGES.map((language) => (
+            <Menu.RadioItem key={language} value={language} closeMenuOnClick={false}>
+              <span lang={language === "zh" ? "zh-CN" : "en"}>{words.languages[language]}</span>
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
         <Menu.Divider />
         <Menu.Item component={NavLink} to={paths.tokens()} leftSection={<Icon name="key" size={14} />}>
           {words.nav.tokens}
@@ -77,29 +78,13 @@ function ThemeItems() {
   return (
     <>
       <Menu.Label>{strings.frame.theme}</Menu.Label>
-      {THEMES.map((one) => (
-        <Choice key={one} chosen={theme === one} onChoose={() => choose(one)}>
-          {strings.frame.themes[one]}
-        </Choice>
-      ))}
+      <Menu.RadioGroup value={theme} onChange={(value) => choose(THEMES.find((one) => one === value) ?? "auto")}>
+        {THEMES.map((one) => (
+          <Menu.RadioItem key={one} value={one} closeMenuOnClick={false}>
+            {strings.frame.themes[one]}
+          </Menu.RadioItem>
+        ))}
+      </Menu.RadioGroup>
     </>
-  );
-}
-
-function Choice({ chosen, onChoose, children }: { chosen: boolean; onChoose: () => void; children: React.ReactNode }) {
-  return (
-    <Menu.Item
-      role="menuitemradio"
-      aria-checked={chosen}
-      closeMenuOnClick={false}
-      leftSection={
-        <span style={{ visibility: chosen ? "visible" : "hidden" }}>
-          <Icon name="check" size={14} />
-        </span>
-      }
-      onClick={onChoose}
-    >
-      {children}
-    </Menu.Item>
   );
 }

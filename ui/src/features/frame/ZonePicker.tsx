@@ -6,8 +6,10 @@ import { browserZone, isZone, preferences } from "../../lib/preferences";
 import { strings } from "../../lib/strings";
 import { zoneLabel } from "../../lib/time";
 import { useNow } from "../../ui/now";
-import { Icon } from "../../ui/icons";
 import classes from "./frame.module.css";
+
+/** The value of the browser's own zone, which is no zone's name. */
+const OWN = "own";
 
 export function ZonePicker() {
   const words = strings.frame;
@@ -30,21 +32,16 @@ export function ZonePicker() {
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Label>{words.zone}</Menu.Label>
-        {options.map((option) => (
-          <Menu.Item
-            key={option.label}
-            role="menuitemradio"
-            aria-checked={option.zone === chosen}
-            leftSection={
-              <span style={{ visibility: option.zone === chosen ? "visible" : "hidden" }}>
-                <Icon name="check" size={14} />
-              </span>
-            }
-            onClick={() => preferences.setZone(option.zone)}
-          >
-            {option.label}
-          </Menu.Item>
-        ))}
+        <Menu.RadioGroup
+          value={chosen ?? OWN}
+          onChange={(value) => preferences.setZone(value === OWN ? null : String(value))}
+        >
+          {options.map((option) => (
+            <Menu.RadioItem key={option.label} value={option.zone ?? OWN}>
+              {option.label}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
         <Menu.Divider />
         <Other />
       </Menu.Dropdown>
