@@ -91,7 +91,7 @@ export const variablesQuery = (q: string, n: number) =>
   queryOptions({
     queryKey: ["variables", q, n],
     queryFn: ({ signal }) => {
-      const query = { ...page(n), order_by: ["variable_key"], ...(q === "" ? {} : { variable_key_pattern: `%${q}%` }) };
+      const query = { ...page(n), order_by: ["key"], ...(q === "" ? {} : { variable_key_pattern: `%${q}%` }) };
       return ok(client.GET("/api/v2/variables", { params: { query }, signal }));
     },
     placeholderData: keepPreviousData,
@@ -115,6 +115,9 @@ export interface FileError {
   code: string;
   line: number | null;
   column: number | null;
+  end_line?: number | null;
+  /** Behind the last letter. */
+  end_column?: number | null;
   message: string;
   help: string | null;
   excerpt: { line: number; text: string }[];

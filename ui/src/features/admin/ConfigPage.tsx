@@ -6,8 +6,8 @@ import { strings } from "../../lib/strings";
 import { EmptyState } from "../../ui/EmptyState";
 import { PageHead } from "../../ui/Page";
 import { ScrollTable } from "../../ui/ScrollTable";
+import { SearchBox } from "../../ui/SearchBox";
 import classes from "./admin.module.css";
-import { SearchBox } from "./SearchBox";
 import { useSearchParam } from "./useSearchParam";
 
 /** How this server is set, secrets masked. Where a value comes from, and what was changed, when the server says so. */

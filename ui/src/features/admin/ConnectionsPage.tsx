@@ -13,10 +13,10 @@ import { MoreMenu } from "../../ui/MoreMenu";
 import { PageHead } from "../../ui/Page";
 import { Pager, usePage } from "../../ui/Pager";
 import { ScrollTable } from "../../ui/ScrollTable";
+import { SearchBox } from "../../ui/SearchBox";
 import classes from "./admin.module.css";
 import { ConnectionForm, type Connection } from "./ConnectionForm";
 import { ImportSheet } from "./ImportSheet";
-import { SearchBox } from "./SearchBox";
 import { useSearchParam } from "./useSearchParam";
 
 export function ConnectionsPage() {

@@ -71,7 +71,7 @@ function OneError({ error }: { error: FileError }) {
               {line === error.line && error.column !== null && (
                 <b>
                   {" ".repeat(width + error.column)}
-                  {"^\n"}
+                  {`${"^".repeat(caretsOf(error))}\n`}
                 </b>
               )}
             </span>
@@ -85,4 +85,10 @@ function OneError({ error }: { error: FileError }) {
       )}
     </article>
   );
+}
+
+/** As many as what is wrong has letters, where that is known. */
+function caretsOf({ line, column, end_line, end_column }: FileError): number {
+  if (column === null || end_column == null || end_line !== line) return 1;
+  return Math.max(1, end_column - column);
 }

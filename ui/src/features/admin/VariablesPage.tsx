@@ -14,10 +14,10 @@ import { Notice } from "../../ui/Notice";
 import { PageHead } from "../../ui/Page";
 import { Pager, usePage } from "../../ui/Pager";
 import { ScrollTable } from "../../ui/ScrollTable";
+import { SearchBox } from "../../ui/SearchBox";
 import { Sheet } from "../../ui/Sheet";
 import classes from "./admin.module.css";
 import { ImportSheet } from "./ImportSheet";
-import { SearchBox } from "./SearchBox";
 import { useSearchParam } from "./useSearchParam";
 
 interface Variable {

@@ -1,4 +1,4 @@
-import { NativeSelect, Table, Text, TextInput } from "@mantine/core";
+import { NativeSelect, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
 
@@ -16,6 +16,7 @@ import { LongId } from "../../ui/LongId";
 import { MoreMenu } from "../../ui/MoreMenu";
 import { Pager, usePage } from "../../ui/Pager";
 import { ScrollTable } from "../../ui/ScrollTable";
+import { SearchBox } from "../../ui/SearchBox";
 import { StateChip } from "../../ui/StateMark";
 import { Elapsed, Time } from "../../ui/Time";
 import classes from "./run.module.css";
@@ -65,6 +66,7 @@ export function TasksTable({ tasks, onClear, onMark }: Props) {
       },
       { replace: true },
     );
+  const setQ = (text: string) => set("q", text);
   if (tasks.length === 0) return <EmptyState text={words.noTasks} />;
   const counts = new Map<string, number>();
   for (const task of tasks) counts.set(stateWord(task.state), (counts.get(stateWord(task.state)) ?? 0) + 1);
@@ -77,15 +79,7 @@ export function TasksTable({ tasks, onClear, onMark }: Props) {
   return (
     <>
       <div className={classes.filters}>
-        <TextInput
-          size="xs"
-          type="search"
-          aria-label={words.filter}
-          placeholder={words.filter}
-          value={search.get("q") ?? ""}
-          onChange={(event) => set("q", event.currentTarget.value)}
-          w={240}
-        />
+        <SearchBox label={words.filter} value={search.get("q") ?? ""} onChange={setQ} />
         <NativeSelect
           size="xs"
           aria-label={words.state}

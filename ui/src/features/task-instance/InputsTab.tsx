@@ -20,7 +20,7 @@ export function InputsTab({ task }: { task: TaskInstance }) {
         <EmptyState text={strings.tasks.noRendered} />
       ) : (
         fields.map(([name, value]) => (
-          <section key={name} className={classes.value} aria-label={name}>
+          <div key={name} className={classes.value} role="group" aria-label={name}>
             <div className={classes.valueHead}>
               <code>{name}</code>
               <CopyButton
@@ -29,15 +29,15 @@ export function InputsTab({ task }: { task: TaskInstance }) {
               />
             </div>
             {typeof value === "string" ? <pre>{value}</pre> : <JsonValue value={value} label={name} />}
-          </section>
+          </div>
         ))
       )}
       {Object.keys(conf).length > 0 && (
         <>
           <h2>{strings.tasks.conf}</h2>
-          <section className={classes.value} aria-label={strings.tasks.conf}>
+          <div className={classes.value} role="group" aria-label={strings.tasks.conf}>
             <JsonValue value={conf} label={strings.tasks.conf} />
-          </section>
+          </div>
         </>
       )}
     </div>

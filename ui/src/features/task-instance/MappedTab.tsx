@@ -1,4 +1,4 @@
-import { NativeSelect, Table, Text, TextInput } from "@mantine/core";
+import { NativeSelect, Table, Text } from "@mantine/core";
 import { useQueries } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
 
@@ -14,6 +14,7 @@ import { paths } from "../../paths";
 import { EmptyState } from "../../ui/EmptyState";
 import { Pager, usePage } from "../../ui/Pager";
 import { ScrollTable } from "../../ui/ScrollTable";
+import { SearchBox } from "../../ui/SearchBox";
 import { StateChip, StateMark } from "../../ui/StateMark";
 import { Elapsed, Time } from "../../ui/Time";
 import classes from "./task-instance.module.css";
@@ -59,14 +60,7 @@ export function MappedTab({ taskKey, tasks, total, onRetry }: Props) {
     <>
       {failed.length > 0 && <ErrorGroups failed={failed} onRetry={onRetry} />}
       <div className={classes.filters}>
-        <TextInput
-          size="xs"
-          type="search"
-          aria-label={words.filter}
-          placeholder={words.filter}
-          value={q}
-          onChange={(event) => set("q", event.currentTarget.value)}
-        />
+        <SearchBox label={words.filter} value={q} onChange={(text) => set("q", text)} />
         <NativeSelect
           size="xs"
           aria-label={words.state}

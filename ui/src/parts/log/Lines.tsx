@@ -171,41 +171,39 @@ export function Lines(props: Props) {
   }, [need, firstBlock, lastBlock, source, view.height]);
 
   const drawn = [];
-  if (view.height > 0 || typeof ResizeObserver === "undefined") {
-    const start = layout.at(firstRow);
-    let row = layout.top(start);
-    for (let { block, index } = start; row <= lastRow && block < source.blocks;) {
-      const lines = source.block(block);
-      const line = lines?.[index];
-      if (lines === undefined) {
-        // Not here yet: as high as it likely is.
-        const until = Math.min(layout.topOfBlock(block + 1), lastRow + 1);
-        const height = (until - row) * ROW;
-        drawn.push(<div key={`gap ${block}`} className={classes.gap} style={{ height }} aria-hidden="true" />);
-        row = until;
-      } else if (line !== undefined) {
-        const spot = { block, index };
-        drawn.push(
-          <Row
-            key={line.offset}
-            line={line}
-            number={numberOf(spot)}
-            find={props.find}
-            isTarget={line.offset === props.target}
-            isHit={line.offset === props.hit}
-            mode={gutter.time === 0 ? "none" : settings.time}
-            startedAt={props.startedAt}
-            source={settings.source}
-            onLink={props.onLink}
-          />,
-        );
-        row += layout.height(spot);
-      }
-      index++;
-      if (lines === undefined || index >= lines.length) {
-        block++;
-        index = 0;
-      }
+  const start = layout.at(firstRow);
+  let row = layout.top(start);
+  for (let { block, index } = start; row <= lastRow && block < source.blocks;) {
+    const lines = source.block(block);
+    const line = lines?.[index];
+    if (lines === undefined) {
+      // Not here yet: as high as it likely is.
+      const until = Math.min(layout.topOfBlock(block + 1), lastRow + 1);
+      const height = (until - row) * ROW;
+      drawn.push(<div key={`gap ${block}`} className={classes.gap} style={{ height }} aria-hidden="true" />);
+      row = until;
+    } else if (line !== undefined) {
+      const spot = { block, index };
+      drawn.push(
+        <Row
+          key={line.offset}
+          line={line}
+          number={numberOf(spot)}
+          find={props.find}
+          isTarget={line.offset === props.target}
+          isHit={line.offset === props.hit}
+          mode={gutter.time === 0 ? "none" : settings.time}
+          startedAt={props.startedAt}
+          source={settings.source}
+          onLink={props.onLink}
+        />,
+      );
+      row += layout.height(spot);
+    }
+    index++;
+    if (lines === undefined || index >= lines.length) {
+      block++;
+      index = 0;
     }
   }
   const drawnTop = scrollTop + layout.top(layout.at(firstRow)) * ROW - top;

@@ -1,5 +1,5 @@
 import { ActionIcon, Button, Checkbox, Menu, TextInput, Tooltip } from "@mantine/core";
-import type { ReactNode, Ref } from "react";
+import { useState, type ReactNode, type Ref } from "react";
 
 import { LEVELS, type Level } from "../../lib/log/levels";
 import type { Query } from "../../lib/log/scan";
@@ -35,6 +35,12 @@ interface Props {
 /** What is shown of the log. Airflow's keys do the same: / w t s f d. */
 export function Toolbar({ searchRef, query, onQuery, hits, onStep, onErrorStep, noErrors, status, ...rest }: Props) {
   const settings = useLogSettings();
+  // The address comes after the keys: no letter is lost meanwhile.
+  const [typed, setTyped] = useState<string | null>(null);
+  const type = (text: string) => {
+    setTyped(text);
+    onQuery({ text });
+  };
   return (
     <div className={classes.toolbar} role="toolbar" aria-label={strings.logs.toolbar}>
       <TextInput
@@ -45,11 +51,11 @@ export function Toolbar({ searchRef, query, onQuery, hits, onStep, onErrorStep, 
         aria-label={strings.logs.search}
         placeholder={strings.logs.searchHint}
         leftSection={<Icon name="search" size={14} />}
-        value={query.text}
-        onChange={(event) => onQuery({ text: event.currentTarget.value })}
+        value={typed ?? query.text}
+        onChange={(event) => type(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === "Enter") onStep(event.shiftKey ? -1 : 1);
-          if (event.key === "Escape") onQuery({ text: "" });
+          if (event.key === "Escape") type("");
         }}
         rightSectionWidth={54}
         rightSection={

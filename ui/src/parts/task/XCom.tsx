@@ -16,7 +16,7 @@ import classes from "./xcom.module.css";
 export function XCom({ task, name, at, title }: { task: TaskKey; name: string; at: string; title?: ReactNode }) {
   const { data, error, isPending, refetch } = useQuery(xcomQuery(task, name, at));
   return (
-    <section className={classes.value} aria-label={name}>
+    <div className={classes.value} role="group" aria-label={name}>
       <div className={classes.head}>
         {title}
         <code>{name}</code>
@@ -33,6 +33,6 @@ export function XCom({ task, name, at, title }: { task: TaskKey; name: string; a
       {isPending && <SkeletonRows rows={1} />}
       {error !== null && <PanelError message={messageOf(error)} onRetry={() => void refetch()} />}
       {!isPending && error === null && <JsonValue value={data} label={name} />}
-    </section>
+    </div>
   );
 }

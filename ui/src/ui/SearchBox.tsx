@@ -1,11 +1,11 @@
 import { TextInput } from "@mantine/core";
 import { useEffect, useState } from "react";
 
-import { Icon } from "../../ui/icons";
+import { Icon } from "./icons";
 
 const TYPING_MS = 200;
 
-/** What is typed is asked for after a moment. */
+/** A box for a filter that is kept in the address: what is typed is asked for after a moment, and no letter is lost meanwhile. */
 export function SearchBox({
   label,
   value,
