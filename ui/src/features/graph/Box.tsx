@@ -48,6 +48,7 @@ export function Box({ node, states, dagId, runId, asked, onToggle }: Props) {
     className: `${classes.task} nopan`,
     title: [node.id, operator ?? ""].filter((part) => part !== "").join("\n"),
     "data-family": state === undefined ? undefined : LOOKS[stateWord(state.state)].family,
+    "data-mapped": node.node.is_mapped || undefined,
     "data-operator": operator === "EmptyOperator" ? "empty" : undefined,
   };
   if (runId === null || state === undefined) return <div {...shared}>{inside}</div>;

@@ -45,7 +45,7 @@ import { Overview } from "./Overview";
 /** Below this, boxes are painted on a canvas and nothing is an element: any number of them. */
 export const FAR = 0.4;
 /** Below this, an element says its name and nothing else. */
-const MID = 0.62;
+const MID = 0.66;
 const ZOOM = { min: 0.01, max: 1.8, read: 0.9 } as const;
 
 export interface GraphHandle {
