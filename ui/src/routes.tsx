@@ -21,7 +21,7 @@ import { gridTabs } from "./features/grid/routes";
 import { homeRoutes } from "./features/home/routes";
 import { loginRoutes } from "./features/login/routes";
 import { runRoutes } from "./features/dag-run/routes";
-import { runsRoutes } from "./features/runs/routes";
+import { runsRoutes, runsTabs } from "./features/runs/routes";
 import { taskRoutes } from "./features/task-instance/routes";
 import { triggerRoutes } from "./features/trigger/routes";
 
@@ -44,6 +44,7 @@ export function routes(queries: QueryClient): RouteObject[] {
               ...gridTabs(prefetch),
               ...ganttTabs(prefetch),
               ...calendarTabs(prefetch),
+              ...runsTabs(prefetch),
               ...graphTabs(prefetch),
               ...codeTabs(prefetch),
               ...detailsTabs(prefetch),

@@ -2,4 +2,5 @@
 export * from "./dags";
 export * from "./graph";
 export * from "./run";
+export * from "./runs";
 export * from "./session";

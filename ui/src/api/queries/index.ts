@@ -12,6 +12,7 @@ export * from "./grid";
 export * from "./importErrors";
 export * from "./me";
 export * from "./run";
+export * from "./runList";
 export * from "./runs";
 export * from "./admin";
 export * from "./failure";

@@ -1,6 +1,6 @@
-import { Button, Group, Modal, Text, TextInput } from "@mantine/core";
+import { Button, Group, Text, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useId, useState } from "react";
 import { useNavigate } from "react-router";
 
 import type { DagDetails } from "../../api/client";
@@ -10,10 +10,12 @@ import { runsQuery } from "../../api/queries";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
 import { Notice } from "../../ui/Notice";
+import { Sheet } from "../../ui/Sheet";
 import { lastRun } from "./lastRun";
 
 /** Says how much goes with it, and wants the name typed: this cannot be undone. */
 export function DeleteDag({ dag, opened, onClose }: { dag: DagDetails; opened: boolean; onClose: () => void }) {
+  const form = useId();
   const navigate = useNavigate();
   const remove = useDeleteDag(dag.dag_id);
   const [typed, setTyped] = useState("");
@@ -25,13 +27,24 @@ export function DeleteDag({ dag, opened, onClose }: { dag: DagDetails; opened: b
     onClose();
   };
   return (
-    <Modal
+    <Sheet
       opened={opened}
       onClose={close}
       title={strings.dag.removeTitle(dag.dag_id)}
-      closeButtonProps={{ "aria-label": strings.app.close }}
+      width={480}
+      footer={
+        <Group justify="flex-end">
+          <Button variant="default" onClick={close}>
+            {strings.app.cancel}
+          </Button>
+          <Button form={form} type="submit" color="red" disabled={typed !== dag.dag_id} loading={remove.isPending}>
+            {strings.dag.removeNow(runs)}
+          </Button>
+        </Group>
+      }
     >
       <form
+        id={form}
         onSubmit={(event) => {
           event.preventDefault();
           if (typed === dag.dag_id) remove.mutate(undefined, { onSuccess: () => void navigate(paths.dags()) });
@@ -53,15 +66,7 @@ export function DeleteDag({ dag, opened, onClose }: { dag: DagDetails; opened: b
             <Notice error>{messageOf(remove.error)}</Notice>
           </Group>
         )}
-        <Group justify="flex-end" mt="md">
-          <Button variant="default" onClick={close}>
-            {strings.app.cancel}
-          </Button>
-          <Button type="submit" color="red" disabled={typed !== dag.dag_id} loading={remove.isPending}>
-            {strings.dag.removeNow(runs)}
-          </Button>
-        </Group>
       </form>
-    </Modal>
+    </Sheet>
   );
 }

@@ -1,12 +1,13 @@
 import { strings } from "../../lib/strings";
-import { RunsTable } from "../../parts/RunsTable";
 import { PageHead } from "../../ui/Page";
+import { RunsList } from "./RunsList";
 
+/** The runs of all DAGs. */
 export function RunsPage() {
   return (
     <>
       <PageHead title={strings.runs.title} />
-      <RunsTable dagId="~" />
+      <RunsList dagId="~" />
     </>
   );
 }
