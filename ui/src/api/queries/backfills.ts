@@ -39,7 +39,11 @@ export const dryRunQuery = (body: BackfillRequest | null) =>
   });
 
 const STATES = ["queued", "running", "success", "failed"] as const;
-export type BackfillCounts = Record<(typeof STATES)[number], number>;
+export interface BackfillCounts {
+  counts: Record<(typeof STATES)[number], number>;
+  /** When the last of its runs is due; null while there is none. */
+  last: string | null;
+}
 
 /** How many of the runs of a backfill are in which state: of type backfill, within its dates. */
 export const backfillCountsQuery = ({ dag_id, id, from_date, to_date, completed_at }: Backfill) =>
@@ -53,12 +57,21 @@ export const backfillCountsQuery = ({ dag_id, id, from_date, to_date, completed_
           logical_date_gte: from_date,
           logical_date_lte: to_date,
           limit: 1,
+          order_by: ["-run_after"],
         };
         const path = { dag_id };
         const answer = await ok(client.GET("/api/v2/dags/{dag_id}/dagRuns", { params: { path, query }, signal }));
-        return [state, answer.total_entries ?? 0] as const;
+        return { state, total: answer.total_entries ?? 0, last: answer.dag_runs[0]?.run_after ?? null };
       };
-      return Object.fromEntries(await Promise.all(STATES.map(count))) as BackfillCounts;
+      const found = await Promise.all(STATES.map(count));
+      return {
+        counts: Object.fromEntries(found.map(({ state, total }) => [state, total])) as BackfillCounts["counts"],
+        last:
+          found
+            .flatMap(({ last }) => last ?? [])
+            .toSorted((a, b) => Date.parse(a) - Date.parse(b))
+            .at(-1) ?? null,
+      };
     },
     refetchInterval: () => (completed_at === null ? pollInterval(true) : false),
   });

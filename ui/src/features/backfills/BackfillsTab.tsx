@@ -5,16 +5,9 @@ import { Link, useParams, useSearchParams } from "react-router";
 
 import { messageOf } from "../../api/errors";
 import { useChangeBackfill } from "../../api/mutations";
-import {
-  backfillCountsQuery,
-  BACKFILLS_PER_PAGE,
-  backfillsQuery,
-  dagQuery,
-  type Backfill,
-  type BackfillCounts,
-} from "../../api/queries";
+import { backfillCountsQuery, BACKFILLS_PER_PAGE, backfillsQuery, dagQuery, type Backfill } from "../../api/queries";
 import { strings } from "../../lib/strings";
-import { day } from "../../lib/time";
+import { day, localInput } from "../../lib/time";
 import { CanButton } from "../../parts/Can";
 import { Panel } from "../../parts/Panel";
 import { paths } from "../../paths";
@@ -156,14 +149,14 @@ const ORDER = ["failed", "running", "queued", "success"] as const;
 function Progress({ backfill }: { backfill: Backfill }) {
   const { data } = useQuery(backfillCountsQuery(backfill));
   const words = strings.backfills;
-  const counts: BackfillCounts = data ?? { queued: 0, running: 0, success: 0, failed: 0 };
+  const counts = data?.counts ?? { queued: 0, running: 0, success: 0, failed: 0 };
   const total = ORDER.reduce((sum, state) => sum + counts[state], 0);
   const finished = counts.success + counts.failed;
   const runs = (state?: string) =>
     paths.dag(backfill.dag_id, "runs", {
-      run_type: "backfill",
-      logical_date_gte: backfill.from_date,
-      logical_date_lte: backfill.to_date,
+      type: "backfill",
+      from: localInput(backfill.from_date),
+      to: data?.last == null ? null : localInput(data.last),
       state,
     });
   return (
@@ -207,7 +200,7 @@ function Cancel({ backfill, onClose }: { backfill: Backfill; onClose: () => void
         <Modal.Body pt="md">
           <Modal.Title mb="sm">{words.cancelTitle(backfill.id)}</Modal.Title>
           <Text size="sm" mb="md">
-            {words.cancelHint(data?.queued ?? 0)}
+            {words.cancelHint(data?.counts.queued ?? 0)}
           </Text>
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

@@ -130,7 +130,7 @@ function UsedBy({ dagId, version }: { dagId: string; version: number }) {
   const total = data.total_entries ?? 0;
   if (total === 0) return strings.code.usedByNone;
   return (
-    <Anchor component={Link} to={paths.dag(dagId, "runs", { dag_version: version })}>
+    <Anchor component={Link} to={paths.dag(dagId, "runs", { version })}>
       {strings.code.usedBy(total)}
     </Anchor>
   );

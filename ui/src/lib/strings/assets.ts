@@ -42,11 +42,9 @@ export const en = {
   copyUri: "Copy the URI",
   graphOf: "Assets and the DAGs between them",
   dagNode: "DAG",
-  assetNode: "asset",
   reads: "reads",
   more: (n: number) => `+${number(n)}`,
   of: (n: number) => count(n, "asset", "assets"),
-  updates: (n: number) => count(n, "update", "updates"),
   actions: "Actions",
   time: "Time",
 };
@@ -93,11 +91,9 @@ export const zh: typeof en = {
   copyUri: "复制地址",
   graphOf: "资产与它们之间的 DAG",
   dagNode: "工作流",
-  assetNode: "资产",
   reads: "读取",
   more: (n) => `+${number(n)}`,
   of: (n) => `${number(n)} 个资产`,
-  updates: (n) => `${number(n)} 次更新`,
   actions: "操作",
   time: "时间",
 };

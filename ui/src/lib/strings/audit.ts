@@ -84,12 +84,8 @@ export const en = {
   noMatch: "Nothing matches these filters.",
   clear: "Clear the filters",
   when: "When",
-  what: "What",
   change: (what: string) => `${what}:`,
-  wasUnknown: "before: not kept",
   raw: "As it was written",
-  rowOf: (id: number) => `Entry ${number(id)}`,
-  refresh: "Look again",
 };
 
 export const zh: typeof en = {
@@ -173,10 +169,6 @@ export const zh: typeof en = {
   noMatch: "没有符合筛选条件的记录。",
   clear: "清除筛选",
   when: "时间",
-  what: "内容",
   change: (what) => `${what}：`,
-  wasUnknown: "之前的值未保留",
   raw: "原始记录",
-  rowOf: (id) => `第 ${number(id)} 条记录`,
-  refresh: "重新查看",
 };

@@ -48,7 +48,6 @@ export const en = {
   countOf: (n: number, state: string) => `${number(n)} ${state}`,
   max: (n: number) => `at most ${count(n, "run", "runs")} at once`,
   ended: "It has ended.",
-  seeRuns: (n: number) => `All ${count(n, "run", "runs")}`,
   actions: "Actions",
 };
 
@@ -99,6 +98,5 @@ export const zh: typeof en = {
   countOf: (n, state) => `${number(n)} 次${state}`,
   max: (n) => `最多同时 ${number(n)} 次`,
   ended: "已经结束。",
-  seeRuns: (n) => `全部 ${number(n)} 次运行`,
   actions: "操作",
 };

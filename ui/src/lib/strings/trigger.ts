@@ -122,7 +122,6 @@ export const en = {
   confObject: "The conf must be an object: { … }.",
   extra: (keys: string) => `Also sent, though no param: ${keys}`,
   like: "Use the conf of a run",
-  likeNone: "the DAG’s own values",
   likeIs: (run: string) => `Filled with the conf of ${run}.`,
   more: "Logical date, run id, note",
   logicalDate: "Logical date",
@@ -139,7 +138,6 @@ export const en = {
   linesHint: "One value per line",
   keys: "Ctrl+Enter triggers from anywhere in the form.",
   nothing: "nothing",
-  runs: "Runs so far",
   inZone: (zone: string) => `in ${zone}`,
   problem,
 };
@@ -157,7 +155,6 @@ export const zh: typeof en = {
   confObject: "配置必须是对象：{ … }。",
   extra: (keys) => `一并发送的非参数键：${keys}`,
   like: "使用某次运行的配置",
-  likeNone: "DAG 自身的值",
   likeIs: (run) => `已填入 ${run} 的配置。`,
   more: "逻辑日期、运行 ID、备注",
   logicalDate: "逻辑日期",
@@ -174,7 +171,6 @@ export const zh: typeof en = {
   linesHint: "每行一个值",
   keys: "在表单任意位置按 Ctrl+Enter 即可触发。",
   nothing: "空",
-  runs: "已有运行",
   inZone: (zone) => `时区 ${zone}`,
   problem: zhProblem,
 };
