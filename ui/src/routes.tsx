@@ -1,94 +1,67 @@
-/** The site map. Loaders only start the requests of a page: the page itself reads them, so navigation waits for nothing. */
+/** The site map: what each feature shows, in the frame. A feature's `routes.tsx` names its pages; each page is a script of its own. */
 import type { QueryClient } from "@tanstack/react-query";
-import { Navigate, type LoaderFunctionArgs, type RouteObject } from "react-router";
+import type { RouteObject } from "react-router";
 
-import {
-  dagQuery,
-  dagsQuery,
-  importErrorsQuery,
-  runQuery,
-  runsQuery,
-  taskInstanceQuery,
-  taskInstancesQuery,
-} from "./api/queries";
-import { session } from "./api/session";
-import { DagListPage, recentRuns } from "./features/dags/DagListPage";
-import { DagPage } from "./features/dags/DagPage";
-import { RunPage } from "./features/dag-run/RunPage";
-import { RunsPage } from "./features/dag-run/RunsPage";
+import { prefetcher } from "./api/prefetch";
+import { aboutRoutes } from "./features/about/routes";
+import { adminRoutes } from "./features/admin/routes";
+import { assetRoutes } from "./features/assets/routes";
+import { auditRoutes, auditTabs } from "./features/audit/routes";
+import { backfillTabs } from "./features/backfills/routes";
+import { codeTabs } from "./features/code/routes";
+import { calendarTabs } from "./features/calendar/routes";
+import { dagRoutes } from "./features/dag/routes";
+import { dagsRoutes } from "./features/dags/routes";
+import { detailsTabs } from "./features/details/routes";
 import { BareErrorPage, ErrorPage } from "./features/frame/ErrorPage";
 import { Frame } from "./features/frame/Frame";
-import { LoginPage } from "./features/login/LoginPage";
-import { LogPage, mapIndexOf } from "./features/logs/LogPage";
-import { runStateFilter } from "./parts/RunsTable";
-import { paths, patterns } from "./paths";
-import { pageOf } from "./ui/Pager";
+import { ganttTabs } from "./features/gantt/routes";
+import { graphTabs } from "./features/graph/routes";
+import { gridTabs } from "./features/grid/routes";
+import { homeRoutes } from "./features/home/routes";
+import { loginRoutes } from "./features/login/routes";
+import { runRoutes } from "./features/dag-run/routes";
+import { runsRoutes, runsTabs } from "./features/runs/routes";
+import { taskRoutes } from "./features/task-instance/routes";
+import { triggerRoutes } from "./features/trigger/routes";
 
 export function routes(queries: QueryClient): RouteObject[] {
-  type Options = Parameters<QueryClient["prefetchQuery"]>[0];
-  type Params = Record<string, string | undefined>;
-  const prefetch =
-    (wanted: (params: Params, search: URLSearchParams) => unknown[]) =>
-    ({ params, request }: LoaderFunctionArgs) => {
-      if (!session.hasEnded()) {
-        for (const query of wanted(params, new URL(request.url).searchParams))
-          void queries.prefetchQuery(query as Options);
-      }
-      return null;
-    };
-
+  const prefetch = prefetcher(queries);
   return [
-    { path: patterns.login, element: <LoginPage />, errorElement: <BareErrorPage /> },
+    { errorElement: <BareErrorPage />, HydrateFallback: () => null, children: loginRoutes() },
     {
       element: <Frame />,
       errorElement: <BareErrorPage />,
-      HydrateFallback: () => null,
       children: [
         {
           errorElement: <ErrorPage />,
+          // While the script of the first page is on its way, its frame is there.
+          HydrateFallback: () => null,
           children: [
-            {
-              path: patterns.dags,
-              element: <DagListPage />,
-              loader: prefetch((_, search) => [
-                dagsQuery({ q: search.get("q") ?? "", page: pageOf(search) }),
-                runsQuery(recentRuns),
-                importErrorsQuery(),
-              ]),
-            },
-            { path: "/dags", element: <Navigate to={paths.dags()} replace /> },
-            {
-              path: patterns.dag,
-              element: <DagPage />,
-              loader: prefetch(({ dagId = "" }, search) => [
-                dagQuery(dagId),
-                runsQuery({ dagId, state: runStateFilter(search), page: pageOf(search) }),
-              ]),
-            },
-            {
-              path: patterns.runs,
-              element: <RunsPage />,
-              loader: prefetch((_, search) => [
-                runsQuery({ dagId: "~", state: runStateFilter(search), page: pageOf(search) }),
-              ]),
-            },
-            {
-              path: patterns.run,
-              element: <RunPage />,
-              loader: prefetch(({ dagId = "", runId = "" }, search) => [
-                runQuery(dagId, runId),
-                taskInstancesQuery(dagId, runId, pageOf(search)),
-              ]),
-            },
-            {
-              path: patterns.log,
-              element: <LogPage />,
-              loader: prefetch(({ dagId = "", runId = "", taskId = "" }, search) => [
-                taskInstanceQuery({ dagId, runId, taskId, mapIndex: mapIndexOf(search) }),
-              ]),
-            },
+            ...homeRoutes(prefetch),
+            ...dagsRoutes(prefetch),
+            ...dagRoutes(prefetch, [
+              ...gridTabs(prefetch),
+              ...ganttTabs(prefetch),
+              ...calendarTabs(prefetch),
+              ...runsTabs(prefetch),
+              ...graphTabs(prefetch),
+              ...codeTabs(prefetch),
+              ...detailsTabs(prefetch),
+              ...backfillTabs(prefetch),
+              ...auditTabs(prefetch),
+              ...triggerRoutes(prefetch),
+            ]),
+            ...runsRoutes(prefetch),
+            ...runRoutes(prefetch),
+            ...taskRoutes(prefetch),
+            ...assetRoutes(prefetch),
+            ...auditRoutes(),
+            ...adminRoutes(prefetch),
+            ...aboutRoutes(prefetch),
             {
               path: "*",
+              element: null,
               loader: () => {
                 throw new Response(null, { status: 404 });
               },

@@ -21,7 +21,23 @@ use tower_http::compression::CompressionLayer;
 pub const API_PREFIXES: &[&str] = &["api", "auth", "executor", "metrics", "ui"];
 
 /// First path segments of the pages of the dashboard (`ui/src/paths.ts`); the empty one is `/`.
-const PAGES: &[&str] = &["", "dags", "login", "runs"];
+const PAGES: &[&str] = &[
+    "",
+    "about",
+    "assets",
+    "audit",
+    "config",
+    "connections",
+    "dags",
+    "import-errors",
+    "login",
+    "nodes",
+    "pools",
+    "runs",
+    "tokens",
+    "users",
+    "variables",
+];
 
 /// The dashboard.
 const INDEX: &str = "index.html";

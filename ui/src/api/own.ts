@@ -1,5 +1,7 @@
 /** Endpoints that are Updraft's own, not in Airflow's document; written by hand until our openapi.json has them. */
 import type { Reason } from "../lib/reasons";
+import type { OwnDagPaths } from "./own-dag";
+import type { OwnGraphPaths } from "./own-graph";
 
 type Json<T> = { headers: { [name: string]: unknown }; content: { "application/json": T } };
 type Failure = Json<{ detail: unknown }>;
@@ -7,6 +9,10 @@ type Failure = Json<{ detail: unknown }>;
 /** How a try was carried out, and why it failed; null is what is not known. */
 export interface TryFacts {
   try_number: number;
+  state: string | null;
+  /** The node. */
+  hostname: string;
+  pid: number | null;
   exit_code: number | null;
   failure_class: string | null;
   failure_reason: string | null;
@@ -26,7 +32,7 @@ interface OfTask {
   cookie?: never;
 }
 
-export interface OwnPaths {
+export interface OwnPaths extends OwnDagPaths, OwnGraphPaths {
   "/ui/login": {
     parameters: { query?: never; header?: never; path?: never; cookie?: never };
     get: {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { stripAnsi } from "./ansi";
-import { ACTIVE_MS, live, pollInterval } from "./live";
+import { live, pollInterval } from "./live";
 import { reasonText } from "./reasons";
 import { readEvents } from "./sse";
 import { isFinished, isWaiting, LOOKS, stateWord } from "./states";
@@ -12,9 +12,9 @@ const NOW = Date.parse("2026-11-22T08:00:00Z");
 
 describe("times", () => {
   it.each([
-    ["2026-11-22T07:57:00Z", "3 min. ago"],
+    ["2026-11-22T07:57:00Z", "3 min ago"],
     ["2026-11-22T07:59:59.500Z", "now"],
-    ["2026-11-22T15:00:00Z", "in 7 hr."],
+    ["2026-11-22T15:00:00Z", "in 7 hr"],
     ["2026-11-20T08:00:00Z", "2 days ago"],
   ])("%s is %s", (at, text) => expect(ago(at, NOW)).toBe(text));
 
@@ -56,11 +56,11 @@ describe("states", () => {
   });
 });
 
-it("asks more often while something changes, and seldom while it is told", () => {
-  expect(pollInterval(true)).toBeLessThan(pollInterval(false));
-  live.setTold(true);
-  expect(pollInterval(true)).toBeGreaterThan(ACTIVE_MS);
-  live.setTold(false);
+it("asks more often while something changes, and not at all while it is told", () => {
+  expect(Number(pollInterval(true))).toBeLessThan(Number(pollInterval(false)));
+  live.set("told");
+  expect(pollInterval(true)).toBe(false);
+  live.set("polled");
 });
 
 it("reads server-sent events whatever the pieces they come in", async () => {
@@ -108,5 +108,5 @@ it("says a reason in a sentence", () => {
 it("spells out a reason that it has no sentence for", () => {
   expect(reasonText({ code: "tide", message: "The tide is out." })).toBe("The tide is out.");
   expect(reasonText({ code: "moon_phase", phase: "full" })).toBe("moon phase (phase: full)");
-  expect(strings.reasons["moon_phase"]).toBeUndefined();
+  expect(Object.keys(strings.reasons)).not.toContain("moon_phase");
 });

@@ -9,7 +9,11 @@ export interface ServerEvent {
   id: string | null;
 }
 
-export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent, void, undefined> {
+/** `heard` is called with every piece, also with those that are no event but only a sign of life. */
+export async function* readEvents(
+  body: ReadableStream<Uint8Array>,
+  heard: () => void = () => {},
+): AsyncGenerator<ServerEvent, void, undefined> {
   const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   let text = "";
   let id: string | null = null;
@@ -17,6 +21,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      heard();
       const blocks = (text + value).replaceAll("\r\n", "\n").split("\n\n");
       text = blocks.pop() ?? "";
       for (const block of blocks) {

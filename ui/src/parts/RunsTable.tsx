@@ -2,20 +2,14 @@ import { Anchor, Group, NativeSelect, Table, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
 
-import type { DagRunState } from "../api/client";
 import { RUNS_PER_PAGE, runsQuery } from "../api/queries";
+import { RUN_STATES, runStateFilter } from "../lib/filters";
 import { strings } from "../lib/strings";
 import { paths } from "../paths";
 import { Pager, usePage } from "../ui/Pager";
 import { ScrollTable } from "../ui/ScrollTable";
 import { StateChip } from "../ui/StateMark";
 import { Elapsed, Time } from "../ui/Time";
-
-const STATES: DagRunState[] = ["queued", "running", "success", "failed"];
-
-export function runStateFilter(search: URLSearchParams): DagRunState | null {
-  return STATES.find((state) => state === search.get("state")) ?? null;
-}
 
 /** Runs of one DAG or, with `~`, of all; filter and page are in the address. */
 export function RunsTable({ dagId }: { dagId: string }) {
@@ -33,7 +27,10 @@ export function RunsTable({ dagId }: { dagId: string }) {
           size="xs"
           label={words.filter}
           value={state ?? ""}
-          data={[{ value: "", label: words.all }, ...STATES.map((value) => ({ value, label: strings.states[value] }))]}
+          data={[
+            { value: "", label: words.all },
+            ...RUN_STATES.map((value) => ({ value, label: strings.states[value] })),
+          ]}
           onChange={({ currentTarget: { value } }) =>
             setSearch(value === "" ? {} : { state: value }, { replace: true })
           }

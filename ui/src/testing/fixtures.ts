@@ -1,4 +1,6 @@
 /** Answers of the server, complete and typed by the schema; a test says only what it is about. */
+import type { DagList, ListedDag, ListedRun } from "../api/queries/dagList";
+import type { FailureItem, Home } from "../api/queries/home";
 import type { Dag, DagDetails, DagRun, ImportError, TaskInstance } from "../api/client";
 
 export const NOW = "2026-11-22T08:00:00Z";
@@ -39,6 +41,8 @@ export const dag = (dag_id: string, over: Partial<Dag> = {}): Dag => ({
 
 export const dagDetails = (dag_id: string, over: Partial<DagDetails> = {}): DagDetails => ({
   ...dag(dag_id),
+  rerun_with_latest_version: null,
+  owner_links: null,
   catchup: false,
   dag_run_timeout: null,
   asset_expression: null,
@@ -116,6 +120,7 @@ export const task = (task_id: string, over: Partial<TaskInstance> = {}): TaskIns
   executor_config: "{}",
   note: null,
   rendered_map_index: null,
+  rendered_fields: {},
   trigger: null,
   triggerer_job: null,
   dag_version: null,
@@ -140,4 +145,86 @@ export const importError = (filename: string, stack_trace: string): ImportError 
   filename,
   bundle_name: "dags-folder",
   stack_trace,
+});
+
+export const listedRun = (dag_run_id: string, over: Partial<ListedRun> = {}): ListedRun => ({
+  dag_run_id,
+  state: "success",
+  run_type: "scheduled",
+  run_after: NOW,
+  start_date: "2026-11-22T08:00:01Z",
+  end_date: "2026-11-22T08:01:13Z",
+  duration: 72,
+  failed_tasks: 0,
+  ...over,
+});
+
+export const listedDag = (dag_id: string, over: Partial<ListedDag> = {}): ListedDag => ({
+  dag_id,
+  dag_display_name: dag_id,
+  description: null,
+  is_paused: false,
+  is_favorite: false,
+  tags: [],
+  owners: ["airflow"],
+  timetable_summary: "0 6 * * *",
+  timetable_description: "At 06:00",
+  timezone: "UTC",
+  next_run_after: "2026-11-23T06:00:00Z",
+  has_import_errors: false,
+  relative_fileloc: `${dag_id}.yaml`,
+  runs: [],
+  success_rate: null,
+  median_duration: null,
+  why: null,
+  ...over,
+});
+
+export const dagList = (dags: ListedDag[], over: Partial<DagList> = {}): DagList => ({
+  total_entries: dags.length,
+  counts: { all: dags.length, failing: 0, running: 0, waiting: 0, paused: 0 },
+  dags,
+  ...over,
+});
+
+export const failure = (dag_id: string, task_id: string, over: Partial<FailureItem> = {}): FailureItem => ({
+  kind: "failure",
+  dag_id,
+  dag_run_id: "scheduled__1",
+  run_state: "failed",
+  run_after: NOW,
+  run_type: "scheduled",
+  task_id,
+  task_display_name: task_id,
+  failed_instances: 1,
+  instances: 1,
+  map_index: -1,
+  try_number: 3,
+  max_tries: 2,
+  end_date: NOW,
+  failure_class: "exit_code",
+  failure_reason: "The command ended with exit code 1",
+  last_error: null,
+  hostname: "n1",
+  ...over,
+});
+
+export const home = (over: Partial<Home> = {}): Home => ({
+  needs_you: { total: 0, items: [] },
+  waiting: { total: 0, groups: [] },
+  running: { total: 0, items: [] },
+  hours: [{ start: "2026-11-22T07:00:00Z", success: 3, failed: 1, running: 0, queued: 0 }],
+  pools: [],
+  nodes: { active: 1, draining: 0, lost: 0, offline: 0, away: [] },
+  health: {
+    metadatabase: { status: "healthy" },
+    scheduler: { status: "healthy", latest_scheduler_heartbeat: NOW },
+    dag_processor: { status: "healthy", latest_dag_processor_heartbeat: NOW },
+    triggerer: { status: "healthy", latest_triggerer_heartbeat: NOW },
+  },
+  database_ms: 1.2,
+  next: [],
+  dags_total: 3,
+  runs_24h: 4,
+  ...over,
 });

@@ -4,9 +4,18 @@ import { http, HttpResponse, type JsonBodyType } from "msw";
 import type { Dag, DagDetails, DagRun, ImportError, LogPage, TaskInstance } from "../api/client";
 import type { TryFacts } from "../api/own";
 import type { Reason } from "../lib/reasons";
-import { dagDetails } from "./fixtures";
+import type { ListedDag } from "../api/queries/dagList";
+import type { Home } from "../api/queries/home";
+import type { Me } from "../api/queries/me";
+import type { Found } from "../api/queries/search";
+import { dagDetails, dagList, home } from "./fixtures";
 
 export interface World {
+  me: Me;
+  /** Of `/ui/dags`. */
+  listed: ListedDag[];
+  home: Home;
+  found: Found;
   dags: Dag[];
   details: DagDetails[];
   runs: DagRun[];
@@ -37,6 +46,10 @@ export const logTokens: (string | null)[] = [];
 
 function emptyWorld(): World {
   return {
+    me: { username: "admin", role: "admin" },
+    listed: [],
+    home: home(),
+    found: { dags: [], tasks: [], runs: [], assets: [] },
     dags: [],
     details: [],
     runs: [],
@@ -76,6 +89,23 @@ async function note(request: Request) {
 }
 
 export const handlers = [
+  http.get(`${API}/version`, () => answer({ version: "3.3.2", git_version: "updraft 0.1.0" })),
+  http.get(`${API}/monitor/health`, () => answer({ ...world.home.health })),
+  http.get("*/ui/me", () => answer({ ...world.me })),
+  http.get("*/ui/home", () => answer({ ...world.home })),
+  http.get("*/ui/search", () => answer({ ...world.found })),
+  http.get("*/ui/dags", ({ request }) => {
+    const search = new URL(request.url).searchParams;
+    const q = search.get("q") ?? "";
+    const dags = world.listed
+      .filter((dag) => dag.dag_id.includes(q))
+      .filter((dag) => search.getAll("tag").every((tag) => dag.tags.includes(tag)))
+      .filter((dag) => search.get("paused") === null || String(dag.is_paused) === search.get("paused"));
+    const offset = Number(search.get("offset"));
+    const page = dags.slice(offset, offset + Number(search.get("limit")));
+    const counts = { ...dagList(world.listed).counts, paused: world.listed.filter((dag) => dag.is_paused).length };
+    return answer({ ...dagList(page, { total_entries: dags.length, counts }) });
+  }),
   http.get(`${API}/auth/logout`, ({ request }) => {
     sent.push({ method: "GET", path: new URL(request.url).pathname, body: null });
     return new HttpResponse(null, { status: 307, headers: { Location: "/login" } });
@@ -103,7 +133,10 @@ export const handlers = [
   http.patch(`${API}/dags/:dagId`, async ({ request, params }) => {
     await note(request);
     const { is_paused } = (await request.json()) as { is_paused: boolean };
-    world.dags = world.dags.map((dag) => (dag.dag_id === params["dagId"] ? { ...dag, is_paused } : dag));
+    const change = <T extends { dag_id: string }>(dag: T) =>
+      dag.dag_id === params["dagId"] ? { ...dag, is_paused } : dag;
+    world.dags = world.dags.map(change);
+    world.listed = world.listed.map(change);
     return answer(world.dags.find((dag) => dag.dag_id === params["dagId"]));
   }),
   http.get(`${API}/dags/:dagId/dagRuns`, ({ request, params }) => {
@@ -127,7 +160,11 @@ export const handlers = [
       "The DagRun",
     ),
   ),
-  http.get(`${RUN}/taskInstances`, () => answer({ task_instances: world.tasks, total_entries: world.tasks.length })),
+  http.get(`${RUN}/taskInstances`, ({ request }) => {
+    const wanted = new URL(request.url).searchParams.get("task_id");
+    const tasks = world.tasks.filter((task) => wanted === null || task.task_id === wanted);
+    return answer({ task_instances: tasks, total_entries: tasks.length });
+  }),
   http.get(`${RUN}/taskInstances/:taskId/tries`, ({ params }) => {
     const tries = world.tasks.filter((task) => task.task_id === params["taskId"]);
     return answer({ task_instances: tries, total_entries: tries.length });

@@ -11,12 +11,19 @@ configure({ asyncUtilTimeout: 15_000 });
 // What Mantine asks of a browser and happy-dom does not have.
 window.matchMedia ??= vi.fn().mockReturnValue({ matches: false, addEventListener() {}, removeEventListener() {} });
 window.scrollTo = () => {};
+if (!("fonts" in document)) Object.defineProperty(document, "fonts", { value: new EventTarget() });
+Element.prototype.scrollTo ??= () => {};
+// Virtual lists draw what has room; here nothing has a size.
+for (const [name, size] of Object.entries({ clientHeight: 640, clientWidth: 1200 })) {
+  Object.defineProperty(HTMLElement.prototype, name, { configurable: true, get: () => size });
+}
 
 beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
 afterEach(() => {
   cleanup();
   session.begin();
   sessionStorage.clear();
+  localStorage.clear();
   resetWorld();
   server.resetHandlers();
 });

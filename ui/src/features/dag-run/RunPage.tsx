@@ -1,69 +1,75 @@
-import { Button, Code, Title } from "@mantine/core";
 import { useSuspenseQueries } from "@tanstack/react-query";
 import { useState } from "react";
 import { useParams } from "react-router";
 
-import { runQuery, taskInstancesQuery } from "../../api/queries";
+import { runQuery } from "../../api/queries";
+import { runTasksQuery, TASKS_SHOWN } from "../../api/queries/task";
+import { causes } from "../../lib/causes";
 import { strings } from "../../lib/strings";
-import { paths } from "../../paths";
-import { Facts } from "../../ui/Facts";
-import { PageHead } from "../../ui/Page";
-import { usePage } from "../../ui/Pager";
-import { StateChip } from "../../ui/StateMark";
-import { Elapsed, Time } from "../../ui/Time";
-import { ClearDialog, type ClearTarget } from "./ClearDialog";
+import { Panel } from "../../parts/Panel";
+import { ClearSheet, type ClearTarget } from "../../parts/task/ClearSheet";
+import { EventsTab } from "../../parts/task/EventsTab";
+import { MarkSheet, type MarkTarget } from "../../parts/task/MarkSheet";
+import { keyOf, taskName } from "../../parts/task/names";
+import { paths, RUN_TABS } from "../../paths";
+import { LinkTabs } from "../../ui/LinkTabs";
+import { Notice } from "../../ui/Notice";
+import { useHotkeys } from "../../ui/useHotkeys";
+import { Causes } from "./Causes";
+import { ConfTab } from "./ConfTab";
+import { OutputsTab } from "./OutputsTab";
+import { RunHeader } from "./RunHeader";
 import { TasksTable } from "./TasksTable";
+import { Timeline } from "./Timeline";
 
-const words = strings.runs;
-
+/** A run: what broke and what did not run because of it, its tasks, and what can be done. */
 export function RunPage() {
-  const { dagId = "", runId = "" } = useParams();
-  const page = usePage();
-  const [{ data: run }, { data: tasks }] = useSuspenseQueries({
-    queries: [runQuery(dagId, runId), taskInstancesQuery(dagId, runId, page)],
+  const { dagId = "", runId = "", tab } = useParams();
+  const [{ data: run }, { data: all }] = useSuspenseQueries({
+    queries: [runQuery(dagId, runId), runTasksQuery(dagId, runId)],
   });
-  const [target, setTarget] = useState<ClearTarget | null>(null);
-  const failed = tasks.task_instances.filter((task) => task.state === "failed" || task.state === "upstream_failed");
-  const hasConf = run.conf !== null && Object.keys(run.conf).length > 0;
+  const { tasks, total } = all;
+  const [clearing, setClearing] = useState<ClearTarget | null>(null);
+  const [marking, setMarking] = useState<MarkTarget | null>(null);
+  const shown = RUN_TABS.find((one) => one === tab) ?? "tasks";
+  const found = causes(tasks);
+  const shared = { dagId, runId, hasLogicalDate: run.logical_date !== null };
+  const failed = tasks.filter((task) => task.state === "failed" || task.state === "upstream_failed").length;
+  const retry = () => setClearing({ ...shared, tasks: null, name: null, onlyFailed: true });
+  const clearAll = () => setClearing({ ...shared, tasks: null, name: null, onlyFailed: false });
+  const words = strings.run;
+  useHotkeys(strings.runs.run, [
+    { keys: "r", label: words.retryFailed(failed), run: () => failed > 0 && retry() },
+    { keys: "Shift+C", label: words.clear, run: clearAll },
+  ]);
+  const tabs = (["tasks", "timeline", "conf", "outputs", "events"] as const).map((one) => ({
+    to: paths.run(dagId, runId, one),
+    label: words.tab[one],
+  }));
   return (
     <>
-      <PageHead
-        title={run.dag_run_id}
-        crumbs={[
-          { label: strings.dags.title, to: paths.dags() },
-          { label: run.dag_display_name, to: paths.dag(dagId) },
-        ]}
-      >
-        {failed.length > 0 && (
-          <Button size="compact-sm" onClick={() => setTarget({ dagId, runId, task: null })}>
-            {strings.tasks.retryFailed(failed.length)}
-          </Button>
+      <RunHeader run={run} tasks={tasks} failed={failed} onRetry={retry} onClear={clearAll}>
+        <Causes run={run} found={found} />
+      </RunHeader>
+      <LinkTabs label={words.tabs} tabs={tabs} />
+      {tasks.length < total && <Notice>{words.tooMany(TASKS_SHOWN, total)}</Notice>}
+      <Panel>
+        {shown === "tasks" && (
+          <TasksTable
+            tasks={tasks}
+            onClear={(task) =>
+              setClearing({ ...shared, tasks: [keyOf(task)], name: taskName(task), onlyFailed: false })
+            }
+            onMark={(task, state) => setMarking({ ...shared, task: keyOf(task), name: taskName(task), state })}
+          />
         )}
-      </PageHead>
-      <Facts
-        facts={{
-          [words.state]: <StateChip state={run.state} />,
-          [words.type]: strings.runTypes[run.run_type] ?? run.run_type,
-          [words.logicalDate]: run.logical_date && <Time at={run.logical_date} />,
-          [words.runAfter]: <Time at={run.run_after} />,
-          [words.started]: run.start_date && <Time at={run.start_date} />,
-          [words.ended]: run.end_date && <Time at={run.end_date} />,
-          [words.duration]: run.start_date && <Elapsed {...run} />,
-          [words.triggeredBy]: run.triggering_user_name,
-          [words.note]: run.note,
-          [words.conf]: hasConf ? <Code>{JSON.stringify(run.conf)}</Code> : null,
-        }}
-      />
-      <Title order={2} size="h4" mb="xs">
-        {strings.tasks.title}
-      </Title>
-      <TasksTable
-        tasks={tasks.task_instances}
-        total={tasks.total_entries ?? tasks.task_instances.length}
-        page={page}
-        onClear={(task) => setTarget({ dagId, runId, task: { taskId: task.task_id, mapIndex: task.map_index } })}
-      />
-      <ClearDialog target={target} onClose={() => setTarget(null)} />
+        {shown === "timeline" && <Timeline run={run} tasks={tasks} />}
+        {shown === "conf" && <ConfTab run={run} />}
+        {shown === "outputs" && <OutputsTab dagId={dagId} runId={runId} />}
+        {shown === "events" && <EventsTab dagId={dagId} runId={runId} taskId={null} />}
+      </Panel>
+      <ClearSheet target={clearing} onClose={() => setClearing(null)} />
+      <MarkSheet target={marking} onClose={() => setMarking(null)} />
     </>
   );
 }

@@ -1,97 +1,128 @@
 import { screen, waitFor, within } from "@testing-library/react";
+import { http, HttpResponse } from "msw";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { run, task, waitingTask } from "../../testing/fixtures";
-import { expectAccessible, open } from "../../testing/render";
 import { sent, world } from "../../testing/handlers";
+import { logOf } from "../../testing/log";
+import { expectAccessible, open } from "../../testing/render";
+import { server } from "../../testing/server";
 
 const ADDRESS = "/dags/example/runs/manual__1";
 
 beforeEach(() => {
-  world.runs = [run("example", "manual__1", { state: "running", end_date: null, duration: null })];
+  world.runs = [run("example", "manual__1", { state: "failed" })];
+  server.use(
+    logOf(
+      "working\n",
+      "Traceback (most recent call last):",
+      '  File "/app/job.py", line 7, in main',
+      "    go()",
+      "ValueError: no such order",
+    ),
+  );
 });
 
 const row = async (name: string) => {
-  const found = (await screen.findByText(name)).closest("tr");
+  const table = within(await screen.findByRole("table", { name: "Tasks" }));
+  const found = table.getByRole("link", { name }).closest("tr");
   if (found === null) throw new Error(`${name} is not in a table`);
   return within(found);
 };
 
 describe("the page of a run", () => {
-  it("shows state, try, node and duration of each task", async () => {
-    world.tasks = [task("extract", { hostname: "n2", state: "failed" })];
+  it("says what broke, where its log says so, and what did not run because of it", async () => {
+    world.tasks = [
+      task("extract", { state: "failed", max_tries: 2, try_number: 3 }),
+      task("load", { state: "upstream_failed", try_number: 0 }),
+      task("start"),
+    ];
     const { container } = open(ADDRESS);
-    const extract = await row("extract");
-    for (const text of ["failed", "1 of 2", "n2", "4.2 s", "BashOperator"])
-      expect(extract.getByText(text)).toBeTruthy();
-    const log = extract.getByRole("link", { name: "Log of extract" });
-    expect(log.getAttribute("href")).toBe("/dags/example/runs/manual__1/tasks/extract/logs/1");
+    const causes = within(await screen.findByRole("region", { name: "Root cause" }));
+    expect(await causes.findByText("ValueError: no such order")).toBeTruthy();
+    expect(causes.getByText("job.py:7 main")).toBeTruthy();
+    expect(causes.getByText("try 3 of 3")).toBeTruthy();
+    expect(causes.getByRole("link", { name: "Open the log there" }).getAttribute("href")).toMatch(
+      /^\/dags\/example\/runs\/manual__1\/tasks\/extract\/logs\/3#B\d+$/,
+    );
+    expect(causes.getByRole("link", { name: "load" })).toBeTruthy();
+    expect(screen.getByText("Failed after 1 m 12 s")).toBeTruthy();
+    expect((await row("extract")).getByText("3 of 3")).toBeTruthy();
     await expectAccessible(container);
   });
 
+  it("names a green run over failed tasks as one", async () => {
+    world.runs = [run("example", "manual__1")];
+    world.tasks = [task("extract", { state: "failed" })];
+    open(ADDRESS);
+    expect(await screen.findByText("Succeeded in 1 m 12 s, over 1 failed task")).toBeTruthy();
+  });
+
   it("says why a task waits", async () => {
+    world.runs = [run("example", "manual__1", { state: "running", end_date: null, duration: null })];
     world.tasks = [waitingTask("load")];
     world.reasons = { load: [{ code: "something_new", used: 5, who: "db" }] };
     open(ADDRESS);
-    const load = await row("load");
-    expect(await load.findByText("something new (used: 5, who: db)")).toBeTruthy();
-    expect(load.getByText("no status")).toBeTruthy();
-    expect(load.queryByRole("link", { name: /Log/ })).toBeNull();
+    expect(await (await row("load")).findByText("something new (used: 5, who: db)")).toBeTruthy();
+    expect(screen.getByText("Running: 0 of 1 tasks done")).toBeTruthy();
   });
 
-  it("asks for the reasons of many waiting tasks only on demand", async () => {
-    world.tasks = Array.from({ length: 21 }, (_, n) => waitingTask(`t${n}`));
-    world.reasons = { t20: [{ code: "late" }] };
+  it("retries what failed after showing what that is", async () => {
+    world.tasks = [task("extract", { state: "failed" }), task("load", { state: "upstream_failed" }), task("start")];
     const { user } = open(ADDRESS);
-    const button = await screen.findByRole("button", { name: /^Why is/ });
-    expect(button.getAttribute("aria-label")).toBe("Why is t20 waiting?");
-    await user.click(button);
-    expect(await screen.findByText("late")).toBeTruthy();
-  });
-
-  it("shows what clearing a task would run again before it does", async () => {
-    world.tasks = [task("extract"), task("load")];
-    const { user } = open(ADDRESS);
-    await user.click(await screen.findByRole("button", { name: "Clear or retry extract" }));
-    const dialog = within(await screen.findByRole("dialog", { name: "Clear extract" }));
-    expect(await dialog.findByRole("button", { name: "Clear 2 tasks" })).toBeTruthy();
+    await user.click(await screen.findByRole("button", { name: "Retry 2 failed tasks" }));
+    const sheet = within(await screen.findByRole("dialog", { name: "Retry what failed" }));
+    expect(await sheet.findByRole("button", { name: "Retry 2 tasks" })).toBeTruthy();
     await expectAccessible(document.body);
-    await user.click(dialog.getByRole("checkbox", { name: "Also everything downstream" }));
-    await user.click(await dialog.findByRole("button", { name: "Clear 1 task" }));
+    await user.click(sheet.getByRole("checkbox", { name: "With load" }));
+    await user.click(await sheet.findByRole("button", { name: "Retry 1 task" }));
     await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
-    expect(sent.map(({ body }) => body)).toEqual([
-      { dry_run: true, dag_run_id: "manual__1", only_failed: false, include_downstream: true, task_ids: ["extract"] },
-      { dry_run: true, dag_run_id: "manual__1", only_failed: false, include_downstream: false, task_ids: ["extract"] },
-      { dry_run: false, dag_run_id: "manual__1", only_failed: false, include_downstream: false, task_ids: ["extract"] },
-    ]);
+    const [preview, done] = sent.map(({ body }) => body as Record<string, unknown>);
+    expect(preview).toMatchObject({ dry_run: true, dag_run_id: "manual__1", only_failed: true });
+    expect(done).toMatchObject({ dry_run: false, dag_run_id: "manual__1", only_failed: false, task_ids: ["extract"] });
   });
 
   it("clears one instance of a mapped task by its index", async () => {
     world.tasks = [task("parse", { map_index: 3 })];
     const { user } = open(ADDRESS);
-    await user.click(await screen.findByRole("button", { name: "Clear or retry parse [3]" }));
-    await waitFor(() => expect(sent[0]?.body).toMatchObject({ task_ids: [["parse", 3]] }));
+    await user.click(await screen.findByRole("button", { name: "More for parse [3]" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Clear…", hidden: true }));
+    expect(await screen.findByRole("button", { name: "Clear 1 task" })).toBeTruthy();
+    expect(sent[0]?.body).toMatchObject({ task_ids: [["parse", 3]], include_downstream: true });
   });
 
-  it("retries everything that failed", async () => {
-    world.tasks = [task("a"), task("b", { state: "failed" }), waitingTask("c", { state: "upstream_failed" })];
+  it("asks before it cancels, and says what will be stopped", async () => {
+    world.runs = [run("example", "manual__1", { state: "running", end_date: null, duration: null })];
+    world.tasks = [task("a"), waitingTask("b"), waitingTask("c")];
+    const changes: unknown[] = [];
+    server.use(
+      http.patch("*/api/v2/dags/example/dagRuns/manual__1", async ({ request }) => {
+        changes.push(await request.json());
+        return HttpResponse.json(world.runs[0]);
+      }),
+    );
     const { user } = open(ADDRESS);
-    await user.click(await screen.findByRole("button", { name: "Retry 2 failed tasks" }));
-    await user.click(await screen.findByRole("button", { name: "Clear 2 tasks" }));
-    await waitFor(() => expect(sent).toHaveLength(2));
-    expect(sent[1]?.body).toEqual({
-      dry_run: false,
-      dag_run_id: "manual__1",
-      only_failed: true,
-      include_downstream: false,
-    });
+    await user.click(await screen.findByRole("button", { name: "Cancel the run" }));
+    const sheet = within(await screen.findByRole("dialog", { name: "Cancel this run?" }));
+    expect(sheet.getByText(/^2 tasks that are not done will be stopped/)).toBeTruthy();
+    await user.click(sheet.getByRole("button", { name: "Cancel the run" }));
+    await waitFor(() => expect(changes).toEqual([{ state: "failed" }]));
   });
-});
 
-it("the list of all runs names the DAG of each", async () => {
-  world.runs.push(run("other", "scheduled__1", { run_type: "scheduled" }));
-  const { container } = open("/runs");
-  expect(await screen.findByRole("link", { name: "other" })).toBeTruthy();
-  expect(screen.getByRole("link", { name: "scheduled__1" })).toBeTruthy();
-  await expectAccessible(container);
+  it("shows what a role may not do, with the reason", async () => {
+    world.me = { username: "v", role: "viewer", permissions: ["Read:DagRun", "Read:TaskInstance"] };
+    world.tasks = [task("extract", { state: "failed" })];
+    open(ADDRESS);
+    const button = await screen.findByRole("button", { name: "Retry 1 failed task" });
+    await waitFor(() => expect(button.getAttribute("aria-disabled")).toBe("true"));
+  });
+
+  it("filters its tasks, in the address", async () => {
+    world.tasks = [task("extract", { state: "failed" }), task("load")];
+    const { user, here } = open(`${ADDRESS}?state=failed`);
+    await row("extract");
+    expect(within(screen.getByRole("table")).queryByRole("link", { name: "load" })).toBeNull();
+    await user.selectOptions(screen.getByRole("combobox", { name: "State" }), "success");
+    expect(here()).toBe(`${ADDRESS}?state=success`);
+  });
 });

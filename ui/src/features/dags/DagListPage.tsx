@@ -1,117 +1,258 @@
-import { Anchor, Group, Table, Text, TextInput } from "@mantine/core";
+/** All DAGs in one dense table: what fails is on top, and says why. Rows come from the server in windows as they come into sight. */
+import { Button, CloseButton, Group, NativeSelect, Text, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
-import { useSuspenseQueries } from "@tanstack/react-query";
-import { useState } from "react";
-import { Link, useSearchParams } from "react-router";
+import { useQueries, useQuery } from "@tanstack/react-query";
+import { useRef, useState } from "react";
+import { useSearchParams } from "react-router";
 
-import type { Dag, DagRun } from "../../api/client";
-import { DAGS_PER_PAGE, dagsQuery, importErrorsQuery, runsQuery } from "../../api/queries";
+import { messageOf } from "../../api/errors";
+import { useForDags } from "../../api/mutations/dags";
+import {
+  DAG_ORDERS,
+  DAG_WINDOW,
+  dagListQuery,
+  type DagList,
+  type DagListFilter,
+  type ListedDag,
+} from "../../api/queries/dagList";
 import { strings } from "../../lib/strings";
-import { ActiveSwitch, OutcomeNotice, TriggerButton, type Outcome } from "../../parts/DagControls";
-import { paths } from "../../paths";
-import { PageHead } from "../../ui/Page";
-import { Pager, usePage } from "../../ui/Pager";
-import { ScrollTable } from "../../ui/ScrollTable";
-import { Time } from "../../ui/Time";
-import { ImportErrors } from "./ImportErrors";
-import { LastRuns } from "./LastRuns";
+import { number } from "../../lib/strings/plural";
+import { CanButton } from "../../parts/Can";
+import { EmptyState } from "../../ui/EmptyState";
+import { Icon } from "../../ui/icons";
+import { NARROW, useMedia } from "../../ui/media";
+import { Fill, PageHead } from "../../ui/Page";
+import { PanelError } from "../../ui/PanelError";
+import { toast } from "../../ui/toasts";
+import { useHotkeys } from "../../ui/useHotkeys";
+import { VirtualTable } from "../../ui/VirtualTable";
+import { cardColumns, tableColumns } from "./columns";
+import classes from "./dags.module.css";
+import { filterOf, isFiltered, parseTyped, searchOf, typedOf } from "./filter";
 
-const words = strings.dags;
-
-/** The newest runs of all DAGs, one request for the whole list. */
-export const recentRuns = { dagId: "~", state: null, page: 1, limit: 100 } as const;
+const CARD = 92;
+/** Rows of the skeleton. */
+const GUESS = 12;
 
 export function DagListPage() {
-  const [search] = useSearchParams();
-  const q = search.get("q") ?? "";
-  const page = usePage();
-  const [{ data: dags }, { data: runs }, { data: errors }] = useSuspenseQueries({
-    queries: [dagsQuery({ q, page }), runsQuery(recentRuns), importErrorsQuery()],
-  });
-  const [outcome, setOutcome] = useState<Outcome>(null);
-
-  const runsOf = new Map<string, DagRun[]>();
-  for (const run of runs.dag_runs) runsOf.set(run.dag_id, [...(runsOf.get(run.dag_id) ?? []), run]);
-  // With every run there is in hand, a DAG without one has never run; otherwise its row asks for itself.
-  const complete = runs.dag_runs.length < recentRuns.limit;
+  const [search, setSearch] = useSearchParams();
+  const filter = filterOf(search);
+  const change = (part: Partial<DagListFilter>) => setSearch(searchOf({ ...filter, ...part }), { replace: true });
+  const narrow = useMedia(NARROW);
+  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const list = useList(filter);
+  const words = strings.dags;
   return (
-    <>
-      <PageHead title={words.title}>
-        <Search initial={q} />
-      </PageHead>
-      <ImportErrors errors={errors.import_errors} total={errors.total_entries} />
-      <OutcomeNotice outcome={outcome} />
-      {dags.dags.length === 0 ? (
-        <Text>{q === "" ? words.empty : words.noMatch(q)}</Text>
-      ) : (
-        <ScrollTable
-          label={words.title}
-          head={[words.active, words.name, words.schedule, words.nextRun, words.lastRuns, words.actions]}
-        >
-          {dags.dags.map((dag) => (
-            <Row
-              key={dag.dag_id}
-              dag={dag}
-              runs={runsOf.get(dag.dag_id) ?? (complete ? [] : null)}
-              onOutcome={setOutcome}
-            />
-          ))}
-        </ScrollTable>
-      )}
-      <Pager page={page} size={DAGS_PER_PAGE} total={dags.total_entries} />
-    </>
-  );
-}
-
-function Row({ dag, runs, onOutcome }: { dag: Dag; runs: DagRun[] | null; onOutcome: (outcome: Outcome) => void }) {
-  return (
-    <Table.Tr>
-      <Table.Td>
-        <ActiveSwitch dag={dag} onError={(error) => onOutcome({ error })} />
-      </Table.Td>
-      <Table.Td maw={360}>
-        <Anchor component={Link} to={paths.dag(dag.dag_id)} fw={550} style={{ overflowWrap: "anywhere" }}>
-          {dag.dag_display_name}
-        </Anchor>
-        {dag.description !== null && (
-          <Text size="xs" c="dimmed" lineClamp={1} title={dag.description}>
-            {dag.description}
-          </Text>
-        )}
-      </Table.Td>
-      <Table.Td title={dag.timetable_description ?? undefined}>
-        {dag.timetable_summary ?? <Text c="dimmed">{words.noSchedule}</Text>}
-      </Table.Td>
-      <Table.Td>
-        {dag.is_paused ? <Text c="dimmed">{words.paused}</Text> : <Time at={dag.next_dagrun_run_after} />}
-      </Table.Td>
-      <Table.Td>
-        <LastRuns dagId={dag.dag_id} runs={runs} />
-      </Table.Td>
-      <Table.Td>
-        <TriggerButton dag={dag} onOutcome={onOutcome} />
-      </Table.Td>
-    </Table.Tr>
-  );
-}
-
-/** What is typed goes into the address a moment later; `initial` only fills the field when the page opens. */
-function Search({ initial }: { initial: string }) {
-  const [, setSearch] = useSearchParams();
-  const [text, setText] = useState(initial);
-  const apply = useDebouncedCallback((q: string) => setSearch(q === "" ? {} : { q }, { replace: true }), 250);
-  return (
-    <Group role="search">
-      <TextInput
-        type="search"
-        aria-label={words.search}
-        placeholder={words.search}
-        value={text}
-        onChange={({ currentTarget: { value } }) => {
-          setText(value);
-          apply(value.trim());
-        }}
+    <Fill>
+      <PageHead
+        title={words.title}
+        after={
+          list.total !== null && (
+            <Text c="dimmed" size="sm" role="status">
+              {isFiltered(filter) ? words.shownOf(list.total, list.counts?.all ?? list.total) : number(list.total)}
+            </Text>
+          )
+        }
       />
+      <div className={classes.bar} role="search" aria-label={words.search}>
+        <Search key={typedOf(filter)} filter={filter} onChange={change} />
+        <Chips filter={filter} counts={list.counts} onChange={change} />
+        <NativeSelect
+          size="xs"
+          aria-label={words.order}
+          value={filter.order}
+          data={DAG_ORDERS.map((value) => ({ value, label: words.orders[value] }))}
+          onChange={({ currentTarget: { value } }) =>
+            change({ order: DAG_ORDERS.find((order) => order === value) ?? "failing" })
+          }
+        />
+      </div>
+      {selected.size > 0 && <Bulk selected={selected} onDone={() => setSelected(new Set())} />}
+      {list.error !== null ? (
+        <PanelError message={messageOf(list.error)} onRetry={list.retry} />
+      ) : (
+        <VirtualTable<ListedDag>
+          label={words.title}
+          columns={narrow ? cardColumns(change) : tableColumns(change)}
+          headless={narrow}
+          {...(narrow ? { rowHeight: CARD } : {})}
+          count={list.total ?? GUESS}
+          row={list.row}
+          rowKey={(dag) => dag.dag_id}
+          onRange={list.onRange}
+          sort={{
+            by: filter.order,
+            onSort: (by) => change({ order: DAG_ORDERS.find((order) => order === by) ?? "failing" }),
+          }}
+          {...(narrow ? {} : { selection: { selected, onChange: setSelected, name: (dag) => dag.dag_id } })}
+          empty={<Nothing filter={filter} onClear={() => setSearch({}, { replace: true })} />}
+        />
+      )}
+    </Fill>
+  );
+}
+
+/** The windows that are in sight; the first is always read, for the totals. */
+function useList(filter: DagListFilter) {
+  const [windows, setWindows] = useState<number[]>([]);
+  const head = useQuery(dagListQuery(filter, 0));
+  const rest = useQueries({ queries: windows.map((window) => dagListQuery(filter, window)) });
+  const loaded = new Map<number, DagList>();
+  if (head.data !== undefined) loaded.set(0, head.data);
+  for (const [index, { data }] of rest.entries()) {
+    const window = windows[index];
+    if (data !== undefined && window !== undefined) loaded.set(window, data);
+  }
+  return {
+    total: head.data?.total_entries ?? null,
+    counts: head.data?.counts ?? null,
+    error: head.data === undefined ? head.error : null,
+    retry: () => void head.refetch(),
+    row: (index: number) => loaded.get(Math.floor(index / DAG_WINDOW))?.dags[index % DAG_WINDOW],
+    onRange: (first: number, last: number) => {
+      const [from, to] = [Math.floor(first / DAG_WINDOW), Math.floor(last / DAG_WINDOW)];
+      const wanted = Array.from({ length: to - from + 1 }, (_, index) => from + index).filter((window) => window > 0);
+      setWindows((before) => (before.join() === wanted.join() ? before : wanted));
+    },
+  };
+}
+
+type Change = (part: Partial<DagListFilter>) => void;
+
+/** What is typed goes into the address a moment later. */
+function Search({ filter, onChange }: { filter: DagListFilter; onChange: Change }) {
+  const field = useRef<HTMLInputElement>(null);
+  const [text, setText] = useState(typedOf(filter));
+  const apply = useDebouncedCallback((typed: string) => onChange(parseTyped(typed)), 200);
+  const words = strings.dags;
+  useHotkeys(words.title, [{ keys: "/", label: words.search, run: () => field.current?.select() }]);
+  return (
+    <TextInput
+      ref={field}
+      type="search"
+      size="xs"
+      className={classes.search ?? ""}
+      leftSection={<Icon name="search" size={14} />}
+      aria-label={words.search}
+      placeholder={words.searchHint}
+      value={text}
+      onChange={({ currentTarget: { value } }) => {
+        setText(value);
+        apply(value);
+      }}
+    />
+  );
+}
+
+interface ChipsProps {
+  filter: DagListFilter;
+  counts: DagList["counts"] | null;
+  onChange: Change;
+}
+
+/** The lists one looks for most, each with its number. */
+function Chips({ filter, counts, onChange }: ChipsProps) {
+  const words = strings.dags;
+  const none = { state: null, paused: null, favorite: false };
+  const chips = [
+    {
+      key: "all",
+      label: words.all,
+      n: counts?.all,
+      is: filter.state === null && filter.paused === null && !filter.favorite,
+      to: none,
+    },
+    {
+      key: "failing",
+      label: words.failing,
+      n: counts?.failing,
+      is: filter.state === "failed",
+      to: { ...none, state: "failed" as const },
+    },
+    {
+      key: "waiting",
+      label: words.waiting,
+      n: counts?.waiting,
+      is: filter.state === "waiting",
+      to: { ...none, state: "waiting" as const },
+    },
+    {
+      key: "running",
+      label: words.running,
+      n: counts?.running,
+      is: filter.state === "running",
+      to: { ...none, state: "running" as const },
+    },
+    {
+      key: "paused",
+      label: words.pausedChip,
+      n: counts?.paused,
+      is: filter.paused === true,
+      to: { ...none, paused: true },
+    },
+    { key: "favorite", label: words.favorites, n: undefined, is: filter.favorite, to: { ...none, favorite: true } },
+  ];
+  return (
+    <div className={classes.chips} role="group" aria-label={words.show}>
+      {chips.map(({ key, label, n, is, to }) => (
+        <button
+          key={key}
+          type="button"
+          className={classes.chip}
+          aria-pressed={is}
+          data-bad={(key === "failing" && (n ?? 0) > 0) || undefined}
+          onClick={() => onChange(is ? none : to)}
+        >
+          {label}
+          {n !== undefined && <b>{number(n)}</b>}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function Bulk({ selected, onDone }: { selected: ReadonlySet<string>; onDone: () => void }) {
+  const act = useForDags();
+  const words = strings.dags;
+  const n = selected.size;
+  const start = (what: "pause" | "unpause" | "trigger") =>
+    act.mutate(
+      { dagIds: [...selected], what },
+      {
+        onSuccess: ({ done, failed, error }) => {
+          if (failed > 0) toast({ text: words.bulkFailed(failed, messageOf(error)), error: true });
+          if (done > 0) toast({ text: words.bulkDone[what](done) });
+          onDone();
+        },
+      },
+    );
+  return (
+    <Group gap={8} mb={8} role="group" aria-label={words.selected(n)}>
+      <Text size="sm" role="status">
+        {words.selected(n)}
+      </Text>
+      <CanButton needs="Write:Dag" size="compact-sm" variant="default" onClick={() => start("pause")}>
+        {words.bulk.pause(n)}
+      </CanButton>
+      <CanButton needs="Write:Dag" size="compact-sm" variant="default" onClick={() => start("unpause")}>
+        {words.bulk.unpause(n)}
+      </CanButton>
+      <CanButton needs="Write:DagRun" size="compact-sm" variant="default" onClick={() => start("trigger")}>
+        {words.bulk.trigger(n)}
+      </CanButton>
+      <CloseButton size="sm" aria-label={words.deselect} onClick={onDone} />
     </Group>
+  );
+}
+
+function Nothing({ filter, onClear }: { filter: DagListFilter; onClear: () => void }) {
+  const words = strings.dags;
+  if (!isFiltered(filter)) return <EmptyState text={words.empty} />;
+  return (
+    <EmptyState text={words.noMatch}>
+      <Button size="compact-sm" variant="default" onClick={onClear}>
+        {words.clearFilters}
+      </Button>
+    </EmptyState>
   );
 }

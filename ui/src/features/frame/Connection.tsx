@@ -1,19 +1,43 @@
+import { Button } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { useCallback, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useSyncExternalStore } from "react";
 
 import { ApiError } from "../../api/errors";
+import { live } from "../../lib/live";
 import { strings } from "../../lib/strings";
-import { ago } from "../../lib/time";
+import { ago, clock } from "../../lib/time";
 import { useNow } from "../../ui/now";
 import classes from "./frame.module.css";
 
-/** A thin bar over data that is older than it looks, because the last question got no answer. */
+/** A stream that ends is opened again within this time, mostly: not worth a word. */
+const PATIENCE_MS = 2_000;
+
+/** A thin bar over data that is older than it looks, because the server gives no answer. */
 export function Connection() {
-  const since = useStaleSince();
-  const text = useNow((now) => (since === null ? null : ago(new Date(since).toISOString(), now)));
+  const queries = useQueryClient();
+  const stream = useSyncExternalStore(live.subscribe, live.awaySince);
+  const stale = useStaleSince();
+  const text = useNow((now) => {
+    const since = stream ?? stale;
+    if (since === null || (stale === null && now - since < PATIENCE_MS)) return null;
+    const iso = new Date(since).toISOString();
+    return strings.frame.disconnected(clock(iso, now), ago(iso, now));
+  });
+  useEffect(() => {
+    // The frame dims what is shown.
+    if (text === null) delete document.documentElement.dataset["away"];
+    else document.documentElement.dataset["away"] = "";
+  }, [text]);
   return (
     <div role="status" className={text === null ? undefined : classes.disconnected}>
-      {text !== null && strings.app.disconnected(text)}
+      {text !== null && (
+        <>
+          {text}
+          <Button size="compact-xs" variant="default" onClick={() => void queries.refetchQueries({ type: "active" })}>
+            {strings.frame.tryNow}
+          </Button>
+        </>
+      )}
     </div>
   );
 }

@@ -1,86 +1,80 @@
-import {
-  ActionIcon,
-  Anchor,
-  Button,
-  Container,
-  Group,
-  useComputedColorScheme,
-  useMantineColorScheme,
-} from "@mantine/core";
-import { Suspense, useSyncExternalStore } from "react";
-import { Link, Navigate, NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
+/** What surrounds every page but the login. */
+import { Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { Navigate, Outlet, ScrollRestoration, useLocation, useNavigate, useNavigation } from "react-router";
 
 import { useLiveUpdates } from "../../api/events";
-import { useLogout } from "../../api/mutations";
 import { session } from "../../api/session";
+import { handleKey } from "../../lib/hotkeys";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
+import { SkeletonRows } from "../../ui/Skeletons";
+import { Toasts } from "../../ui/toasts";
+import { useHotkeys } from "../../ui/useHotkeys";
 import { Connection } from "./Connection";
 import classes from "./frame.module.css";
+import { Header } from "./Header";
+import { KeysSheet } from "./KeysSheet";
+import { ADMIN, MAIN, nameOf } from "./pages";
+import { Palette } from "./Palette";
+import { BottomBar, Rail } from "./Rail";
+import { useVisited } from "./recent";
 
-/** What surrounds every page but the login: navigation, theme, sign out, and the bar that says when data is old. */
 export function Frame() {
   const ended = useSyncExternalStore(session.subscribe, session.hasEnded);
-  const { pathname, search } = useLocation();
-  const logout = useLogout();
+  const { pathname, search, hash } = useLocation();
+  if (ended) return <Navigate to={paths.login(pathname + search + hash)} replace state={{ expired: true }} />;
+  return <Inner />;
+}
+
+function Inner() {
+  const [palette, setPalette] = useState(false);
+  const [keys, setKeys] = useState(false);
+  const navigate = useNavigate();
+  const words = strings.frame;
   useLiveUpdates();
-  if (ended) return <Navigate to={paths.login(pathname + search)} replace />;
+  useVisited();
+  useEffect(() => {
+    const listen = (event: KeyboardEvent) => handleKey(event);
+    document.addEventListener("keydown", listen);
+    return () => document.removeEventListener("keydown", listen);
+  }, []);
+  useHotkeys(words.keysEverywhere, [
+    { keys: "Mod+k", label: words.openPalette, run: () => setPalette((open) => !open), always: true },
+    { keys: "?", label: words.openKeys, run: () => setKeys(true) },
+  ]);
+  useHotkeys(
+    words.keysGo,
+    [...MAIN, ...ADMIN]
+      .filter(({ key }) => key !== undefined)
+      .map((page) => ({ keys: `g ${page.key ?? ""}`, label: nameOf(page), run: () => void navigate(page.to) })),
+  );
   return (
-    <>
+    <div className={classes.frame}>
       <a className={classes.skip} href="#content">
         {strings.app.skip}
       </a>
-      <header className={classes.bar}>
-        <Container size="xl">
-          <Group justify="space-between" h={48} wrap="nowrap">
-            <Group gap="lg" wrap="nowrap">
-              <Anchor component={Link} to={paths.dags()} fw={650} c="inherit" underline="never">
-                {strings.app.name}
-              </Anchor>
-              <nav aria-label={strings.app.nav} className={classes.nav}>
-                <NavLink to={paths.dags()} end>
-                  {strings.dags.title}
-                </NavLink>
-                <NavLink to={paths.runs()}>{strings.runs.title}</NavLink>
-              </nav>
-            </Group>
-            <Group gap="xs" wrap="nowrap">
-              <ThemeButton />
-              <Button size="compact-sm" variant="subtle" color="gray" c="inherit" onClick={() => logout.mutate()}>
-                {strings.app.signOut}
-              </Button>
-            </Group>
-          </Group>
-        </Container>
-      </header>
-      <Connection />
-      <Container component="main" size="xl" py="md" id="content" tabIndex={-1}>
-        <Suspense fallback={<p aria-live="polite">{strings.app.loading}</p>}>
-          <Outlet />
-        </Suspense>
-      </Container>
+      <Rail />
+      <div className={classes.column}>
+        <Header onSearch={() => setPalette(true)} onKeys={() => setKeys(true)} />
+        <Progress />
+        <Connection />
+        <main id="content" tabIndex={-1} className={classes.main}>
+          <Suspense fallback={<SkeletonRows rows={12} />}>
+            <Outlet />
+          </Suspense>
+        </main>
+      </div>
+      <BottomBar onSearch={() => setPalette(true)} />
+      <Palette opened={palette} onClose={() => setPalette(false)} />
+      <KeysSheet opened={keys} onClose={() => setKeys(false)} />
+      <Toasts />
       <ScrollRestoration />
-    </>
+    </div>
   );
 }
 
-function ThemeButton() {
-  const { setColorScheme } = useMantineColorScheme();
-  const dark = useComputedColorScheme("light") === "dark";
-  return (
-    <ActionIcon
-      variant="subtle"
-      color="gray"
-      c="inherit"
-      aria-label={strings.app.dark}
-      aria-pressed={dark}
-      title={strings.app.dark}
-      onClick={() => setColorScheme(dark ? "light" : "dark")}
-    >
-      <svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true">
-        <circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" strokeWidth="1.5" />
-        <path d="M8 2a6 6 0 0 1 0 12z" fill="currentColor" />
-      </svg>
-    </ActionIcon>
-  );
+/** The script of the next page is on its way. */
+function Progress() {
+  const { state } = useNavigation();
+  return <div className={classes.progress} data-busy={state === "idle" ? undefined : ""} aria-hidden="true" />;
 }

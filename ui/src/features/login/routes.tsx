@@ -1,0 +1,7 @@
+import type { RouteObject } from "react-router";
+
+import { patterns } from "../../paths";
+
+export const loginRoutes = (): RouteObject[] => [
+  { path: patterns.login, lazy: { Component: async () => (await import("./LoginPage")).LoginPage } },
+];

@@ -1,0 +1,33 @@
+export const en = {
+  none: "no status",
+  scheduled: "scheduled",
+  queued: "queued",
+  running: "running",
+  restarting: "restarting",
+  up_for_retry: "up for retry",
+  up_for_reschedule: "up for reschedule",
+  deferred: "deferred",
+  awaiting_input: "awaiting input",
+  success: "success",
+  skipped: "skipped",
+  failed: "failed",
+  upstream_failed: "upstream failed",
+  removed: "removed",
+};
+
+export const zh: typeof en = {
+  none: "无状态",
+  scheduled: "已调度",
+  queued: "排队中",
+  running: "运行中",
+  restarting: "重启中",
+  up_for_retry: "等待重试",
+  up_for_reschedule: "等待再次检查",
+  deferred: "已挂起",
+  awaiting_input: "等待人工",
+  success: "成功",
+  skipped: "已跳过",
+  failed: "失败",
+  upstream_failed: "上游失败",
+  removed: "已移除",
+};

@@ -1,0 +1,77 @@
+/** The ⋯ menu of a thing. `label` names it for screen readers ("More for payments_sync"). An item with a reason is shown, disabled. */
+import { ActionIcon, Menu, Text } from "@mantine/core";
+import { Fragment, type ReactNode } from "react";
+import { Link } from "react-router";
+
+import { Icon, type IconName } from "./icons";
+
+export interface MoreItem {
+  label: string;
+  icon?: IconName;
+  /** An address … */
+  to?: string;
+  /** … or what it does. */
+  onClick?: () => void;
+  /** Why it cannot be chosen now. */
+  reason?: string | null;
+  danger?: boolean;
+  /** A line above it. */
+  divided?: boolean;
+}
+
+export function MoreMenu({ label, items, children }: { label: string; items: MoreItem[]; children?: ReactNode }) {
+  return (
+    <Menu position="bottom-end" transitionProps={{ duration: 0 }} withinPortal>
+      <Menu.Target>
+        {children ?? (
+          <ActionIcon variant="subtle" color="gray" c="inherit" aria-label={label} title={label}>
+            <Icon name="more" />
+          </ActionIcon>
+        )}
+      </Menu.Target>
+      <Menu.Dropdown>
+        {items.map((item) => (
+          <Fragment key={item.label}>
+            {item.divided && <Menu.Divider />}
+            <Item {...item} />
+          </Fragment>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+function Item({ label, icon, to, onClick, reason, danger }: MoreItem) {
+  const disabled = reason != null;
+  const shared = {
+    leftSection: icon === undefined ? undefined : <Icon name={icon} size={14} />,
+    ...(danger ? { color: "red" } : {}),
+  };
+  const text = (
+    <>
+      {label}
+      {disabled && (
+        <Text size="xs" c="dimmed" maw={260} style={{ whiteSpace: "normal" }}>
+          {reason}
+        </Text>
+      )}
+    </>
+  );
+  if (to !== undefined && !disabled) {
+    return (
+      <Menu.Item {...shared} component={Link} to={to}>
+        {text}
+      </Menu.Item>
+    );
+  }
+  return (
+    <Menu.Item
+      {...shared}
+      aria-disabled={disabled || undefined}
+      closeMenuOnClick={!disabled}
+      onClick={disabled ? undefined : onClick}
+    >
+      {text}
+    </Menu.Item>
+  );
+}

@@ -1,0 +1,211 @@
+/**
+ * A table of any number of rows of which only those in sight exist, for lists that the server gives in windows.
+ *
+ * `row(index)` gives a row or undefined (not there yet: a skeleton row); `onRange` says which rows are in sight, so that the caller
+ * asks for their window. It fills the height that its parent leaves it. `j` / `k` go down and up and focus the row's first link,
+ * so Enter opens it. `selection` adds check boxes; `sort` makes headings with a `sortKey` buttons.
+ */
+import { Checkbox, UnstyledButton } from "@mantine/core";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useRef, type ReactNode } from "react";
+
+import { strings } from "../lib/strings";
+import { Icon } from "./icons";
+import { COARSE, useMedia } from "./media";
+import { SkeletonText } from "./Skeletons";
+import { useHotkeys } from "./useHotkeys";
+import classes from "./virtual.module.css";
+
+export interface Column<Row> {
+  key: string;
+  head: ReactNode;
+  /** For screen readers and the sort button, when `head` is no text. */
+  name?: string;
+  /** A CSS grid track: `minmax(160px, 2fr)`, `96px`. */
+  width: string;
+  align?: "end" | "center";
+  sortKey?: string;
+  /** Left out on windows narrower than so many pixels. */
+  from?: 600 | 900 | 1200;
+  cell: (row: Row, index: number) => ReactNode;
+}
+
+export interface Sort {
+  /** A column's `sortKey`, with `-` in front for downwards. */
+  by: string;
+  onSort: (by: string) => void;
+}
+
+export interface Selection<Row> {
+  selected: ReadonlySet<string>;
+  onChange: (selected: Set<string>) => void;
+  /** Of a row, for its check box. */
+  name: (row: Row) => string;
+}
+
+interface Props<Row> {
+  label: string;
+  columns: Column<Row>[];
+  count: number;
+  row: (index: number) => Row | undefined;
+  rowKey: (row: Row) => string;
+  /** Pixels; taller on touch screens by itself when left out. */
+  rowHeight?: number;
+  onRange?: (first: number, last: number) => void;
+  sort?: Sort;
+  selection?: Selection<Row>;
+  /** What is shown instead of rows when there are none. */
+  empty?: ReactNode;
+  /** The list is as high as its rows up to here, instead of filling its parent. */
+  maxHeight?: number | string;
+  /** No headings, for a list of cards on a phone; they stay for screen readers. */
+  headless?: boolean;
+}
+
+export function VirtualTable<Row>(props: Props<Row>) {
+  const { label, count, row, rowKey, onRange, sort, selection, empty, maxHeight } = props;
+  const coarse = useMedia(COARSE);
+  const rowHeight = props.rowHeight ?? (coarse ? 44 : 32);
+  const room = {
+    600: useMedia("(min-width: 600px)"),
+    900: useMedia("(min-width: 900px)"),
+    1200: useMedia("(min-width: 1200px)"),
+  };
+  const columns = props.columns.filter(({ from }) => from === undefined || room[from]);
+  const box = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count,
+    getScrollElement: () => box.current,
+    estimateSize: () => rowHeight,
+    overscan: 8,
+    initialRect: { width: 1000, height: 700 },
+  });
+  const items = virtual.getVirtualItems();
+  const first = items[0]?.index ?? 0;
+  const last = items.at(-1)?.index ?? 0;
+  const tell = useRef(onRange);
+  useEffect(() => {
+    tell.current = onRange;
+  });
+  useEffect(() => tell.current?.(first, last), [first, last, count]);
+
+  const active = useRef(-1);
+  const focusRow = (index: number) => {
+    if (index < 0 || index >= count) return;
+    active.current = index;
+    virtual.scrollToIndex(index, { align: "auto" });
+    // The row may only exist after the scroll.
+    requestAnimationFrame(() => {
+      const found = box.current?.querySelector<HTMLElement>(`[data-index="${index}"] :is(a, button, [tabindex="0"])`);
+      found?.focus({ preventScroll: true });
+    });
+  };
+  useHotkeys(strings.app.keysOfLists, [
+    { keys: "j", label: strings.app.keyDown, run: () => focusRow(active.current + 1) },
+    { keys: "k", label: strings.app.keyUp, run: () => focusRow(active.current - 1) },
+  ]);
+
+  const tracks = [...(selection === undefined ? [] : ["36px"]), ...columns.map(({ width }) => width)].join(" ");
+  const style = { "--tracks": tracks } as React.CSSProperties;
+  const known = selection === undefined ? [] : items.flatMap(({ index }) => row(index) ?? []).map(rowKey);
+  const allSelected = known.length > 0 && known.every((key) => selection?.selected.has(key));
+  return (
+    <div
+      ref={box}
+      className={classes.scroll}
+      style={{ maxHeight, ...(maxHeight === undefined ? {} : { flex: "none" }) }}
+      role="region"
+      aria-label={label}
+      tabIndex={0}
+    >
+      <div role="table" aria-label={label} aria-rowcount={count + 1} className={classes.table} style={style}>
+        <div role="rowgroup" className={props.headless === true ? "sr-only" : classes.head}>
+          <div role="row" aria-rowindex={1} className={classes.row}>
+            {selection !== undefined && (
+              <div role="columnheader" className={classes.cell}>
+                <Checkbox
+                  size="xs"
+                  aria-label={strings.app.selectAll}
+                  checked={allSelected}
+                  indeterminate={!allSelected && selection.selected.size > 0}
+                  onChange={() => selection.onChange(new Set(allSelected ? [] : [...selection.selected, ...known]))}
+                />
+              </div>
+            )}
+            {columns.map((column) => (
+              <Head key={column.key} column={column} sort={sort} />
+            ))}
+          </div>
+        </div>
+        <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: "relative" }}>
+          {items.map(({ index, start }) => {
+            const data = row(index);
+            const key = data === undefined ? null : rowKey(data);
+            return (
+              <div
+                key={index}
+                role="row"
+                aria-rowindex={index + 2}
+                aria-selected={key === null || selection === undefined ? undefined : selection.selected.has(key)}
+                data-index={index}
+                className={classes.row}
+                style={{ position: "absolute", top: start, height: rowHeight, left: 0, right: 0 }}
+                onFocus={() => {
+                  active.current = index;
+                }}
+              >
+                {selection !== undefined && (
+                  <div role="cell" className={classes.cell}>
+                    {data !== undefined && key !== null && (
+                      <Checkbox
+                        size="xs"
+                        aria-label={strings.app.selectRow(selection.name(data))}
+                        checked={selection.selected.has(key)}
+                        onChange={() => {
+                          const next = new Set(selection.selected);
+                          if (!next.delete(key)) next.add(key);
+                          selection.onChange(next);
+                        }}
+                      />
+                    )}
+                  </div>
+                )}
+                {columns.map((column) => (
+                  <div key={column.key} role="cell" className={classes.cell} data-align={column.align}>
+                    {data === undefined ? <SkeletonText width={60} /> : column.cell(data, index)}
+                  </div>
+                ))}
+              </div>
+            );
+          })}
+        </div>
+      </div>
+      {count === 0 && empty}
+    </div>
+  );
+}
+
+function Head<Row>({ column, sort }: { column: Column<Row>; sort: Sort | undefined }) {
+  const { sortKey } = column;
+  const shared = {
+    role: "columnheader",
+    className: classes.cell,
+    "data-align": column.align,
+  };
+  if (sort === undefined || sortKey === undefined) return <div {...shared}>{column.head}</div>;
+  const down = sort.by === `-${sortKey}`;
+  const up = sort.by === sortKey;
+  const name = column.name ?? (typeof column.head === "string" ? column.head : column.key);
+  return (
+    <div {...shared} aria-sort={up ? "ascending" : down ? "descending" : "none"}>
+      <UnstyledButton
+        className={classes.sort}
+        aria-label={strings.app.sortBy(name)}
+        onClick={() => sort.onSort(up ? `-${sortKey}` : sortKey)}
+      >
+        {column.head}
+        {(up || down) && <Icon name={up ? "up" : "down"} size={12} />}
+      </UnstyledButton>
+    </div>
+  );
+}
