@@ -5,12 +5,14 @@
 
 pub mod assets;
 pub mod changes;
+pub mod dag_overview;
 pub mod dag_runs;
 pub mod dag_warnings;
 pub mod dags;
 pub mod event_logs;
 pub mod executors;
 pub mod filter;
+pub mod grid;
 pub mod health;
 pub mod hitl;
 pub mod import_errors;
