@@ -33,7 +33,10 @@ use crate::{
     },
     shadowed,
     shared::shared,
-    ui_api::{events as ui_events, executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
+    ui_api::{
+        dags as ui_dags, events as ui_events, executors, grid, log_bytes, me, notifications, structure, tokens,
+        tries as ui_tries, users, why,
+    },
     ui_assets,
 };
 
@@ -332,6 +335,9 @@ fn ui(app: &App) -> OpenApiRouter<App> {
             get(log_bytes::get_log_bytes),
         ))
         .routes(allow(app, read(Kind::Dag), routes!(ui_events::get_events)))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(ui_dags::get_dag_list))))
+        .routes(allow(app, read(Kind::TaskInstance), shared(app, routes!(grid::get_grid))))
+        .routes(allow(app, read(Kind::Dag), routes!(structure::get_structure)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
         .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))

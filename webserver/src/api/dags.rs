@@ -416,12 +416,12 @@ pub(crate) async fn get_dag_tags(
 }
 
 /// The DAG of a path, or 404.
-pub(super) async fn find(connection: &mut PgConnection, dag_id: &str) -> Result<DagRow, ApiError> {
+pub(crate) async fn find(connection: &mut PgConnection, dag_id: &str) -> Result<DagRow, ApiError> {
     dags::get(connection, dag_id).await?.ok_or_else(|| missing(dag_id))
 }
 
 /// The compiled form of a DAG's latest version; `None` when it never compiled.
-pub(super) async fn compiled(
+pub(crate) async fn compiled(
     app: &App,
     connection: &mut PgConnection,
     row: &DagRow,
