@@ -63,9 +63,9 @@ pub struct Cells {
     /// As the API spells them; `none` for null.
     pub states: Vec<String>,
     pub try_numbers: Vec<i32>,
-    /// Milliseconds since 1970; `None`: not begun.
-    pub starts: Vec<Option<i64>>,
-    pub ends: Vec<Option<i64>>,
+    /// `None`: not begun.
+    pub starts: Vec<Option<DateTime<Utc>>>,
+    pub ends: Vec<Option<DateTime<Utc>>>,
 }
 
 /// How many instances of a mapped task are in one state.
@@ -75,9 +75,9 @@ pub struct MappedCount {
     pub task_id: String,
     pub state: String,
     pub count: i64,
-    /// The first start and the last end among them. Milliseconds since 1970.
-    pub start: Option<i64>,
-    pub end: Option<i64>,
+    /// The first start and the last end among them.
+    pub start: Option<DateTime<Utc>>,
+    pub end: Option<DateTime<Utc>>,
 }
 
 /// The instances of these runs: `task_instance_pkey`, once for those that are not mapped and once for those that are, and
@@ -95,8 +95,8 @@ pub async fn cells(connection: &mut PgConnection, runs: &[i64]) -> Result<(Vec<C
                   array_agg(case when t.state in ('deferred', 'awaiting_input') then t.state
                                  when a.started_at is not null then 'running' when a.is_placed then 'queued' else t.state end) as "states!",
                   array_agg(t.try_number) as "try_numbers!",
-                  array_agg((extract(epoch from coalesce(t.start_date, a.started_at)) * 1000)::bigint) as "starts!: Vec<Option<i64>>",
-                  array_agg((extract(epoch from t.end_date) * 1000)::bigint) as "ends!: Vec<Option<i64>>"
+                  array_agg(coalesce(t.start_date, a.started_at)) as "starts!: Vec<Option<DateTime<Utc>>>",
+                  array_agg(t.end_date) as "ends!: Vec<Option<DateTime<Utc>>>"
            from task_instance t left join live a on a.attempt_id = t.attempt_id
            where t.dag_run_id = any($1) and t.map_index = -1
            group by t.dag_run_id"#,
@@ -114,8 +114,8 @@ pub async fn cells(connection: &mut PgConnection, runs: &[i64]) -> Result<(Vec<C
                   case when t.state in ('deferred', 'awaiting_input') then t.state
                        when a.started_at is not null then 'running' when a.is_placed then 'queued' else t.state end as "state!",
                   count(*) as "count!",
-                  (extract(epoch from min(coalesce(t.start_date, a.started_at))) * 1000)::bigint as start,
-                  (extract(epoch from max(t.end_date)) * 1000)::bigint as "end"
+                  min(coalesce(t.start_date, a.started_at)) as start,
+                  max(t.end_date) as "end"
            from task_instance t left join live a on a.attempt_id = t.attempt_id
            where t.dag_run_id = any($1) and t.map_index >= 0
            group by 1, 2, 3"#,

@@ -4,6 +4,7 @@
 //! many there are.
 
 pub mod assets;
+pub mod calendar;
 pub mod changes;
 pub mod dag_overview;
 pub mod dag_runs;
@@ -15,8 +16,12 @@ pub mod filter;
 pub mod grid;
 pub mod health;
 pub mod hitl;
+pub mod home;
 pub mod import_errors;
 pub mod jobs;
+pub mod needs;
+pub mod pool_use;
+pub mod search;
 pub mod seek;
 pub mod task_instances;
 pub mod totals;
