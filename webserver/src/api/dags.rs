@@ -432,6 +432,6 @@ pub(crate) async fn compiled(
     }
 }
 
-pub(super) fn missing(dag_id: &str) -> ApiError {
+pub(crate) fn missing(dag_id: &str) -> ApiError {
     ApiError::not_found(format!("Dag with id: {dag_id} was not found"))
 }

@@ -200,6 +200,11 @@ pub(crate) async fn get_grid(
     }))
 }
 
+/// Since 1970.
+fn millis(at: Option<DateTime<Utc>>) -> Option<i64> {
+    at.map(|at| at.timestamp_millis())
+}
+
 /// The cells by run, each run's in the order of the tasks.
 struct Table {
     places: HashMap<String, usize>,
@@ -244,7 +249,7 @@ impl Table {
         for (task_id, (((state, try_number), start), end)) in task_ids.into_iter().zip(columns) {
             let place = self.place(task_id);
             let state = self.states.get(&*state).copied().unwrap_or_default();
-            *self.cell(dag_run_id, place) = GridCell::Single(state, try_number, start, end);
+            *self.cell(dag_run_id, place) = GridCell::Single(state, try_number, millis(start), millis(end));
         }
     }
 
@@ -258,8 +263,8 @@ impl Table {
         }
         if let GridCell::Mapped(mapped) = cell {
             *mapped.counts.entry(state).or_default() += count;
-            mapped.start = mapped.start.into_iter().chain(start).min();
-            mapped.end = mapped.end.max(end);
+            mapped.start = mapped.start.into_iter().chain(millis(start)).min();
+            mapped.end = mapped.end.max(millis(end));
         }
     }
 

@@ -1,12 +1,19 @@
 //! `/ui`: what the dashboard needs beyond Airflow's API. Ours to change with the dashboard.
 
+pub(crate) mod calendar;
 pub(crate) mod dags;
 pub(crate) mod events;
 pub(crate) mod executors;
 pub(crate) mod grid;
+pub(crate) mod home;
+pub(crate) mod import_errors;
 pub(crate) mod log_bytes;
 pub(crate) mod me;
+pub(crate) mod needs;
 pub(crate) mod notifications;
+pub(crate) mod pools;
+pub(crate) mod schedule;
+pub(crate) mod search;
 pub(crate) mod structure;
 pub(crate) mod tokens;
 pub(crate) mod tries;

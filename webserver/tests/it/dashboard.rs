@@ -110,3 +110,164 @@ async fn the_structure_has_nodes_in_order_and_edges() {
         assert_eq!(server.get(missing).await.status, 404, "{missing}");
     }
 }
+
+/// The seed's runs ended today, the failed one last.
+async fn lately() -> TestServer {
+    let server = server().await;
+    run(&server, "update dag_run set run_after = now() - interval '3 hours' + tag * interval '10 minutes',
+             end_date = case when state in ('success', 'failed') then now() - interval '1 hour' end;
+         update task_instance set execution = '{\"last_error\": \"no disk\"}' where state = 'failed';
+         insert into task_instance (dag_run_id, task_id, map_index, attempt_id, operator, pool, queue, state)
+         select id, 'ask', -1, '30000000-0000-4000-8000-000000000001', 'ApprovalOperator', 'default_pool', 'default', 'awaiting_input'
+         from dag_run where state = 'running';
+         insert into attempt (attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight, run_order, pool,
+                              pool_slots, trigger_at, waits, trigger_state)
+         select '30000000-0000-4000-8000-000000000001', id, 'ask', -1, 1, dag_fk, 1, 1, now(), 'default_pool', 1, 'infinity', 'awaiting_input',
+                '{\"waiting_for\": {\"code\": \"waiting_for_person\", \"subject\": \"Ship?\"}}' from dag_run where state = 'running';
+         insert into hitl_detail (dag_run_id, attempt_id, task_id, map_index, subject, options, multiple, params, assigned_users)
+         select id, '30000000-0000-4000-8000-000000000001', 'ask', -1, 'Ship?', '{Approve}', false, '{}', '[]'
+         from dag_run where state = 'running'").await;
+    server
+}
+
+#[tokio::test]
+async fn the_first_page_says_what_needs_somebody_and_what_waits() {
+    let server = lately().await;
+    let home = server.read("/ui/home").await;
+    let needs = &home["needs_you"];
+    assert_eq!(needs["total"], 4, "{needs}");
+    assert_eq!(column(&needs["items"], "kind"), ["approval", "failure", "import_error", "import_error"]);
+    let failure = &needs["items"][1];
+    assert_eq!((&failure["task_id"], &failure["last_error"]), (&json!("load"), &json!("no disk")));
+    assert_eq!(
+        (&failure["failed_instances"], &failure["instances"], &failure["map_index"]),
+        (&json!(1), &json!(1), &json!(-1))
+    );
+    assert_eq!(needs["items"][0]["subject"], "Ship?");
+    assert_eq!(home["waiting"]["groups"][0]["reason"], json!({"code": "waiting_for_person", "subject": "Ship?"}));
+    assert_eq!(home["waiting"]["groups"][0]["examples"][0]["task_id"], "ask");
+    assert_eq!(home["waiting"]["total"], 1);
+    assert_eq!((&home["dags_total"], &home["runs_24h"]), (&json!(2), &json!(3)));
+    assert_eq!(home["hours"].as_array().unwrap().len(), 24);
+    assert_eq!(home["health"]["metadatabase"]["status"], "healthy");
+}
+
+#[tokio::test]
+async fn a_failure_needs_nobody_once_a_later_run_succeeded_or_its_task_was_cleared() {
+    let server = lately().await;
+    let failures = async || {
+        let home = server.read("/ui/home").await;
+        column(&home["needs_you"]["items"], "kind").iter().filter(|kind| *kind == "failure").count()
+    };
+    assert_eq!(failures().await, 1);
+    run(&server, "update dag_run set run_after = now() where tag = 1").await;
+    assert_eq!(failures().await, 0, "the green run is the later one");
+    run(&server, "update dag_run set run_after = now() - interval '4 hours' where tag = 1").await;
+    assert_eq!(failures().await, 1);
+    run(&server, "update dag_run set state = 'success' where tag = 2").await;
+    assert_eq!(failures().await, 1, "a green run has failures too");
+    run(&server, "update task_instance set state = 'none' where state = 'failed'; update dag_run set failed_tasks = 0")
+        .await;
+    assert_eq!(failures().await, 0);
+}
+
+#[tokio::test]
+async fn a_schedule_says_its_next_runs_and_the_calendar_counts_them_as_planned() {
+    let server = server().await;
+    let schedule = server.read("/ui/schedule/etl?count=2").await;
+    assert_eq!((&schedule["summary"], &schedule["timezone"]), (&json!("0 * * * *"), &json!("UTC")));
+    assert_eq!(schedule["next"].as_array().unwrap().len(), 2, "{schedule}");
+    assert_eq!(schedule["next"][0]["utc_offset_seconds"], 0);
+    let calendar =
+        server.read("/ui/calendar/etl?from=2024-05-01T00:00:00Z&to=2024-05-02T00:00:00Z&timezone=Europe/Berlin").await;
+    let day =
+        json!({"start": "2024-04-30T22:00:00Z", "success": 1, "failed": 1, "running": 1, "queued": 0, "planned": 0});
+    assert_eq!(calendar["cells"], json!([day]));
+    let hours =
+        server.read("/ui/calendar/etl?from=2024-05-01T00:00:00Z&to=2024-05-02T00:00:00Z&granularity=hour").await;
+    assert_eq!(
+        column(&hours["cells"], "start"),
+        ["2024-05-01T08:00:00Z", "2024-05-01T09:00:00Z", "2024-05-01T10:00:00Z"]
+    );
+    let ahead = server.read("/ui/calendar/etl").await;
+    assert!(ahead["cells"].as_array().unwrap().iter().any(|cell| cell["planned"] == 24), "{ahead}");
+    for (path, status) in [
+        ("/ui/schedule/none", 404),
+        ("/ui/schedule/other", 404),
+        ("/ui/calendar/none", 404),
+        ("/ui/calendar/etl?timezone=No/Where", 422),
+        ("/ui/calendar/etl?granularity=week", 422),
+        ("/ui/schedule/etl?count=0", 422),
+    ] {
+        assert_eq!(server.get(path).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_file_shows_where_and_which_dags_go_on() {
+    let server = server().await;
+    run(&server, r#"update dag set has_import_errors = true where dag_id = 'etl';
+         update import_error set filename = 'etl.yaml', bundle_name = (select bundle_name from dag where dag_id = 'etl'),
+             diagnostics = '[{"severity": "error", "kind": "unknown_key", "line": 2, "column": 1, "end_line": 2, "end_column": 9,
+                              "dag_id": null, "task_id": null, "message": "unknown key", "help": "did you mean `schedule`?",
+                              "excerpt": [{"line": 2, "text": "shcedule: x"}]}]' where filename = 'broken.yaml'"#).await;
+    let list = server.read("/ui/import_errors?order_by=filename").await;
+    assert_eq!(
+        (&list["total_entries"], column(&list["items"], "filename")),
+        (&json!(2), vec!["etl.yaml".to_owned(), "worse.yaml".to_owned()])
+    );
+    let file = &list["items"][0];
+    assert_eq!((&file["dag_ids"], &file["last_good_version"]), (&json!(["etl"]), &json!(2)));
+    assert_eq!(
+        (&file["errors"][0]["code"], &file["errors"][0]["excerpt"]),
+        (&json!("unknown_key"), &json!([{"line": 2, "text": "shcedule: x"}]))
+    );
+    assert_eq!(list["items"][1]["errors"], json!([]));
+    let why = &server.read("/ui/dags?q=etl").await["dags"][0]["why"];
+    assert_eq!((&why["kind"], &why["text"]), (&json!("import_error"), &json!("unknown key")));
+}
+
+#[tokio::test]
+async fn a_pool_shows_who_has_its_slots_and_who_comes_next() {
+    let server = server().await;
+    run(&server, "insert into executor_token (name, hash) values ('t', 'h');
+         insert into executor (name, identity, session, token_id, state, hostname, version, slots)
+         values ('n1', gen_random_uuid(), gen_random_uuid(), 1, 'active', 'host', '0', 4);
+         delete from attempt; delete from dispatch_class;
+         insert into slot_pool (pool, slots) values ('db', 1);
+         insert into dispatch_class (pool, pool_slots, queue, runner) values ('db', 1, 'default', 'process');
+         insert into attempt (attempt_id, dag_run_id, task_id, map_index, try_number, dag_fk, class_id, priority_weight, run_order, pool,
+                              pool_slots, executor_id, placed_at)
+         select gen_random_uuid(), r.id, task_id, -1, 1, r.dag_fk, c.id, priority, now(), 'db', 1,
+                case when priority = 9 then e.id end, case when priority = 9 then now() end
+         from executor e, dispatch_class c, (select * from dag_run order by id limit 1) r,
+              (values ('has', 9), ('later', 1), ('next', 5)) as t (task_id, priority)").await;
+    let pools = server.read("/ui/pools").await;
+    let db = entry(&pools["pools"], "name", "db");
+    assert_eq!(
+        (column(&db["holders"], "task_id"), column(&db["waiting"], "task_id")),
+        (vec!["has".to_owned()], vec!["next".to_owned(), "later".to_owned()])
+    );
+    assert_eq!((&db["occupied"], &db["scheduled"], &db["open"]), (&json!(1), &json!(2), &json!(0)));
+    let home = server.read("/ui/home").await;
+    let busy = entry(&home["pools"], "name", "db");
+    assert_eq!(column(&busy["holders"], "task_id"), ["has"]);
+    assert_eq!((&home["nodes"]["active"], &home["nodes"]["away"]), (&json!(1), &json!([])));
+    let group =
+        home["waiting"]["groups"].as_array().unwrap().iter().find(|group| group["reason"]["code"] == "pool_full");
+    assert_eq!(group.map(|group| &group["count"]), Some(&json!(2)), "{home}");
+}
+
+#[tokio::test]
+async fn search_finds_dags_tasks_runs_and_assets() {
+    let server = server().await;
+    let found = server.read("/ui/search?q=EXT").await;
+    assert_eq!(found["tasks"], json!([{"dag_id": "etl", "task_id": "extract"}]), "{found}");
+    let found = server.read("/ui/search?q=manual__").await;
+    assert_eq!(column(&found["runs"], "state"), ["failed"]);
+    let found = server.read("/ui/search?q=orders").await;
+    assert_eq!(column(&found["assets"], "uri"), ["s3://lake/orders"]);
+    assert_eq!(column(&server.read("/ui/search?q=etl&limit=1").await["dags"], "dag_id"), ["etl"]);
+    assert_eq!(server.read("/ui/search?q=%20").await["dags"], json!([]));
+    assert_eq!(server.get("/ui/search").await.status, 422);
+}
