@@ -108,6 +108,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What tells reasons apart when many wait: the code, and the pool, queue or node that it is about (empty: none).
+    ///
+    /// How full a pool is or until when something waits differs from one to the next and is left out.
+    pub fn cause(&self) -> (String, String) {
+        let value = serde_json::to_value(self).expect("a reason has text keys");
+        let code = value["code"].as_str().unwrap_or_default().to_owned();
+        let about = ["pool", "queue", "executor"].iter().find_map(|key| value[*key].as_str());
+        (code, about.unwrap_or_default().to_owned())
+    }
+
     /// In a sentence, where the code and its parameters do not say it all.
     pub fn told(&self) -> Option<String> {
         match self {
@@ -256,19 +266,9 @@ pub fn explain(
     if let Some(reason) = &facts.quarantine_reason {
         reasons.push(Reason::RunQuarantined { reason: reason.clone() });
     }
-    if facts.dag_is_stale {
-        reasons.push(Reason::DagStale);
-    } else if state.run.dag_is_paused {
-        reasons.push(Reason::DagPaused);
-    }
+    reasons.extend(of_dag(facts.dag_is_stale, state.run.dag_is_paused));
     match state.run.state {
-        DagRunState::Queued => reasons.push(match facts.run_after {
-            Some(run_after) if run_after > now => Reason::RunNotDue { run_after },
-            _ if facts.running_runs >= facts.max_active_runs => {
-                Reason::MaxActiveRuns { limit: facts.max_active_runs, running: facts.running_runs }
-            }
-            _ => Reason::RunStarting,
-        }),
+        DagRunState::Queued => reasons.push(of_queued_run(facts, now)),
         DagRunState::Success | DagRunState::Failed => reasons.push(Reason::RunFinished { state: state.run.state }),
         DagRunState::Running => {
             let to_come = state.run.logical_date.filter(|date| *date > now);
@@ -293,12 +293,28 @@ pub fn explain(
         _ => {}
     }
     if let Some(attempt) = attempt {
-        reasons.push(dispatch_reason(attempt, capacity, class));
+        reasons.push(of_attempt(attempt, capacity, class));
     }
     if reasons.is_empty() {
         reasons.push(Reason::NotYetDecided);
     }
     reasons
+}
+
+/// What holds everything of a DAG back.
+pub fn of_dag(is_stale: bool, is_paused: bool) -> Option<Reason> {
+    if is_stale { Some(Reason::DagStale) } else { is_paused.then_some(Reason::DagPaused) }
+}
+
+/// What holds a queued run back, its DAG aside.
+pub fn of_queued_run(facts: &RunFacts, now: DateTime<Utc>) -> Reason {
+    match facts.run_after {
+        Some(run_after) if run_after > now => Reason::RunNotDue { run_after },
+        _ if facts.running_runs >= facts.max_active_runs => {
+            Reason::MaxActiveRuns { limit: facts.max_active_runs, running: facts.running_runs }
+        }
+        _ => Reason::RunStarting,
+    }
 }
 
 /// Why plan has not made an instance ready: what it waits for in its own run, else what outside or beside it.
@@ -338,7 +354,8 @@ fn undecided(state: &RunState, key: Key) -> Vec<Reason> {
     reasons
 }
 
-fn dispatch_reason(attempt: &AttemptFacts, capacity: &Capacity, class: Option<&Class>) -> Reason {
+/// What holds an attempt back that has not started, its DAG and run aside.
+pub fn of_attempt(attempt: &AttemptFacts, capacity: &Capacity, class: Option<&Class>) -> Reason {
     if let Some(waiting_for) = &attempt.waiting_for {
         return Reason::Waiting(waiting_for.clone());
     }
@@ -492,13 +509,22 @@ mod tests {
             is_triggerers,
             waiting_for,
         };
-        let reason = |attempt| serde_json::to_value(dispatch_reason(&attempt, &Capacity::default(), None)).unwrap();
+        let reason = |attempt| serde_json::to_value(of_attempt(&attempt, &Capacity::default(), None)).unwrap();
         assert_eq!(reason(attempt(true, None)), serde_json::json!({"code": "waiting_for_triggerer"}));
         let person = WaitingFor::Person { subject: "Ship?".into(), deadline: None };
         assert_eq!(
             reason(attempt(true, Some(person))),
             serde_json::json!({"code": "waiting_for_person", "subject": "Ship?"})
         );
+    }
+
+    #[test]
+    fn many_that_wait_for_one_pool_have_one_cause() {
+        let full =
+            |pool: &str, used| Reason::Blocked(Blocked::PoolFull { pool: pool.into(), used, slots: 5, needs: 1 });
+        assert_eq!(full("db", 5).cause(), full("db", 6).cause());
+        assert_ne!(full("db", 5).cause(), full("api", 5).cause());
+        assert_eq!(Reason::DagPaused.cause(), ("dag_paused".to_owned(), String::new()));
     }
 
     #[test]

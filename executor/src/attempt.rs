@@ -336,6 +336,11 @@ async fn put_xcom(job: &Job, key: &str, value: &Value) {
 }
 
 fn report(node: &Node, finished: Finished, fields: Option<Value>, job: Option<&Job>) -> FinishedReport {
+    if let Some(job) = job.filter(|_| finished.outcome == Outcome::Failed)
+        && let Some(line) = job.log.last_error()
+    {
+        job.note(|execution| execution.set_last_error(&line));
+    }
     let launched = job.and_then(|job| job.progress.since_launch());
     let (duration, pid) = launched.map_or((std::time::Duration::ZERO, None), |(since, started)| (since, started.pid));
     // More is known by now than at the start.

@@ -66,6 +66,14 @@ const INVARIANTS: &[(&str, &str)] = &[
          join task_instance t on t.dag_run_id = a.dag_run_id and t.task_id = a.task_id and t.map_index = a.map_index
          where a.kind = 'task' and (a.try_number < 1 or a.try_number <> t.try_number)",
     ),
+    (
+        "a run knows how many of its task instances are failed",
+        "select format('run %s says %s, %s are', r.id, r.failed_tasks, coalesce(t.failed, 0))
+         from dag_run r
+         left join (select dag_run_id, count(*) as failed from task_instance where state = 'failed' group by dag_run_id) t
+           on t.dag_run_id = r.id
+         where r.failed_tasks <> coalesce(t.failed, 0)",
+    ),
     // A deadlock leaves instances that wait in a failed run, a clear that leaves the run alone undecided ones in any.
     (
         "a finished run has no unfinished task instance",

@@ -277,6 +277,7 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
     let version_id = write_version(connection, dag_fk, write).await?;
     let next = write.next_dagrun.unwrap_or_default();
     let dag = write.dag;
+    let task_ids: Vec<String> = dag.tasks.iter().map(|task| task.task_id.to_string()).collect();
     sqlx::query!(
         "update dag set
              dag_display_name = $2, description = $3, is_stale = false, bundle_name = $4, relative_fileloc = $5,
@@ -286,7 +287,8 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
              next_dagrun = case when $16 then $17 else next_dagrun end,
              next_dagrun_data_interval_start = case when $16 then $18 else next_dagrun_data_interval_start end,
              next_dagrun_data_interval_end = case when $16 then $19 else next_dagrun_data_interval_end end,
-             next_dagrun_create_after = case when $16 then $20 else next_dagrun_create_after end
+             next_dagrun_create_after = case when $16 then $20 else next_dagrun_create_after end,
+             task_ids = $21
          where id = $1",
         dag_fk,
         dag.dag_display_name,
@@ -307,7 +309,8 @@ pub async fn write_dag(connection: &mut PgConnection, write: &DagWrite<'_>) -> R
         next.logical_date,
         next.data_interval.map(|interval| interval.0),
         next.data_interval.map(|interval| interval.1),
-        next.run_after
+        next.run_after,
+        &task_ids
     )
     .execute(&mut *connection)
     .await?;

@@ -46,6 +46,7 @@ pub mod testing;
 pub mod triggerer;
 pub mod variables;
 pub mod versions;
+pub mod waiting;
 pub mod wake;
 pub mod xcom;
 

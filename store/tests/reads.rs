@@ -10,10 +10,14 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use updraft_store::{
     Store,
     query::{
+        calendar::{self, Granularity},
+        dag_overview::{self, OverviewFilter},
         dag_runs::{self, RunFilter},
         dags::{self, DagFilter},
         event_logs::{self, EventLogFilter},
         filter::{Order, OrderBy, Page, Range},
+        grid::{self, Window},
+        home, needs, pool_use, search,
         seek::{Position, Seek},
         task_instances::{self, TiFilter},
         totals::Totals,
@@ -21,6 +25,7 @@ use updraft_store::{
         xcoms::{self, XComFilter},
     },
     testing::TestDb,
+    waiting,
 };
 
 const SEED: &str = include_str!("../../tests/data/large.sql");
@@ -245,5 +250,111 @@ async fn lists_read_what_they_show_and_not_the_table() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The most that `ask` read, of some times one after the other.
+async fn most_reads(connection: &mut PgConnection, ask: impl AsyncFn(&mut PgConnection)) -> Reads {
+    let mut most = Reads::new();
+    for _ in 0..TIMES {
+        let before = counters(connection).await;
+        ask(connection).await;
+        for (table, (scans, read)) in counters(connection).await {
+            let (old_scans, old_read) = before.get(&table).copied().unwrap_or_default();
+            let most = most.entry(table).or_default();
+            *most = (most.0.max(scans - old_scans), most.1.max(read - old_read));
+        }
+    }
+    most
+}
+
+#[tokio::test]
+async fn the_dashboard_reads_what_it_shows_and_not_the_runs_there_were() {
+    let (_db, store) = large().await;
+    let mut connection = store.pool().acquire().await.unwrap();
+    // Ten DAGs failed just now, one task of a hundred each.
+    sqlx::raw_sql(
+        "create temp table broken as
+             select max(r.id) as id from dag_run r join dag d on d.id = r.dag_fk where d.dag_id like '%50' group by d.id;
+         update task_instance t set state = 'failed' from broken b where t.dag_run_id = b.id and t.task_id = 'task_50';
+         update dag_run r set state = 'failed', end_date = now(), failed_tasks = 1 from broken b where r.id = b.id;
+         analyze dag_run; analyze task_instance",
+    )
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    let rows = sqlx::query("select id from dag order by dag_id limit 50").fetch_all(&mut *connection).await.unwrap();
+    let dags: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let rows = sqlx::query("select id from broken").fetch_all(&mut *connection).await.unwrap();
+    let broken: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let pools = vec!["default_pool".to_owned()];
+    let order = |names: OrderBy, name| vec![sort_key(names, name)];
+    let totals = Totals::kept_for(u32::MAX, Duration::from_hours(1));
+    let page = |name| Page {
+        limit: 50,
+        order: order(dag_overview::ORDER_BY, name),
+        totals: totals.clone(),
+        ..Page::default()
+    };
+    let window = Window { dag_id: "large_0500".to_owned(), limit: 5, ..Window::default() };
+    let year = ("2025-01-01T00:00:00Z".parse().unwrap(), "2026-01-01T00:00:00Z".parse().unwrap());
+
+    // What is asked, and how many runs and task instances it may read.
+    let mut wrong = Vec::new();
+    let mut judge = |name: &str, reads: &Reads, runs: i64, instances: i64| {
+        for (table, bound) in [("dag_run", runs), ("task_instance", instances)] {
+            let (scans, read) = reads.get(table).copied().unwrap_or_default();
+            if scans > 0 || read > bound {
+                wrong.push(format!("{name}: {table} read {read} rows in {scans} sequential scans"));
+            }
+        }
+    };
+    let c = &mut *connection;
+    let reads = most_reads(c, async |c| {
+        assert_eq!(dag_overview::page(c, &OverviewFilter::default(), &page("name")).await.unwrap().rows.len(), 50);
+    });
+    judge("the list of DAGs", &reads.await, 0, 0);
+    let reads = most_reads(c, async |c| {
+        assert_eq!(dag_overview::page(c, &OverviewFilter::default(), &page("failing")).await.unwrap().rows.len(), 50);
+    });
+    judge("the failing DAGs first", &reads.await, 3 * 1_000, 0);
+    let reads = most_reads(c, async |c| {
+        assert_eq!(dag_overview::last_runs(c, &dags, 4).await.unwrap().len(), 200);
+    });
+    judge("the last runs of a page", &reads.await, 220, 0);
+    let reads = most_reads(c, async |c| assert_eq!(dag_overview::first_failures(c, &broken).await.unwrap().len(), 10));
+    judge("the first failures", &reads.await, 0, 1_100);
+    let reads = most_reads(c, async |c| drop(waiting::of_dags(c, 512, &dags).await.unwrap()));
+    judge("what waits of a page", &reads.await, 120, 0);
+    let reads = most_reads(c, async |c| {
+        let runs: Vec<i64> = grid::runs(c, &window).await.unwrap().iter().map(|run| run.id).collect();
+        let (cells, mapped) = grid::cells(c, &runs).await.unwrap();
+        let instances = cells.iter().map(|run| run.states.len() as i64).chain(mapped.iter().map(|task| task.count));
+        assert_eq!(instances.sum::<i64>(), 500);
+    });
+    judge("the grid", &reads.await, 20, 1_100);
+    let reads = most_reads(c, async |c| {
+        let found = needs::failures(c, 50).await.unwrap();
+        assert_eq!(found.chunk_by(|one, other| one.dag_id == other.dag_id).count(), 10);
+    });
+    judge("failures", &reads.await, 120, 2_200);
+    let reads = most_reads(c, async |c| assert_eq!(home::running(c, 20).await.unwrap().1, 90));
+    judge("what runs", &reads.await, 90 * 11, 90 * 10);
+    let reads = most_reads(c, async |c| assert_eq!(home::hours(c).await.unwrap().len(), 24));
+    judge("the last hours", &reads.await, 20, 0);
+    let reads = most_reads(c, async |c| drop(waiting::all(c, 512).await.unwrap()));
+    judge("what waits", &reads.await, 100, 20_000);
+    let reads = most_reads(c, async |c| {
+        pool_use::holders(c, &pools, 10).await.unwrap();
+        pool_use::waiting(c, &pools, 10).await.unwrap();
+    });
+    judge("pools", &reads.await, 40, 0);
+    let reads = most_reads(c, async |c| {
+        let cells = calendar::cells(c, "large_0500", year, Granularity::Day, "UTC", &[]).await.unwrap();
+        assert!(!cells.is_empty());
+    });
+    judge("the calendar", &reads.await, 20, 0);
+    let reads = most_reads(c, async |c| assert_eq!(search::search(c, "large", 8).await.unwrap().dags.len(), 8));
+    judge("search", &reads.await, 2_100, 0);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -56,6 +56,31 @@ pub(crate) enum Kind {
     Own,
 }
 
+impl Kind {
+    const ALL: [Self; 20] = [
+        Self::Dag,
+        Self::DagRun,
+        Self::Backfill,
+        Self::TaskInstance,
+        Self::Log,
+        Self::Source,
+        Self::ImportError,
+        Self::Asset,
+        Self::AuditLog,
+        Self::Executor,
+        Self::Job,
+        Self::Variable,
+        Self::Connection,
+        Self::Pool,
+        Self::XCom,
+        Self::Config,
+        Self::Plugin,
+        Self::Provider,
+        Self::User,
+        Self::Own,
+    ];
+}
+
 /// A resource of a request; the DAG is named so that teams can be a lookup later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resource<'a> {
@@ -89,6 +114,13 @@ impl fmt::Display for Permission {
             Self::Needs(action, kind) => write!(f, "{action:?}:{kind:?}"),
         }
     }
+}
+
+/// The permissions of a role by name (`Write:DagRun`), spelled as operations of the API's description ask for them.
+pub(crate) fn granted(role: Role) -> Vec<String> {
+    let all = Kind::ALL.into_iter().flat_map(|kind| [(Action::Read, kind), (Action::Write, kind)]);
+    let held = all.filter(|(action, kind)| role >= least_role(*action, *kind));
+    held.map(|(action, kind)| Permission::Needs(action, kind).to_string()).collect()
 }
 
 /// The one decision: may `principal` do `action` to `resource`.
@@ -210,6 +242,17 @@ async fn guard(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_role_is_granted_what_the_one_before_is_and_admins_all() {
+        for (less, more) in Role::ALL.into_iter().zip(Role::ALL.into_iter().skip(1)) {
+            let more = granted(more);
+            assert!(granted(less).iter().all(|one| more.contains(one)));
+        }
+        assert!(granted(Role::Viewer).contains(&"Read:DagRun".to_owned()));
+        assert!(!granted(Role::Viewer).contains(&"Write:DagRun".to_owned()));
+        assert_eq!(granted(Role::Admin).len(), 2 * Kind::ALL.len());
+    }
 
     #[test]
     fn a_viewer_reads_and_does_not_trigger() {

@@ -33,7 +33,11 @@ use crate::{
     },
     shadowed,
     shared::shared,
-    ui_api::{events as ui_events, executors, log_bytes, me, notifications, tokens, tries as ui_tries, users, why},
+    ui_api::{
+        calendar, dags as ui_dags, events as ui_events, executors, grid, home, import_errors as ui_import_errors,
+        log_bytes, me, notifications, pools as ui_pools, schedule, search, structure, tokens, tries as ui_tries, users,
+        why,
+    },
     ui_assets,
 };
 
@@ -334,6 +338,15 @@ fn ui(app: &App) -> OpenApiRouter<App> {
             get(log_bytes::get_log_bytes),
         ))
         .routes(allow(app, read(Kind::Dag), routes!(ui_events::get_events)))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(ui_dags::get_dag_list))))
+        .routes(allow(app, read(Kind::TaskInstance), shared(app, routes!(grid::get_grid))))
+        .routes(allow(app, read(Kind::Dag), routes!(structure::get_structure)))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(home::get_home))))
+        .routes(allow(app, read(Kind::Dag), routes!(schedule::get_schedule)))
+        .routes(allow(app, read(Kind::DagRun), shared(app, routes!(calendar::get_calendar))))
+        .routes(allow(app, read(Kind::ImportError), shared(app, routes!(ui_import_errors::get_file_errors))))
+        .routes(allow(app, read(Kind::Pool), shared(app, routes!(ui_pools::get_pool_use))))
+        .routes(allow(app, read(Kind::DagRun), routes!(search::search)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
         .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))

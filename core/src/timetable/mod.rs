@@ -15,6 +15,7 @@ mod run_id;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod upcoming;
 pub mod zoned;
 
 use std::cmp::Reverse;
@@ -26,6 +27,7 @@ pub use self::{
     describe::{description, summary},
     due::{Due, due},
     run_id::{RUN_ID_LENGTH, RunIdError, check_run_id, run_id, run_id_with_suffix},
+    upcoming::{Upcoming, is_zone, upcoming, zone_of},
 };
 pub(crate) use self::{run_id::isoformat, zoned::localise};
 use crate::dag::{Dag, RunImmediately, Schedule, Step};

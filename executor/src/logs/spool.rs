@@ -114,6 +114,8 @@ struct Inner {
 struct Output {
     /// Its last line, secrets and all: it may be the task's result.
     last: Option<String>,
+    /// Of standard error: the last that is not blank, secrets and all.
+    said: Option<String>,
     /// A line that is longer than one of the log, while it goes on.
     long: Option<Masked>,
 }
@@ -245,6 +247,9 @@ impl AttemptLog {
             Stream::Stderr => &mut inner.stderr,
         };
         output.last = Some(text.clone().into_owned());
+        if stream == Stream::Stderr && !text.trim().is_empty() {
+            output.said.clone_from(&output.last);
+        }
         // A secret may lie across the pieces of a long line.
         let text = match (output.long.take(), piece.goes_on) {
             (None, false) => mask.apply(&text).into_owned(),
@@ -291,6 +296,12 @@ impl AttemptLog {
             .map(|line| inner.mask.apply(line).into_owned())
     }
 
+    /// The last line of standard error so far that is not blank, secrets masked.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        let inner = self.spool.lock();
+        inner.stderr.said.as_deref().map(|line| inner.mask.apply(line).into_owned())
+    }
+
     /// The last line of standard output so far, or of standard error when there is no other.
     pub(crate) fn last_line(&self) -> Option<String> {
         let inner = self.spool.lock();
@@ -330,6 +341,9 @@ impl AttemptLog {
                 }
                 "task.stderr" => {
                     resume.stderr.advance(&parsed);
+                    if !parsed.event.trim().is_empty() {
+                        inner.stderr.said = Some(parsed.event.clone());
+                    }
                     inner.stderr.last = Some(parsed.event);
                 }
                 _ => {}

@@ -175,6 +175,8 @@ async fn secrets_reach_the_task_and_nothing_else() {
         report.failure_reason.unwrap(),
         "The command ended with exit code 3; the last line of its standard error: ***"
     );
+    let execution = report.started.execution.as_ref().unwrap();
+    assert_eq!(execution["last_error"], "***", "{execution}");
     fake.log_line(id, "SITE-7 S3SAME K-1 FROM-FILE").await;
     fake.log_line(id, "*** *** *** ***").await;
     let missing = fake.hand_out(json!({

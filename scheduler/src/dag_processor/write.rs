@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use updraft_core::{
     dag::Dag,
-    diagnostic::{Diagnostic, Severity},
+    diagnostic::{Diagnostic, Excerpted, Severity},
     failpoint,
     timetable::{self, DataInterval},
 };
@@ -218,7 +218,8 @@ impl Processor {
     ) -> Result<(), StoreError> {
         let has_error = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         let stacktrace = render(&compiled.path, &compiled.source, diagnostics);
-        let json = without_nul(serde_json::to_value(diagnostics)?);
+        let shown = diagnostics.iter().cloned().map(|found| Excerpted::new(found, &compiled.source));
+        let json = without_nul(serde_json::to_value(shown.collect::<Vec<_>>())?);
         let write = FileWrite {
             bundle_name: &self.config.bundle_name,
             relative_fileloc: &compiled.path,

@@ -12,6 +12,7 @@ use updraft_core::{
     operator::Place,
     plan::{CANCEL_GRACE, Key, Plan, RunState, SkipMixin, Ti},
     spec::Execution,
+    state::TaskInstanceState,
 };
 use uuid::Uuid;
 
@@ -60,6 +61,8 @@ struct RunJson {
     end_date: Option<DateTime<Utc>>,
     wake_at: Option<DateTime<Utc>>,
     cleared: i32,
+    /// How many more instances are failed than before.
+    more_failed: i32,
 }
 
 #[derive(Serialize)]
@@ -204,6 +207,7 @@ impl<'a> Rows<'a> {
             end_date: run.end_date,
             wake_at: plan.wake_at,
             cleared: plan.cleared_runs,
+            more_failed: more_failed(state, plan),
         });
         self.archive.extend(plan.archive.iter().map(key));
         self.xcoms.extend(plan.forget_xcoms.iter().map(key));
@@ -391,13 +395,13 @@ async fn execute(connection: &mut PgConnection, now: DateTime<Utc>, rows: &Rows<
             update dag_run r
             set tag = w.tag, dag_version_id = w.dag_version_id, state = w.state, queued_at = w.queued_at,
                 start_date = w.start_date, end_date = w.end_date, wake_at = w.wake_at, last_scheduling_decision = $3,
-                clear_number = r.clear_number + w.cleared, plan_failures = 0, quarantine_reason = null, updated_at = $3,
+                clear_number = r.clear_number + w.cleared, failed_tasks = r.failed_tasks + w.more_failed, plan_failures = 0, quarantine_reason = null, updated_at = $3,
                 marked_by = case when w.state in ('success', 'failed') then r.marked_by end,
                 failure_unseen = r.failure_unseen or w.state = 'failed' and r.state <> 'failed' and exists (
                     select 1 from dag d where d.id = r.dag_fk and d.max_consecutive_failed_dag_runs > 0)
             from json_to_recordset($8::text::json) as w(
                 id bigint, tag bigint, dag_version_id bigint, state text, queued_at timestamptz, start_date timestamptz,
-                end_date timestamptz, wake_at timestamptz, cleared integer)
+                end_date timestamptz, wake_at timestamptz, cleared integer, more_failed integer)
             where r.id = w.id
             returning 1
         )
@@ -471,6 +475,14 @@ fn ti_json<'a>(
         skipmixin: ti.skipmixin.as_ref(),
         task,
     }
+}
+
+/// By how many the failed instances of the run become more: [`Rows::runs`] adds it to `dag_run.failed_tasks`.
+fn more_failed(state: &RunState, plan: &Plan) -> i32 {
+    let failed = |ti: Option<&Ti>| i32::from(ti.is_some_and(|ti| ti.state == TaskInstanceState::Failed));
+    let written: i32 = plan.tis.iter().map(|(key, ti)| failed(Some(ti)) - failed(state.ti(*key))).sum();
+    let gone = plan.unexpanded.iter().filter(|key| !plan.tis.contains_key(key));
+    written - gone.map(|key| failed(state.ti(*key))).sum::<i32>()
 }
 
 /// Airflow's `operator` of a task instance: the class without its module.

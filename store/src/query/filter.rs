@@ -259,6 +259,14 @@ impl Filter {
         Ok(self.sql.build_query_scalar().fetch_all(connection).await?)
     }
 
+    /// Every row the conditions leave.
+    pub(crate) async fn fetch_all<T>(mut self, connection: &mut PgConnection) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        Ok(self.sql.build_query_as().fetch_all(connection).await?)
+    }
+
     /// The rows of a page. The primary key (`tie`) is appended, descending when the first key is.
     pub(crate) async fn fetch_page<T>(
         self,

@@ -4,17 +4,24 @@
 //! many there are.
 
 pub mod assets;
+pub mod calendar;
 pub mod changes;
+pub mod dag_overview;
 pub mod dag_runs;
 pub mod dag_warnings;
 pub mod dags;
 pub mod event_logs;
 pub mod executors;
 pub mod filter;
+pub mod grid;
 pub mod health;
 pub mod hitl;
+pub mod home;
 pub mod import_errors;
 pub mod jobs;
+pub mod needs;
+pub mod pool_use;
+pub mod search;
 pub mod seek;
 pub mod task_instances;
 pub mod totals;

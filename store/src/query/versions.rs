@@ -76,6 +76,21 @@ pub async fn get(
     sql.fetch_optional(connection).await
 }
 
+/// The inside key of a version by its number; `dag_version_number_key`.
+pub async fn key_of(
+    connection: &mut PgConnection,
+    dag_id: &str,
+    version_number: i32,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select v.id from dag_version v join dag d on d.id = v.dag_fk where d.dag_id = $1 and v.version_number = $2",
+        dag_id,
+        version_number
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
 /// The source of one version, or of the latest.
 pub async fn source(
     connection: &mut PgConnection,

@@ -109,7 +109,8 @@ pub async fn delete_instances(
               h as (delete from task_instance_history x using k
                     where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index),
               t as (delete from task_instance x using k
-                    where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index),
+                    where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index
+                    returning x.state),
               l as (delete from attempt_log x using k
                     where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index),
               g as (insert into log_garbage (attempt_id, dag_id, run_id, task_id, map_index, try_number)
@@ -126,7 +127,9 @@ pub async fn delete_instances(
                     where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index),
               s as (delete from task_state_store x using k
                     where x.dag_run_id = $1 and x.task_id = k.task_id and x.map_index = k.map_index)
-         update dag_run set tag = $4, wake_at = case when state = 'running' then now() else wake_at end where id = $1",
+         update dag_run set tag = $4, wake_at = case when state = 'running' then now() else wake_at end,
+                            failed_tasks = failed_tasks - (select count(*) from t where state = 'failed')::integer
+         where id = $1",
         dag_run_id,
         &task_ids,
         &map_indexes,

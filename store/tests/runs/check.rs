@@ -166,6 +166,7 @@ async fn each_invariant_finds_what_breaks_it() {
                         queue, priority_weight from task_instance where {DONE} and task_id = 'a'"
             )],
         ),
+        ("knows how many of its task instances are failed", vec!["update dag_run set failed_tasks = 5".into()]),
         ("no run is in quarantine", vec!["update dag_run set quarantine_reason = 'broken'".into()]),
     ];
     for (invariant, statements) in cases {
@@ -191,7 +192,10 @@ async fn what_is_legal_is_not_reported() {
         ),
         (
             "an upstream is marked while its downstream runs",
-            vec![format!("update task_instance set state = 'failed', updated_at = now() where {GOING} and task_id = 'a'")],
+            vec![
+                format!("update task_instance set state = 'failed', updated_at = now() where {GOING} and task_id = 'a'"),
+                "update dag_run set failed_tasks = 1 where run_id = 'going'".into(),
+            ],
         ),
         (
             "a finished run is marked",
@@ -199,7 +203,10 @@ async fn what_is_legal_is_not_reported() {
         ),
         (
             "a task of a finished run is marked",
-            vec![format!("update task_instance set state = 'failed', updated_at = now() where {DONE} and task_id = 'b'")],
+            vec![
+                format!("update task_instance set state = 'failed', updated_at = now() where {DONE} and task_id = 'b'"),
+                "update dag_run set failed_tasks = 1 where run_id = 'done'".into(),
+            ],
         ),
         (
             "a deadlock leaves what can not be decided",

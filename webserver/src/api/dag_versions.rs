@@ -147,10 +147,12 @@ pub(crate) async fn get_dag_version(
 ) -> Result<Json<DagVersionResponse>, ApiError> {
     let VersionPath { dag_id, version_number } = path;
     let mut connection = app.connection().await?;
-    let row = versions::get(&mut connection, &dag_id, version_number).await?.ok_or_else(|| {
-        ApiError::not_found(format!(
-            "The DagVersion with dag_id: `{dag_id}` and version_number: `{version_number}` was not found"
-        ))
-    })?;
-    Ok(Json(row.into()))
+    let row = versions::get(&mut connection, &dag_id, version_number).await?;
+    Ok(Json(row.ok_or_else(|| version_not_found(&dag_id, version_number))?.into()))
+}
+
+pub(crate) fn version_not_found(dag_id: &str, version_number: i32) -> ApiError {
+    ApiError::not_found(format!(
+        "The DagVersion with dag_id: `{dag_id}` and version_number: `{version_number}` was not found"
+    ))
 }

@@ -402,12 +402,12 @@ pub(crate) async fn get_dag_tags(
 }
 
 /// The DAG of a path, or 404.
-pub(super) async fn find(connection: &mut PgConnection, dag_id: &str) -> Result<DagRow, ApiError> {
+pub(crate) async fn find(connection: &mut PgConnection, dag_id: &str) -> Result<DagRow, ApiError> {
     dags::get(connection, dag_id).await?.ok_or_else(|| missing(dag_id))
 }
 
 /// The compiled form of a DAG's latest version; `None` when it never compiled.
-pub(super) async fn compiled(
+pub(crate) async fn compiled(
     app: &App,
     connection: &mut PgConnection,
     row: &DagRow,
@@ -418,6 +418,6 @@ pub(super) async fn compiled(
     }
 }
 
-pub(super) fn missing(dag_id: &str) -> ApiError {
+pub(crate) fn missing(dag_id: &str) -> ApiError {
     ApiError::not_found(format!("Dag with id: {dag_id} was not found"))
 }

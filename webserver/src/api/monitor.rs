@@ -45,6 +45,11 @@ pub(crate) struct HealthInfoResponse {
 /// Health of the database and of the processes.
 #[utoipa::path(get, path = "/monitor/health", tag = "Monitor", responses((status = 200, body = HealthInfoResponse)))]
 pub(crate) async fn get_health(State(app): State<App>) -> Json<HealthInfoResponse> {
+    Json(health(&app).await)
+}
+
+/// How the parts are now.
+pub(crate) async fn health(app: &App) -> HealthInfoResponse {
     let known = async { heartbeats(&mut *app.store.pool().acquire().await?).await }.await;
     let (database, known) = match known {
         Ok(known) => ("healthy", known),
@@ -56,7 +61,7 @@ pub(crate) async fn get_health(State(app): State<App>) -> Json<HealthInfoRespons
     let scheduler = part(&known, "SchedulerJob");
     let triggerer = part(&known, "TriggererJob");
     let dag_processor = part(&known, "DagProcessorJob");
-    Json(HealthInfoResponse {
+    HealthInfoResponse {
         metadatabase: BaseInfoResponse { status: Some(database) },
         scheduler: SchedulerInfoResponse {
             // Airflow: a scheduler that never was is unhealthy, the others are merely absent.
@@ -71,7 +76,7 @@ pub(crate) async fn get_health(State(app): State<App>) -> Json<HealthInfoRespons
             status: dag_processor.as_ref().map(|(status, _)| *status),
             latest_dag_processor_heartbeat: dag_processor.map(|(_, heard)| heard),
         }),
-    })
+    }
 }
 
 fn part(known: &[Heartbeat], job_type: &str) -> Option<(&'static str, String)> {

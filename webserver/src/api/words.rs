@@ -1,23 +1,20 @@
 //! Airflow's closed lists of words, as the document names them.
 
 use updraft_core::{backfill, state};
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, Type},
-};
 
 /// Types that exist in the document only: a field of an answer is a text, and `value_type` says which texts.
 macro_rules! listed {
     ($($name:ident: $words:expr;)+) => {$(
         pub(crate) enum $name {}
 
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words)).build().into()
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+                text.enum_values(Some($words)).build().into()
             }
         }
 
-        impl ToSchema for $name {}
+        impl utoipa::ToSchema for $name {}
     )+};
 }
 
@@ -32,3 +29,5 @@ listed! {
     StateStoreWriter: ["api", "task", "watcher"];
     DagRunTriggeredByType: ["cli", "operator", "rest_api", "ui", "test", "timetable", "asset", "backfill"];
 }
+
+pub(crate) use listed;

@@ -37,11 +37,13 @@ pub(crate) struct TryResponse {
     command: Vec<String>,
     /// The most memory its processes used together. Bytes.
     peak_memory: Option<u64>,
+    /// Of a try that failed: the last line of its standard error that says something, without colours.
+    last_error: Option<String>,
 }
 
 impl From<TiRow> for TryResponse {
     fn from(row: TiRow) -> Self {
-        let Execution { image, image_digest, container_id, command, peak_memory } =
+        let Execution { image, image_digest, container_id, command, peak_memory, last_error } =
             row.execution.map(|execution| execution.0).unwrap_or_default();
         Self {
             try_number: row.try_number,
@@ -56,6 +58,7 @@ impl From<TiRow> for TryResponse {
             container_id,
             command,
             peak_memory,
+            last_error,
         }
     }
 }

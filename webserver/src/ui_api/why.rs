@@ -3,13 +3,13 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use serde_json::Value;
-use updraft_core::explain::Reason;
 use updraft_store::{
     explain::{self, Why},
     query::task_instances,
 };
 use utoipa::ToSchema;
 
+use super::reason_json;
 use crate::{
     App,
     api::{
@@ -50,14 +50,7 @@ pub(crate) async fn get_why(
         }
     };
     let row = task_instances::get(&mut *app.connection().await?, path.key(map_index)).await?;
-    let shown = |reason: &Reason| {
-        let mut value = serde_json::to_value(reason)?;
-        if let Some(message) = reason.told() {
-            value["message"] = message.into();
-        }
-        Ok(value)
-    };
-    let reasons = reasons.iter().map(shown).collect::<Result<_, serde_json::Error>>().map_err(ApiError::internal)?;
+    let reasons = reasons.iter().map(reason_json).collect::<Result<_, _>>()?;
     let state = row.and_then(|row| api_instances::state(&row.state));
     Ok(Json(WhyResponse { dag_id: path.dag_id, dag_run_id: path.dag_run_id, task_id: path.task_id, state, reasons }))
 }

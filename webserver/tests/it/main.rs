@@ -10,6 +10,7 @@ mod backfills;
 mod bulk;
 mod contract;
 mod dag_changes;
+mod dashboard;
 mod differences;
 mod errors;
 mod events;
