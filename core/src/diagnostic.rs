@@ -98,8 +98,9 @@ mod tests {
             related: Vec::new(),
         };
         let lines = |line, file| Excerpted::new(found(line, file), "a\nb\nc\nd\ne\nf").excerpt;
-        let text =
-            |line, file| lines(line, file).iter().map(|one| format!("{}{}", one.line, one.text)).collect::<String>();
+        let text = |line, file| {
+            lines(line, file).iter().map(|one| format!("{}{}", one.line, one.text)).collect::<Vec<_>>().concat()
+        };
         assert_eq!([text(1, None), text(4, None), text(6, None)], ["1a2b3c", "2b3c4d5e6f", "4d5e6f"]);
         assert_eq!(text(9, None), "", "a line that the file does not have");
         assert_eq!(text(1, Some("other.yaml")), "");

@@ -187,8 +187,12 @@ pub(crate) async fn get_grid(
 
     let mut nodes = dag.as_deref().map(nodes).unwrap_or_default();
     let mut table = Table::new(&nodes);
-    cells.into_iter().for_each(|one| table.add(one));
-    mapped.into_iter().for_each(|one| table.add_mapped(one));
+    for one in cells {
+        table.add(one);
+    }
+    for one in mapped {
+        table.add_mapped(one);
+    }
     nodes.extend(table.beyond.iter().map(|id| StructureNode::gone(id)));
     let cells = runs.iter().map(|run| (run.run_id.clone(), table.row(run.id))).collect();
     Ok(Json(GridResponse {
