@@ -63,6 +63,8 @@ export async function startServer({ examples = true } = {}): Promise<Server> {
   };
   const args = ["standalone", "--port", String(port), "--data-dir", join(home, "data"), "--dags-folder", dags];
   const child: ChildProcess = spawn(binary, [...args, "--slots", "8"], { env, stdio: ["ignore", "ignore", "pipe"] });
+  // Also when the tests are stopped half-way.
+  process.once("exit", () => child.kill("SIGTERM"));
   let said = "";
   child.stderr?.on("data", (piece: Buffer) => {
     said = (said + piece.toString()).slice(-4_000);
