@@ -23,7 +23,8 @@ export interface Server {
   user: string;
   password: string;
   dags: string | null;
-  /** Stops the process as if its machine had gone, and starts it anew; null for a server that is not ours. */
+  /** Stops it; what it returns starts it anew, at the same address. Null for a server that is not ours. */
+  restart: (() => Promise<() => Promise<void>>) | null;
   stop: () => Promise<void>;
 }
 
@@ -33,7 +34,7 @@ export async function startServer({ examples = true } = {}): Promise<Server> {
   if (running !== undefined) {
     const password = process.env.UPDRAFT_PASSWORD ?? "admin";
     const front = await inFront(running);
-    return { url: front.url, user, password, dags: null, stop: front.stop };
+    return { url: front.url, user, password, dags: null, restart: null, stop: front.stop };
   }
   const candidates = [process.env.UPDRAFT_BIN, "target/debug/updraft", "target/release/updraft"];
   const binary = candidates
@@ -62,31 +63,44 @@ export async function startServer({ examples = true } = {}): Promise<Server> {
     UPDRAFT__WEBSERVER__EXPOSE_CONFIG: "true",
   };
   const args = ["standalone", "--port", String(port), "--data-dir", join(home, "data"), "--dags-folder", dags];
-  const child: ChildProcess = spawn(binary, [...args, "--slots", "8"], { env, stdio: ["ignore", "ignore", "pipe"] });
-  // Also when the tests are stopped half-way.
-  process.once("exit", () => child.kill("SIGTERM"));
-  let said = "";
-  child.stderr?.on("data", (piece: Buffer) => {
-    said = (said + piece.toString()).slice(-4_000);
-  });
   const url = `http://127.0.0.1:${port}`;
-  const ended = new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
-  });
-  await until(async () => {
-    if (child.exitCode !== null) throw new Error(`the server ended: ${said}`);
-    return (await fetch(`${url}/api/v2/version`).catch(() => null))?.ok === true;
-  }, 120_000);
+  const start = async (): Promise<() => Promise<void>> => {
+    const child: ChildProcess = spawn(binary, [...args, "--slots", "8"], { env, stdio: ["ignore", "ignore", "pipe"] });
+    const end = () => child.kill("SIGTERM");
+    // Also when the tests are stopped half-way.
+    process.once("exit", end);
+    let said = "";
+    child.stderr?.on("data", (piece: Buffer) => {
+      said = (said + piece.toString()).slice(-4_000);
+    });
+    const ended = new Promise<void>((resolve) => {
+      child.once("exit", () => resolve());
+    });
+    await until(async () => {
+      if (child.exitCode !== null) throw new Error(`the server ended: ${said}`);
+      return (await fetch(`${url}/api/v2/version`).catch(() => null))?.ok === true;
+    }, 120_000);
+    return async () => {
+      end();
+      await ended;
+    };
+  };
+  let stop = await start();
   const front = await inFront(url);
   return {
     url: front.url,
     user: "admin",
     password: PASSWORD,
     dags,
+    restart: async () => {
+      await stop();
+      return async () => {
+        stop = await start();
+      };
+    },
     stop: async () => {
       await front.stop();
-      child.kill("SIGTERM");
-      await ended;
+      await stop();
       rmSync(home, { recursive: true, force: true });
     },
   };
