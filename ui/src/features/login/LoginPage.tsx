@@ -1,6 +1,6 @@
 import { Button, Container, Paper, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { useState, type FormEvent } from "react";
+import { useState, type FormEvent, type ReactNode } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 
 import { ApiError, messageOf } from "../../api/errors";
@@ -10,7 +10,12 @@ import { safeNext } from "../../paths";
 import { Notice } from "../../ui/Notice";
 import { PageHead } from "../../ui/Page";
 
-export function LoginPage() {
+interface Props {
+  /** Ways to sign in without a password: buttons that lead to who vouches for a person, below the form. */
+  others?: ReactNode;
+}
+
+export function LoginPage({ others }: Props) {
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");
   const [search] = useSearchParams();
@@ -67,6 +72,7 @@ export function LoginPage() {
             </Text>
           </Stack>
         </form>
+        {others}
       </Paper>
     </Container>
   );

@@ -140,7 +140,7 @@ export const en = {
     seen: "Seen",
     dags: "DAGs",
     copyPath: "Copy the path",
-    excerpt: "Excerpt of the file",
+    excerpt: (place: string) => `Excerpt at ${place}`,
   },
   users: {
     title: "Users",
@@ -349,7 +349,7 @@ export const zh: typeof en = {
     seen: "发现于",
     dags: "DAG 列表",
     copyPath: "复制路径",
-    excerpt: "文件摘录",
+    excerpt: (place) => `${place} 处的摘录`,
   },
   users: {
     title: "用户",

@@ -14,7 +14,7 @@ const SRC = join(import.meta.dirname, "../..");
 const NAMES =
   /\b(?:Updraft|DAGs?|UTC|API|JSON|YAML|CSV|PNG|SVG|curl|English|XComs?|ISO|TLS|OIDC|[KMG]i?B|ms|Ctrl|Asia\/Shanghai)\b/g;
 /** The same in both for another reason. `area.key`. */
-const SAME = new Set<string>([]);
+const SAME = new Set<string>(["admin.nodes.cpu"]);
 /** English that has Chinese in it. */
 const CHINESE = new Set(["frame.languages.zh"]);
 /** Read by a key that the server gives. */
