@@ -140,8 +140,8 @@ it("a backfill is made after a dry run", async () => {
     .first()
     .click();
   const sheet = page.getByRole("dialog");
-  await sheet.getByLabel("From", { exact: true }).fill("2026-11-03");
-  await sheet.getByLabel("To, that day included").fill("2026-11-05");
+  await sheet.getByLabel(/^From/).fill("2026-11-03");
+  await sheet.getByLabel(/^To, that day included/).fill("2026-11-05");
   const create = sheet.getByRole("button", { name: "Backfill 3 runs" });
   await create.waitFor(SOON);
   await create.click();

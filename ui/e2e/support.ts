@@ -13,7 +13,8 @@ import { join } from "node:path";
 
 import { AxeBuilder } from "@axe-core/playwright";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { preview } from "vite";
+
+import { startFront } from "./front";
 
 const ROOT = join(import.meta.dirname, "../..");
 export const PASSWORD = "a-password-of-the-tests";
@@ -106,12 +107,7 @@ export async function startServer({ examples = true } = {}): Promise<Server> {
   };
 }
 
-async function inFront(url: string): Promise<{ url: string; stop: () => Promise<void> }> {
-  if (process.env.UI_DIST === undefined) return { url, stop: async () => {} };
-  const proxy = Object.fromEntries(["/api", "/auth", "/ui/", "/openapi.json"].map((path) => [path, url]));
-  const server = await preview({ preview: { port: 0, host: "127.0.0.1", proxy }, logLevel: "error" });
-  return { url: (server.resolvedUrls?.local[0] ?? "").replace(/\/$/, ""), stop: () => server.close() };
-}
+const inFront = (url: string) => (process.env.UI_DIST === undefined ? { url, stop: async () => {} } : startFront(url));
 
 /** Waits for a condition; its own errors end the wait. */
 export async function until(condition: () => Promise<boolean>, ms = 30_000, what = "what was waited for") {
