@@ -1,6 +1,6 @@
 # `make run` starts Updraft, `make test` tests it; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fmt bench fuzz sqlx ui
+.PHONY: help build run test lint fmt bench fuzz sqlx ui test-ui shots bench-ui
 
 # Flags for `updraft standalone`: make run ARGS="--port 9000"
 ARGS ?=
@@ -10,7 +10,7 @@ FILTER ?=
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ui ## build what is missing and start everything: http://127.0.0.1:8080
 	cargo build
@@ -47,3 +47,16 @@ sqlx: ## renew .sqlx/ after a change of SQL
 
 ui: ## build the dashboard, when Node is there
 	@[ ! -e ui/package.json ] || tools/ui.sh build
+
+# With UPDRAFT_URL these three use that running server (UPDRAFT_USER, UPDRAFT_PASSWORD) instead of one of their own.
+test-ui: ui ## the dashboard in Chromium against the real binary
+	@[ -n "$(UPDRAFT_URL)" ] || cargo build
+	tools/ui.sh test:e2e
+
+shots: ui ## pictures of every page of the dashboard: target/shots/
+	@[ -n "$(UPDRAFT_URL)" ] || cargo build
+	tools/ui.sh shots
+
+bench-ui: ui ## how fast the dashboard is, from Chromium's own timings
+	@[ -n "$(UPDRAFT_URL)" ] || cargo build --release
+	UPDRAFT_BIN=target/release/updraft tools/ui.sh bench

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-
 import { chromium, type Browser } from "playwright-core";
 import { preview, type PreviewServer } from "vite";
 import { afterAll, beforeAll, expect, it } from "vitest";
+
+import { policy } from "./front";
 
 let browser: Browser;
 let server: PreviewServer;
@@ -17,14 +17,6 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
-
-/** The policy that the server sends with each page. */
-function policy() {
-  const source = readFileSync(new URL("../../webserver/src/ui_assets.rs", import.meta.url), "utf8");
-  const text = /CONTENT_SECURITY_POLICY: &str = "((?:[^"\\]|\\\s+)*)"/.exec(source)?.[1];
-  if (text === undefined) throw new Error("ui_assets.rs has no policy where this test looks for it");
-  return text.replace(/\\\s+/g, "");
-}
 
 it("the API's reference lists the operations of /openapi.json under the server's policy", async () => {
   const page = await browser.newPage();

@@ -22,13 +22,7 @@ export function stale({ name, data }: Pick<ServerEvent, "name" | "data">): Stale
     case "dag":
       return [["dags", "list"], ["dags", "details", dag_id], ["home"]];
     case "dag_run":
-      return [
-        ["runs", dag_id],
-        ["runs", "~"],
-        ["run", dag_id, dag_run_id],
-        ["dags", "list"],
-        ["home"],
-      ];
+      return [["runs", dag_id], ["runs", "~"], ["run", dag_id, dag_run_id], ["dags", "list"], ["home"]];
     case "task_instance":
     case "task_instances":
       return [["run", dag_id, dag_run_id], ["home"], ["pools"], ["executors"]];

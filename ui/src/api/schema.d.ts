@@ -1482,7 +1482,7 @@ export interface components {
             total_entries: number;
         };
         AssetStateStoreLastUpdatedBy: {
-            kind: string;
+            kind: components["schemas"]["StateStoreWriter"];
             dag_id: string | null;
             run_id: string | null;
             task_id: string | null;
@@ -2244,12 +2244,14 @@ export interface components {
         };
         DAGWarningResponse: {
             dag_id: string;
-            warning_type: string;
+            warning_type: components["schemas"]["DagWarningType"];
             message: string;
             /** Format: date-time */
             timestamp: string;
             dag_display_name: string;
         };
+        /** @enum {string} */
+        DagWarningType: "asset conflict" | "non-existent pool" | "runtime varying value";
         DryRunBackfillCollectionResponse: {
             backfills: components["schemas"]["DryRunBackfillResponse"][];
             total_entries: number;
@@ -2282,6 +2284,8 @@ export interface components {
         ExternalLogUrlResponse: {
             url: string;
         };
+        /** @enum {string} */
+        ExternalViewDestination: "nav" | "dag" | "dag_run" | "task" | "task_instance" | "base";
         ExternalViewResponse: {
             name: string;
             icon: string | null;
@@ -2290,7 +2294,7 @@ export interface components {
             category: string | null;
             nav_top_level: boolean | null;
             href: string;
-            destination: string | null;
+            destination?: components["schemas"]["ExternalViewDestination"];
         };
         ExtraLinkCollectionResponse: {
             extra_links: {
@@ -2512,6 +2516,8 @@ export interface components {
             created_at: string;
             dag_display_name: string;
         };
+        /** @enum {string} */
+        ReactAppDestination: "nav" | "dag" | "dag_run" | "task" | "task_instance" | "base" | "dashboard";
         ReactAppResponse: {
             name: string;
             icon: string | null;
@@ -2520,7 +2526,7 @@ export interface components {
             category: string | null;
             nav_top_level: boolean | null;
             bundle_url: string;
-            destination: string | null;
+            destination?: components["schemas"]["ReactAppDestination"];
         };
         /** @enum {string} */
         ReprocessBehavior: "failed" | "completed" | "none";
@@ -2528,6 +2534,8 @@ export interface components {
             status: string | null;
             latest_scheduler_heartbeat: string | null;
         };
+        /** @enum {string} */
+        StateStoreWriter: "api" | "task" | "watcher";
         StructuredLogMessage: {
             /** Format: date-time */
             timestamp?: string;
@@ -4984,7 +4992,7 @@ export interface operations {
                 has_import_errors?: boolean;
                 bundle_name?: string;
                 bundle_version?: string;
-                last_dag_run_state?: string;
+                last_dag_run_state?: "queued" | "running" | "success" | "failed";
                 dag_run_state?: string[];
                 dag_run_start_date_gte?: string;
                 dag_run_start_date_gt?: string;
@@ -5000,7 +5008,7 @@ export interface operations {
                 dag_id_pattern?: string;
                 dag_id_prefix_pattern?: string;
                 tags?: string[];
-                tags_match_mode?: string;
+                tags_match_mode?: "any" | "all";
                 owners?: string[];
                 exclude_stale?: boolean;
                 paused?: boolean;
@@ -5062,7 +5070,7 @@ export interface operations {
                 dag_id_pattern?: string;
                 dag_id_prefix_pattern?: string;
                 tags?: string[];
-                tags_match_mode?: string;
+                tags_match_mode?: "any" | "all";
                 owners?: string[];
                 exclude_stale?: boolean;
                 paused?: boolean;
@@ -8738,7 +8746,9 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/x-ndjson": string;
+                };
             };
             401: {
                 headers: {

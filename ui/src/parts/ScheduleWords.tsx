@@ -29,7 +29,7 @@ export function ScheduleWords({ timetable_summary: summary, timetable_descriptio
   if (summary === null) return strings.dags.noSchedule;
   if (summary === "Asset") return strings.dag.onAssets;
   if (summary === "@continuous") return strings.dag.continuous;
-  let words = description ?? summary;
+  let words = description || summary;
   if (preferences.language() === "zh") {
     words = summary;
     try {

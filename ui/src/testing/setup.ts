@@ -13,9 +13,14 @@ window.matchMedia ??= vi.fn().mockReturnValue({ matches: false, addEventListener
 window.scrollTo = () => {};
 if (!("fonts" in document)) Object.defineProperty(document, "fonts", { value: new EventTarget() });
 Element.prototype.scrollTo ??= () => {};
-// Virtual lists draw what has room; here nothing has a size.
+// Virtual lists draw what has room; here nothing has a size. Only what scrolls gets one: menus hide when their window has none left.
 for (const [name, size] of Object.entries({ clientHeight: 640, clientWidth: 1200 })) {
-  Object.defineProperty(HTMLElement.prototype, name, { configurable: true, get: () => size });
+  Object.defineProperty(HTMLElement.prototype, name, {
+    configurable: true,
+    get(this: HTMLElement) {
+      return this.getAttribute("role") === "region" ? size : 0;
+    },
+  });
 }
 
 beforeAll(() => server.listen({ onUnhandledRequest: "error" }));

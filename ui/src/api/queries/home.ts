@@ -12,14 +12,15 @@ export interface FailureItem {
   run_state: string;
   run_after: string;
   run_type: string;
-  task_id: string;
-  task_display_name: string;
-  failed_instances: number;
-  instances: number;
+  /** Null, as what follows it: the run failed and none of its tasks did. */
+  task_id: string | null;
+  task_display_name: string | null;
+  failed_instances: number | null;
+  instances: number | null;
   /** Of the first that failed; -1: not mapped. */
-  map_index: number;
-  try_number: number;
-  max_tries: number;
+  map_index: number | null;
+  try_number: number | null;
+  max_tries: number | null;
   end_date: string | null;
   failure_class: string | null;
   failure_reason: string | null;
@@ -82,6 +83,8 @@ export interface PressedPool {
   occupied: number;
   running: number;
   queued: number;
+  /** Those who wait for a slot. */
+  scheduled?: number;
   holders: TaskRefSince[];
 }
 

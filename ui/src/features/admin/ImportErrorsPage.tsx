@@ -47,13 +47,13 @@ function File({ file }: { file: FileErrors }) {
         ))}
       </p>
       {file.errors.map((error, index) => (
-        <OneError key={index} error={error} />
+        <OneError key={index} filename={file.filename} error={error} />
       ))}
     </section>
   );
 }
 
-function OneError({ error }: { error: FileError }) {
+function OneError({ filename, error }: { filename: string; error: FileError }) {
   const words = strings.admin.importErrors;
   const width = String(error.excerpt.at(-1)?.line ?? "").length;
   return (
@@ -63,7 +63,12 @@ function OneError({ error }: { error: FileError }) {
         <code className={classes.muted}>{error.code}</code>
       </p>
       {error.excerpt.length > 0 && (
-        <pre className={classes.excerpt} role="region" aria-label={words.excerpt} tabIndex={0}>
+        <pre
+          className={classes.excerpt}
+          role="region"
+          aria-label={words.excerpt(`${filename}:${error.line}:${error.column} ${error.code}`)}
+          tabIndex={0}
+        >
           {error.excerpt.map(({ line, text }) => (
             <span key={line} data-at={line === error.line || undefined}>
               <i>{String(line).padStart(width)}</i> {text}

@@ -90,7 +90,7 @@ export function AssetPage() {
       <div className={classes.panels}>
         <Panel title={words.events}>
           <div className={classes.pad}>
-            <Events assetId={id} />
+            <Events assetId={id} name={asset.name} />
           </div>
         </Panel>
         <Panel title={words.graph} fallback={<SkeletonBox height={360} />}>
@@ -120,14 +120,14 @@ function Graph({ id }: { id: number }) {
   return <AssetGraph assets={isThere ? data.assets : [...data.assets, asset]} only={id} />;
 }
 
-function Events({ assetId }: { assetId: number }) {
+function Events({ assetId, name }: { assetId: number; name: string }) {
   const words = strings.assets;
   const page = usePage();
   const { data } = useSuspenseQuery(assetEventsQuery(assetId, page));
   if (data.asset_events.length === 0) return <EmptyState text={words.noEvents} />;
   return (
     <>
-      <ScrollTable label={words.events} head={[words.time, words.by, words.led, words.extra]}>
+      <ScrollTable label={words.eventsOf(name)} head={[words.time, words.by, words.led, words.extra]}>
         {data.asset_events.map((event) => (
           <Row key={event.id} event={event} />
         ))}

@@ -28,41 +28,43 @@ export function Timeline({ run, tasks }: { run: DagRun; tasks: TaskInstance[] })
   const span = Math.max(1, last - start);
   const at = (iso: string | null) => (((iso === null ? end : Date.parse(iso)) - start) / span) * 100;
   return (
-    <div className={classes.timeline} role="list" aria-label={strings.run.timeline}>
+    <div className={classes.timeline}>
       <div className={classes.scale} aria-hidden="true">
         {[0, 0.25, 0.5, 0.75, 1].map((share) => (
           <span key={share}>{duration((span * share) / 1000)}</span>
         ))}
       </div>
-      {started.slice(0, SHOWN).map((task) => {
-        const from = at(task.start_date);
-        const to = at(task.end_date);
-        const queued = task.queued_when === null ? from : Math.min(from, at(task.queued_when));
-        const seconds = elapsed(task, end) ?? 0;
-        const word = strings.states[stateWord(task.state)];
-        return (
-          <Link
-            key={`${task.task_id} ${task.map_index}`}
-            role="listitem"
-            className={classes.bar}
-            to={paths.task(keyOf(task))}
-            aria-label={`${taskName(task)}: ${word}, ${duration(seconds)}`}
-          >
-            <span className={classes.barName}>
-              <StateMark state={task.state} size={14} /> {taskName(task)}
-            </span>
-            <span className={classes.track}>
-              <i className={classes.queued} style={{ left: `${queued}%`, width: `${from - queued}%` }} />
-              <i
-                className={classes.ran}
-                data-state={stateWord(task.state)}
-                style={{ left: `${from}%`, width: `max(3px, ${to - from}%)` }}
-              />
-            </span>
-            <span className={classes.barTime}>{duration(seconds)}</span>
-          </Link>
-        );
-      })}
+      <ul aria-label={strings.run.timeline}>
+        {started.slice(0, SHOWN).map((task) => {
+          const from = at(task.start_date);
+          const to = at(task.end_date);
+          const queued = task.queued_when === null ? from : Math.min(from, at(task.queued_when));
+          const seconds = elapsed(task, end) ?? 0;
+          const word = strings.states[stateWord(task.state)];
+          return (
+            <li key={`${task.task_id} ${task.map_index}`}>
+              <Link
+                className={classes.bar}
+                to={paths.task(keyOf(task))}
+                aria-label={`${taskName(task)}: ${word}, ${duration(seconds)}`}
+              >
+                <span className={classes.barName}>
+                  <StateMark state={task.state} size={14} /> {taskName(task)}
+                </span>
+                <span className={classes.track}>
+                  <i className={classes.queued} style={{ left: `${queued}%`, width: `${from - queued}%` }} />
+                  <i
+                    className={classes.ran}
+                    data-state={stateWord(task.state)}
+                    style={{ left: `${from}%`, width: `max(3px, ${to - from}%)` }}
+                  />
+                </span>
+                <span className={classes.barTime}>{duration(seconds)}</span>
+              </Link>
+            </li>
+          );
+        })}
+      </ul>
       {started.length > SHOWN && <p className={classes.muted}>{strings.clear.more(started.length - SHOWN)}</p>}
     </div>
   );

@@ -52,7 +52,7 @@ export function tableColumns(onFilter: Change): Column<ListedDag>[] {
     {
       key: "schedule",
       head: words.schedule,
-      width: "minmax(110px, 1.3fr)",
+      width: "minmax(150px, 1.4fr)",
       from: 900,
       cell: (dag) => <ScheduleWords {...dag} />,
     },

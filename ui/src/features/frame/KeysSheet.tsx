@@ -55,7 +55,7 @@ export function KeysSheet({ opened, onClose }: { opened: boolean; onClose: () =>
 function Keys({ keys }: { keys: string }) {
   return keys.split(" ").map((chord, index) => (
     <Fragment key={chord + String(index)}>
-      {index > 0 && <span className={classes.then}> {strings.frame.then} </span>}
+      {index > 0 && <span className={classes.then}> {strings.frame.afterwards} </span>}
       {chord.split(/\+(?=.)/).map((key) => (
         <Kbd key={key} size="xs" mr={2}>
           {SHOWN[key] ?? key}

@@ -124,11 +124,12 @@ it("keys go to pages, and the sheet behind ? lists them", async () => {
   await waitFor(() => expect(here()).toBe("/dags"));
 });
 
+// Without a layout the menus think that what they hang on is out of sight: hence `hidden`.
 it("speaks Chinese at once, and keeps to it", async () => {
   const { user } = open("/about");
   await screen.findByRole("heading", { name: "About" });
   await user.click(screen.getByRole("button", { name: "Settings of admin" }));
-  await user.click(await screen.findByRole("menuitemradio", { name: "简体中文" }));
+  await user.click(await screen.findByRole("menuitemradio", { name: "简体中文", hidden: true }));
   expect(await screen.findByRole("heading", { level: 1, name: "关于" })).toBeTruthy();
   expect(document.documentElement.lang).toBe("zh-CN");
   expect(localStorage.getItem("updraft.language")).toBe("zh");
@@ -144,7 +145,7 @@ it("shows times in the zone that is chosen", async () => {
     "UTC+5:45",
   );
   await user.click(screen.getByRole("button", { name: "Time zone: Asia/Kathmandu" }));
-  await user.click(await screen.findByRole("menuitemradio", { name: "UTC" }));
+  await user.click(await screen.findByRole("menuitemradio", { name: "UTC", hidden: true }));
   expect((await screen.findByRole("button", { name: "Time zone: UTC" })).textContent).toBe("UTC");
   preferences.setZone(null);
 });

@@ -7,7 +7,6 @@ import { stateWord } from "../../lib/states";
 import { strings } from "../../lib/strings";
 import { duration } from "../../lib/time";
 import { RowName } from "../../parts/grid/RowName";
-import type { Range } from "../../parts/grid/useWindow";
 import { paths } from "../../paths";
 import classes from "./grid.module.css";
 
@@ -79,7 +78,9 @@ interface RowProps {
   runs: GridRun[];
   cells: Grid["cells"];
   states: Grid["states"];
-  columns: Range;
+  /** The columns that are drawn: from, and not including to. */
+  from: number;
+  to: number;
   isFolded: boolean;
   /** The column whose link is in the tab order. */
   tabStop: number | null;
@@ -87,9 +88,9 @@ interface RowProps {
 }
 
 export const GridRow = memo(function GridRow(props: RowProps) {
-  const { dagId, row, at, top, runs, cells, states, columns, isFolded, tabStop, onToggle } = props;
+  const { dagId, row, at, top, runs, cells, states, from, to, isFolded, tabStop, onToggle } = props;
   const newest = runs.at(-1)?.dag_run_id;
-  const shown = runs.slice(columns.from, columns.to);
+  const shown = runs.slice(from, to);
   return (
     <div className={classes.row} role="row" aria-rowindex={at + 2} style={{ top }} data-kind={row.kind}>
       <RowName
@@ -102,9 +103,9 @@ export const GridRow = memo(function GridRow(props: RowProps) {
         isTabStop={tabStop === -1}
         onToggle={onToggle}
       />
-      <span className={classes.gap} style={{ "--skip": columns.from } as CSSProperties} />
+      <span className={classes.gap} style={{ "--skip": from } as CSSProperties} />
       {shown.map((run, index) => {
-        const column = columns.from + index;
+        const column = from + index;
         return (
           <div key={run.dag_run_id} role="gridcell" className={classes.slot} aria-colindex={column + 2}>
             <CellLink

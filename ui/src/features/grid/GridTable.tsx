@@ -296,7 +296,8 @@ export function GridTable({ dagId, grid, rows, olderState, onOlder }: Props) {
                 runs={runs}
                 cells={cells}
                 states={states}
-                columns={columns}
+                from={columns.from}
+                to={columns.to}
                 isFolded={isFolded(row)}
                 tabStop={tabStop.row === at ? tabStop.column : null}
                 onToggle={toggle}

@@ -49,7 +49,7 @@ function Inside() {
       <div className={classes.home}>
         {needs.total > 0 ? (
           <div className={classes.wide}>
-            <Panel title={words.needsYou} aside={<Count n={needs.total} to={paths.dags({ state: "failed" })} />}>
+            <Panel title={words.needsYou}>
               <NeedsYouList items={needs.items} total={needs.total} />
             </Panel>
           </div>

@@ -48,10 +48,12 @@ export function NeedsYouList({ items, total }: { items: NeedsYou[]; total: numbe
 
 function Failure({ item, onRetry }: { item: FailureItem; onRetry: (target: ClearTarget) => void }) {
   const words = strings.home;
-  const { dag_id: dagId, dag_run_id: runId, failed_instances: failed } = item;
-  const address = { dagId, runId, taskId: item.task_id, mapIndex: item.map_index };
-  const name = `${dagId} › ${item.task_display_name}`;
-  const mapped = item.instances > 1;
+  const { dag_id: dagId, dag_run_id: runId, task_id: taskId } = item;
+  const failed = item.failed_instances ?? 0;
+  const run = paths.run(dagId, runId);
+  const to = taskId === null ? run : paths.task({ dagId, runId, taskId, mapIndex: item.map_index ?? -1 });
+  const name = taskId === null ? dagId : `${dagId} › ${item.task_display_name ?? taskId}`;
+  const mapped = (item.instances ?? 1) > 1;
   return (
     <li className={classes.item}>
       <StateMark state="failed" />
@@ -59,12 +61,18 @@ function Failure({ item, onRetry }: { item: FailureItem; onRetry: (target: Clear
         <div className={classes.line}>
           <span className="sr-only">{words.failed}: </span>
           <span className={classes.path}>
-            <Link to={paths.run(dagId, runId)}>{dagId}</Link>
-            <span aria-hidden="true"> › </span>
-            <Link to={paths.task(address)}>{item.task_display_name}</Link>
+            <Link to={run}>{dagId}</Link>
+            {taskId !== null && (
+              <>
+                <span aria-hidden="true"> › </span>
+                <Link to={to}>{item.task_display_name ?? taskId}</Link>
+              </>
+            )}
           </span>
-          {mapped && <b className={classes.fact}>{words.ofInstances(failed, item.instances)}</b>}
-          <span className={classes.fact}>{words.tryOf(item.try_number, item.max_tries + 1)}</span>
+          {mapped && <b className={classes.fact}>{words.ofInstances(failed, item.instances ?? 0)}</b>}
+          {item.try_number !== null && item.max_tries !== null && (
+            <span className={classes.fact}>{words.tryOf(item.try_number, item.max_tries + 1)}</span>
+          )}
           {item.hostname !== null && item.hostname !== "" && (
             <span className={classes.fact}>{words.on(item.hostname)}</span>
           )}
@@ -73,22 +81,12 @@ function Failure({ item, onRetry }: { item: FailureItem; onRetry: (target: Clear
             <Time at={item.end_date ?? item.run_after} short />
           </span>
         </div>
-        <Link
-          to={paths.task(address)}
-          className={classes.error}
-          title={item.last_error ?? item.failure_reason ?? undefined}
-        >
+        <Link to={to} className={classes.error} title={item.last_error ?? item.failure_reason ?? undefined}>
           {item.last_error ?? item.failure_reason ?? words.noError}
         </Link>
       </div>
       <div className={classes.buttons}>
-        <Button
-          component={Link}
-          to={paths.task(address)}
-          size="compact-sm"
-          variant="default"
-          aria-label={words.logOf(name)}
-        >
+        <Button component={Link} to={to} size="compact-sm" variant="default" aria-label={words.logOf(name)}>
           {words.log}
         </Button>
         <CanButton

@@ -14,6 +14,7 @@ export function PressedPools({ pools }: { pools: PressedPool[] }) {
     <ul className={classes.list}>
       {pools.map((pool) => {
         const full = pool.slots >= 0 && pool.occupied >= pool.slots;
+        const waiters = pool.scheduled ?? pool.queued;
         return (
           <li key={pool.name} className={classes.item}>
             <div className={classes.what}>
@@ -22,7 +23,7 @@ export function PressedPools({ pools }: { pools: PressedPool[] }) {
                   <Link to={paths.pools()}>{pool.name}</Link>
                 </span>
                 <span className={classes.fact}>{words.slots(pool.occupied, pool.slots)}</span>
-                {pool.queued > 0 && <b className={classes.fact}>{words.poolWaits(pool.queued)}</b>}
+                {waiters > 0 && <b className={classes.fact}>{words.poolWaits(waiters)}</b>}
               </div>
               <div className={classes.progress}>
                 <i

@@ -16,7 +16,7 @@ export function LogTab({ task, taskKey, tryNumber }: { task: TaskInstance; taskK
   const facts = data?.tries.find((one) => one.try_number === tryNumber);
   const isNewest = tryNumber >= task.try_number;
   const state = isNewest ? task.state : (facts?.state ?? null);
-  const live = isNewest && !isFinished(state) && state !== "up_for_retry" && task.try_number > 0;
+  const live = isNewest && !isFinished(state) && task.start_date !== null && state !== "up_for_retry";
   // An earlier try is there because it failed.
   const failed = isNewest ? state === "failed" || state === "up_for_retry" : (state ?? "failed") === "failed";
   const line = lineOf(hash);
@@ -41,6 +41,7 @@ export function LogTab({ task, taskKey, tryNumber }: { task: TaskInstance; taskK
       <LogView
         log={log}
         live={live}
+        state={state}
         startedAt={task.start_date}
         name={`${task.dag_id}.${task.task_id}${task.map_index < 0 ? "" : `.${task.map_index}`}.${tryNumber}`}
       />

@@ -116,7 +116,7 @@ function Instance({ task, taskKey }: { task: TaskInstance; taskKey: TaskKey }) {
         ]}
       />
       {shownTab === "log" &&
-        (task.try_number === 0 && !isFinished(task.state) ? (
+        (shownTry === task.try_number && !isFinished(task.state) && task.start_date === null ? (
           <Text c="dimmed">{strings.logs.never}</Text>
         ) : (
           <LogTab key={shownTry} task={task} taskKey={taskKey} tryNumber={shownTry} />

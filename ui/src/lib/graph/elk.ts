@@ -111,7 +111,7 @@ export function fromElk(root: ElkNode): Layout {
 function heightAt(points: [number, number][], x: number): number | null {
   for (let index = 1; index < points.length; index++) {
     const [from, to] = [points[index - 1], points[index]];
-    if (from === undefined || to === undefined || from[1] !== to[1]) continue;
+    if (from === undefined || to === undefined || Math.abs(from[1] - to[1]) > 0.5) continue;
     if (Math.min(from[0], to[0]) <= x && x <= Math.max(from[0], to[0])) return from[1];
   }
   return null;

@@ -51,7 +51,7 @@ export interface Drawn {
   edges: DrawnEdge[];
 }
 
-export const TASK_SIZE = { width: 216, height: 68 } as const;
+export const TASK_SIZE = { width: 232, height: 76 } as const;
 export const GROUP_SIZE = { width: 224, height: 72 } as const;
 /** An edge into a task with more of them than this carries no words: they would lie on top of each other. */
 const LABELLED_INTO = 4;

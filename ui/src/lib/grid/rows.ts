@@ -141,6 +141,9 @@ export function sorted(counts: Map<string, number>): Count[] {
 /** What is shown where a row and a run meet: nothing, or the states with how many instances are in each. */
 export function countsOf(row: Row, cells: readonly Cell[] | undefined, states: GridAnswer["states"]): Count[] {
   if (cells === undefined) return [];
+  // Nearly all cells are one task with one state.
+  const one = row.tasks.length === 1 ? cells[row.tasks[0] ?? -1] : undefined;
+  if (Array.isArray(one)) return [{ state: states[one[0]] ?? "none", n: 1 }];
   const counts = new Map<string, number>();
   for (const task of row.tasks) countCell(cells[task], states, counts);
   return sorted(counts);

@@ -3,7 +3,6 @@ import { count, number } from "./plural";
 export const en = {
   create: "Create",
   edit: "Edit",
-  editOf: (what: string) => `Edit ${what}`,
   delete: "Delete",
   save: "Save",
   moreOf: (what: string) => `More for ${what}`,
@@ -53,7 +52,6 @@ export const en = {
     resumeTitle: (node: string) => `Resume ${node}?`,
     resumeText: "It gets new work again.",
     resumeSubmit: (node: string) => `Resume ${node}`,
-    cannotDrain: "It is drained already.",
     empty: "No node has registered yet. Start one with “updraft executor”.",
     tasksOf: (node: string) => `What ${node} has`,
     noTasks: "It has no task now.",
@@ -62,7 +60,6 @@ export const en = {
     attemptStates: { placed: "placed", handed_out: "being prepared", running: "running" },
     callback: "callback",
     total: (active: number, all: number) => `${number(active)} of ${number(all)} active`,
-    free: (text: string) => `${text} free`,
     needsLook: "It has not been heard of since then; its tasks are given to others when they time out.",
   },
   pools: {
@@ -143,7 +140,7 @@ export const en = {
     seen: "Seen",
     dags: "DAGs",
     copyPath: "Copy the path",
-    excerpt: "Excerpt of the file",
+    excerpt: (place: string) => `Excerpt at ${place}`,
   },
   users: {
     title: "Users",
@@ -217,7 +214,6 @@ export const en = {
 export const zh: typeof en = {
   create: "新建",
   edit: "编辑",
-  editOf: (what) => `编辑 ${what}`,
   delete: "删除",
   save: "保存",
   moreOf: (what) => `${what} 的更多操作`,
@@ -266,7 +262,6 @@ export const zh: typeof en = {
     resumeTitle: (node) => `恢复 ${node}？`,
     resumeText: "它会重新得到新任务。",
     resumeSubmit: (node) => `恢复 ${node}`,
-    cannotDrain: "它已经被排空。",
     empty: "还没有节点注册。用 “updraft executor” 启动一个。",
     tasksOf: (node) => `${node} 上的任务`,
     noTasks: "它现在没有任务。",
@@ -275,7 +270,6 @@ export const zh: typeof en = {
     attemptStates: { placed: "已分配", handed_out: "准备中", running: "运行中" },
     callback: "回调",
     total: (active, all) => `${number(all)} 个中 ${number(active)} 个正常`,
-    free: (text) => `可用 ${text}`,
     needsLook: "此后没有它的消息；超时后它的任务会交给其他节点。",
   },
   pools: {
@@ -355,7 +349,7 @@ export const zh: typeof en = {
     seen: "发现于",
     dags: "DAG 列表",
     copyPath: "复制路径",
-    excerpt: "文件摘录",
+    excerpt: (place) => `${place} 处的摘录`,
   },
   users: {
     title: "用户",

@@ -30,7 +30,6 @@ export const en = {
   markSuccess: "Mark success",
   markFailed: "Mark failed",
   cancel: "Cancel the run",
-  isOver: "The run is over.",
   alreadyIs: (state: string) => `It is ${state} already.`,
   delete: "Delete the run",
   isRunning: "A run that is running cannot be deleted: cancel it first.",
@@ -88,16 +87,11 @@ export const en = {
   deleteText: (n: number) =>
     `Its ${count(n, "task instance", "task instances")}, their logs and outputs go with it. This cannot be undone.`,
   deleteSubmit: "Delete the run",
-  keep: "Keep it",
   noOutputs: "No task of this run gave a value.",
   timeline: "Timeline",
   timelineEmpty: "Nothing has started yet.",
-  waited: "waited",
-  ran: "ran",
-  scale: (text: string) => `${text} in all`,
   previous: "Previous run",
   next: "Next run",
-  scheduled: "scheduled",
 };
 
 export const zh: typeof en = {
@@ -122,7 +116,6 @@ export const zh: typeof en = {
   markSuccess: "标记为成功",
   markFailed: "标记为失败",
   cancel: "取消运行",
-  isOver: "运行已经结束。",
   alreadyIs: (state) => `它已经是${state}。`,
   delete: "删除运行",
   isRunning: "正在运行的不能删除：请先取消。",
@@ -177,14 +170,9 @@ export const zh: typeof en = {
   deleteTitle: "删除此运行？",
   deleteText: (n) => `它的 ${number(n)} 个任务实例及其日志和输出会一并删除，无法撤销。`,
   deleteSubmit: "删除运行",
-  keep: "保留",
   noOutputs: "此运行的任务没有给出值。",
   timeline: "时间线",
   timelineEmpty: "还没有任务开始。",
-  waited: "等待",
-  ran: "运行",
-  scale: (text) => `共 ${text}`,
   previous: "上一次运行",
   next: "下一次运行",
-  scheduled: "定时",
 };

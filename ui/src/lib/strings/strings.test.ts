@@ -14,7 +14,7 @@ const SRC = join(import.meta.dirname, "../..");
 const NAMES =
   /\b(?:Updraft|DAGs?|UTC|API|JSON|YAML|CSV|PNG|SVG|curl|English|XComs?|ISO|TLS|OIDC|[KMG]i?B|ms|Ctrl|Asia\/Shanghai)\b/g;
 /** The same in both for another reason. `area.key`. */
-const SAME = new Set<string>([]);
+const SAME = new Set<string>(["admin.nodes.cpu"]);
 /** English that has Chinese in it. */
 const CHINESE = new Set(["frame.languages.zh"]);
 /** Read by a key that the server gives. */
@@ -49,7 +49,7 @@ const hasWords = (text: string) => /\p{L}{2,}/u.test(text.replaceAll(NAMES, ""))
 describe("the catalogue", () => {
   it("has a Chinese text for every English one", () => {
     const chinese = new Map(leaves(catalogue.zh, ""));
-    const untranslated = [...leaves(catalogue.en, "")].filter(([path, value]) => {
+    const untranslated = [...leaves(catalogue.en, "")].filter(([path]) => {
       const translation = chinese.get(path);
       return (
         translation === undefined || (!SAME.has(path) && hasWords(written(translation)) && !isChinese(translation))

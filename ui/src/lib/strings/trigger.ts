@@ -69,43 +69,43 @@ function problem(field: string, of: Problem): string {
 function zhProblem(field: string, of: Problem): string {
   switch (of.code) {
     case "required":
-      return `请填写${field}。`;
+      return `请填写“${field}”。`;
     case "number":
-      return `${field}必须是数字。`;
+      return `“${field}”必须是数字。`;
     case "integer":
-      return `${field}必须是整数。`;
+      return `“${field}”必须是整数。`;
     case "min":
-      return `${field}不能小于 ${of.limit}。`;
+      return `“${field}”不能小于 ${of.limit}。`;
     case "max":
-      return `${field}不能大于 ${of.limit}。`;
+      return `“${field}”不能大于 ${of.limit}。`;
     case "above":
-      return `${field}必须大于 ${of.limit}。`;
+      return `“${field}”必须大于 ${of.limit}。`;
     case "below":
-      return `${field}必须小于 ${of.limit}。`;
+      return `“${field}”必须小于 ${of.limit}。`;
     case "multiple":
-      return `${field}必须是 ${of.limit} 的倍数。`;
+      return `“${field}”必须是 ${of.limit} 的倍数。`;
     case "minLength":
-      return `${field}至少 ${number(of.limit)} 个字符；现在有 ${number(of.length)} 个。`;
+      return `“${field}”至少 ${number(of.limit)} 个字符；现在有 ${number(of.length)} 个。`;
     case "maxLength":
-      return `${field}最多 ${number(of.limit)} 个字符；现在有 ${number(of.length)} 个。`;
+      return `“${field}”最多 ${number(of.limit)} 个字符；现在有 ${number(of.length)} 个。`;
     case "minItems":
-      return `${field}至少 ${number(of.limit)} 个值；现在有 ${number(of.length)} 个。`;
+      return `“${field}”至少 ${number(of.limit)} 个值；现在有 ${number(of.length)} 个。`;
     case "maxItems":
-      return `${field}最多 ${number(of.limit)} 个值；现在有 ${number(of.length)} 个。`;
+      return `“${field}”最多 ${number(of.limit)} 个值；现在有 ${number(of.length)} 个。`;
     case "pattern":
-      return `${field}必须匹配 ${of.pattern}。`;
+      return `“${field}”必须匹配 ${of.pattern}。`;
     case "format":
-      return `${field}必须是${ZH_FORMATS[of.format] ?? of.format}。`;
+      return `“${field}”必须是${ZH_FORMATS[of.format] ?? of.format}。`;
     case "notListed":
-      return `${field}必须是其中之一：${of.values.join("、")}。`;
+      return `“${field}”必须是其中之一：${of.values.join("、")}。`;
     case "duplicates":
-      return `${field}中 ${of.value} 重复。`;
+      return `“${field}”中 ${of.value} 重复。`;
     case "json":
-      return `${field}不是有效的 JSON：${of.message}`;
+      return `“${field}”不是有效的 JSON：${of.message}`;
     case "type":
-      return `${field}的类型必须是 ${of.wanted}。`;
+      return `“${field}”的类型必须是 ${of.wanted}。`;
     case "missingKey":
-      return `${field}缺少键“${of.key}”。`;
+      return `“${field}”缺少键“${of.key}”。`;
   }
 }
 

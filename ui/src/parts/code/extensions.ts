@@ -23,15 +23,17 @@ const look = EditorView.theme({
   "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": {
     backgroundColor: "color-mix(in srgb, var(--mantine-color-anchor) 22%, transparent) !important",
   },
-  ".cm-changedLine": { backgroundColor: "color-mix(in srgb, var(--state-good) 14%, transparent) !important" },
+  ".cm-changedLine": { backgroundColor: "color-mix(in srgb, var(--state-good) 8%, transparent) !important" },
   "&.cm-merge-a .cm-changedLine, .cm-deletedChunk": {
-    backgroundColor: "color-mix(in srgb, var(--state-bad) 10%, transparent) !important",
+    backgroundColor: "color-mix(in srgb, var(--state-bad) 8%, transparent) !important",
   },
   ".cm-changedText, .cm-insertedLine .cm-changedText": {
-    background: "color-mix(in srgb, var(--state-good) 30%, transparent) !important",
+    background: "color-mix(in srgb, var(--state-good) 12%, transparent) !important",
+    borderBottom: "2px solid var(--state-good)",
   },
   "&.cm-merge-a .cm-changedText, .cm-deletedText, .cm-deletedChunk .cm-deletedText": {
-    background: "color-mix(in srgb, var(--state-bad) 26%, transparent) !important",
+    background: "color-mix(in srgb, var(--state-bad) 12%, transparent) !important",
+    borderBottom: "2px solid var(--state-bad)",
   },
   ".cm-collapsedLines": {
     background: "var(--panel)",

@@ -1,9 +1,10 @@
+import { useSyncExternalStore } from "react";
+
 import { LOOKS, type Look } from "../../lib/states";
 
-/** A glyph as a mask: one element can have a mark without having children. */
-const mask = (path: string) =>
+const svg = (path: string, colour: string) =>
   `url("data:image/svg+xml,${encodeURIComponent(
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 12 12" fill="none" stroke="#000" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round"><path d="${path}"/></svg>`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 12 12" fill="none" stroke="${colour}" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round"><path d="${path}"/></svg>`,
   )}")`;
 
 const background: Record<Look["fill"], string> = {
@@ -24,19 +25,59 @@ const TYPES: Record<string, string> = {
   asset_materialization: "M6 1.8 10 6l-4 4.2L2 6zM6 4.4v3.2",
 };
 
-const rules = [
-  ...Object.entries(LOOKS).map(
-    ([state, { family, fill, glyph }]) =>
-      `[data-s="${state}"]{--c:var(--state-${family});--on:${
-        fill === "solid" ? `var(--state-on-${family})` : `var(--state-${family})`
-      };--fill:${background[fill]};--edge:${fill === "dashed" ? "dashed" : "solid"};--glyph:${mask(glyph)}}`,
-  ),
-  ...Object.entries(TYPES).map(([type, glyph]) => `[data-type="${type}"]{--type:${mask(glyph)}}`),
-].join("\n");
+/** What went well is quiet, so its glyph is in the colour of the text; so is that of what was left out. */
+const QUIET: Record<string, string> = { success: "--mantine-color-text", skipped: "--muted", none: "--muted" };
 
-/** Variables for elements with `data-s` (a state) or `data-type` (of a run): colours, fill, edge, glyph. One sheet for all of them. */
-export const Looks = () => (
-  <style href="state-looks" precedence="default">
-    {rules}
-  </style>
-);
+/** `colour` gives the value of a token of the theme that is shown. */
+function rulesOf(colour: (token: string) => string): string {
+  return [
+    ...Object.entries(LOOKS).map(([state, { family, fill, glyph }]) => {
+      const on = fill === "solid" ? `--state-on-${family}` : `--state-${family}`;
+      const variables = [
+        `--c:var(--state-${family})`,
+        `--on:var(${on})`,
+        `--fill:${background[fill]}`,
+        `--edge:${fill === "dashed" ? "dashed" : "solid"}`,
+        `--glyph:${svg(glyph, "#000")}`,
+        `--drawn:${svg(glyph, colour(QUIET[state] ?? on))}`,
+      ];
+      return `[data-s="${state}"]{${variables.join(";")}}`;
+    }),
+    ...Object.entries(TYPES).map(([type, glyph]) => `[data-type="${type}"]{--type:${svg(glyph, "#000")}}`),
+  ].join("\n");
+}
+
+const themeOf = () => {
+  const root = document.documentElement;
+  return `${root.getAttribute("data-mantine-color-scheme") ?? ""} ${root.getAttribute("data-contrast") ?? ""}`.trim();
+};
+
+function subscribe(listener: () => void) {
+  const observer = new MutationObserver(listener);
+  observer.observe(document.documentElement, {
+    attributes: true,
+    attributeFilter: ["data-mantine-color-scheme", "data-contrast"],
+  });
+  return () => observer.disconnect();
+}
+
+const made = new Map<string, string>();
+
+function sheetOf(theme: string): string {
+  let sheet = made.get(theme);
+  if (sheet === undefined) {
+    const style = getComputedStyle(document.documentElement);
+    sheet = rulesOf((token) => style.getPropertyValue(token).trim() || "#000");
+    made.set(theme, sheet);
+  }
+  return sheet;
+}
+
+/**
+ * Variables for elements with `data-s` (a state) or `data-type` (of a run): colours, fill, edge, and the glyph twice: `--glyph` as a
+ * mask of any colour, and `--drawn` in its own. A mask costs a layer for each element, a picture does not: thousands take the picture.
+ */
+export function Looks() {
+  const theme = useSyncExternalStore(subscribe, themeOf);
+  return <style>{sheetOf(theme)}</style>;
+}

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
-import { tryFactsQuery, whyQuery, type Grid } from "../../api/queries";
+import { lastErrorQuery, tryFactsQuery, whyQuery, type Grid } from "../../api/queries";
 import { countsOf, type Row } from "../../lib/grid/rows";
 import type { GridRun } from "../../lib/grid/types";
 import { secondsOf, usualRunSeconds, usualSeconds } from "../../lib/grid/usual";
@@ -125,11 +125,12 @@ function Sentence({ dagId, runId, taskId, state, tryNumber }: SentenceProps) {
   const failed = state === "failed" || state === "up_for_retry";
   const why = useQuery({ ...whyQuery(task, state), enabled: waits, refetchInterval: false });
   const tries = useQuery({ ...tryFactsQuery(task, state), enabled: failed, refetchInterval: false });
+  const said = useQuery({ ...lastErrorQuery(task, tryNumber), enabled: failed, retry: false });
   const facts = tries.data?.tries.findLast((each) => each.try_number === tryNumber) ?? tries.data?.tries.at(-1);
   const lines = waits
     ? (why.data?.reasons ?? []).map(reasonText)
-    : failed && facts?.failure_reason != null
-      ? [facts.failure_reason]
+    : failed
+      ? [said.data?.sentence, facts?.failure_reason].filter((line) => line != null).slice(0, 1)
       : [];
   return lines.slice(0, 3).map((line) => (
     <div key={line} className={classes.sentence}>

@@ -83,7 +83,7 @@ export function Lines(props: Props) {
   }, []);
 
   const gutter = {
-    number: Math.max(3, digits) + 1,
+    number: Math.max(3, digits) + 1.5,
     time: isNarrow || settings.time === "none" ? 0 : TIME,
     level: isNarrow ? 0 : LEVEL,
   };

@@ -14,6 +14,7 @@ import type { Source, Spot } from "../../lib/log/layout";
 import type { LogLine } from "../../lib/log/lines";
 import { PAGE, type LogPages } from "../../lib/log/pages";
 import { finder, isEmpty, MOST, type Match, type Query } from "../../lib/log/scan";
+import { stateWord } from "../../lib/states";
 import { strings } from "../../lib/strings";
 import { PanelError } from "../../ui/PanelError";
 import { SkeletonRows } from "../../ui/Skeletons";
@@ -31,6 +32,8 @@ const BLOCK = 400;
 interface Props {
   log: TryLog;
   live: boolean;
+  /** Of the task. */
+  state: string | null;
   startedAt: string | null;
   /** For the file that is downloaded. */
   name: string;
@@ -62,7 +65,7 @@ function queryOf(search: URLSearchParams): LogQuery {
   };
 }
 
-export function LogView({ log, live, startedAt, name }: Props) {
+export function LogView({ log, live, state, startedAt, name }: Props) {
   const { now, address } = log;
   const { pages } = now;
   const isOpen = pages.opened;
@@ -338,7 +341,7 @@ export function LogView({ log, live, startedAt, name }: Props) {
         onStep={stepHit}
         onErrorStep={stepError}
         noErrors={errors.length === 0 ? strings.logs.noHits : null}
-        status={live ? `${status} · ${isFollowing ? strings.logs.follow : strings.states.running}` : status}
+        status={live ? `${status} · ${isFollowing ? strings.logs.follow : strings.states[stateWord(state)]}` : status}
         download={{ address, name: `${name}.jsonl`, size: bytesText(pages.total) }}
         isFullscreen={fullscreen}
         onFullscreen={() => void toggleFullscreen()}

@@ -33,13 +33,25 @@ interface Props {
 }
 
 /** What is shown of the log. Airflow's keys do the same: / w t s f d. */
-export function Toolbar({ searchRef, query, onQuery, hits, onStep, onErrorStep, noErrors, status, ...rest }: Props) {
+export function Toolbar({
+  searchRef,
+  query,
+  onQuery: onChange,
+  hits,
+  onStep,
+  onErrorStep,
+  noErrors,
+  status,
+  ...rest
+}: Props) {
   const settings = useLogSettings();
   // The address comes after the keys: no letter is lost meanwhile.
   const [typed, setTyped] = useState<string | null>(null);
-  const type = (text: string) => {
-    setTyped(text);
-    onQuery({ text });
+  const text = typed ?? query.text;
+  const onQuery = (change: Partial<LogQuery>) => onChange({ text, ...change });
+  const type = (next: string) => {
+    setTyped(next);
+    onQuery({ text: next });
   };
   return (
     <div className={classes.toolbar} role="toolbar" aria-label={strings.logs.toolbar}>
@@ -51,7 +63,7 @@ export function Toolbar({ searchRef, query, onQuery, hits, onStep, onErrorStep, 
         aria-label={strings.logs.search}
         placeholder={strings.logs.searchHint}
         leftSection={<Icon name="search" size={14} />}
-        value={typed ?? query.text}
+        value={text}
         onChange={(event) => type(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === "Enter") onStep(event.shiftKey ? -1 : 1);

@@ -28,7 +28,9 @@ export function WhyCard({ task, state }: { task: TaskKey; state: string | null }
         {data.reasons.map((reason) => (
           <div key={JSON.stringify(reason)}>
             <p className={classes.whySentence}>{reasonText(reason)}</p>
-            {typeof reason["pool"] === "string" && reason.code === "pool_full" && <Holders pool={reason["pool"]} />}
+            {typeof reason["pool"] === "string" && reason.code === "pool_full" && (
+              <Holders pool={reason["pool"]} task={task} />
+            )}
             <Presses reason={reason} task={task} />
           </div>
         ))}
@@ -38,11 +40,20 @@ export function WhyCard({ task, state }: { task: TaskKey; state: string | null }
 }
 
 /** Who has the slots of a pool. */
-function Holders({ pool }: { pool: string }) {
+function Holders({ pool, task }: { pool: string; task: TaskKey }) {
   const { data } = useQuery(poolQuery(pool));
   if (data === undefined || data.holders.length === 0) return null;
+  const place = data.waiting?.findIndex(
+    (one) =>
+      one.dag_id === task.dagId &&
+      one.dag_run_id === task.runId &&
+      one.task_id === task.taskId &&
+      one.map_index === task.mapIndex,
+  );
+  const waiting = Math.max(data.scheduled, data.waiting?.length ?? 0);
   return (
     <ul className={classes.holders}>
+      <li className={classes.muted}>{strings.tasks.heldBy}</li>
       {data.holders.slice(0, 4).map((holder) => {
         const key = {
           dagId: holder.dag_id,
@@ -62,6 +73,7 @@ function Holders({ pool }: { pool: string }) {
           </li>
         );
       })}
+      {place !== undefined && place >= 0 && <li>{strings.tasks.inLine(place + 1, waiting)}</li>}
     </ul>
   );
 }
