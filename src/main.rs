@@ -16,11 +16,6 @@ use std::{io, process::ExitCode};
 
 use clap::Parser;
 
-/// A page of a list is some ten thousand small allocations, made on one thread and freed on another: glibc's took a fifth of the
-/// CPU of `GET /dags?limit=100`, musl's would take more.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Every TLS client and server of the process uses ring; there is no other provider in the binary.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
