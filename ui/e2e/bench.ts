@@ -161,7 +161,7 @@ async function frames(page: Page, selector: string, ms = 3_000): Promise<{ p95: 
   );
   const end = Date.now() + ms;
   while (Date.now() < end) {
-    await page.mouse.wheel(0, 400);
+    await page.mouse.wheel(0, 120);
     await page.waitForTimeout(16);
   }
   const times = (await measured).toSorted((a, b) => a - b);
