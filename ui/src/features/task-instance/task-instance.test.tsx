@@ -2,7 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { http, HttpResponse } from "msw";
 import { beforeEach, describe, expect, it } from "vitest";
 
-import type { TryFacts } from "../../api/own";
+import type { Schemas } from "../../api/client";
 import { run, task, waitingTask } from "../../testing/fixtures";
 import { sent, world } from "../../testing/handlers";
 import { logBytes, logOf } from "../../testing/log";
@@ -11,7 +11,7 @@ import { server } from "../../testing/server";
 
 const TASK = "/dags/example/runs/manual__1/tasks/extract";
 
-const facts = (try_number: number, over: Partial<TryFacts> = {}): TryFacts => ({
+const facts = (try_number: number, over: Partial<Schemas["TryResponse"]> = {}): Schemas["TryResponse"] => ({
   try_number,
   state: "failed",
   hostname: "n1",
@@ -24,6 +24,7 @@ const facts = (try_number: number, over: Partial<TryFacts> = {}): TryFacts => ({
   container_id: null,
   command: ["sh", "-c", "go now"],
   peak_memory: 64_000_000,
+  last_error: null,
   ...over,
 });
 
