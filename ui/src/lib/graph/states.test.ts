@@ -40,7 +40,7 @@ it("cells are those of the tasks in their order, groups left out", () => {
     ["a", "success"],
     ["g.b", "failed"],
     ["g.c", "queued"],
-    ["d", null],
+    ["d", "none"],
   ]);
   expect(states.get("g.b")?.counts).toEqual({ success: 3, failed: 1 });
   expect(statesOf(answer, "other").size).toBe(0);
