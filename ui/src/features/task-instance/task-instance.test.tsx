@@ -128,6 +128,70 @@ describe("a task instance", () => {
     expect(screen.getByText("1 of 3 lines")).toBeTruthy();
   });
 
+  it("clears with what comes behind it, or without, as the preview says", async () => {
+    world.tasks = [task("extract"), task("load", { duration: 60 }), task("report")];
+    const { user } = open(TASK);
+    await user.click(await screen.findByRole("button", { name: "Clear extract" }));
+    const sheet = within(await screen.findByRole("dialog", { name: "Clear extract" }));
+    expect(await sheet.findByRole("button", { name: "Clear 3 tasks" })).toBeTruthy();
+    const names = () =>
+      within(sheet.getByRole("list", { name: "What will run again" }))
+        .getAllByRole("checkbox")
+        .map((box) => box.getAttribute("aria-label"));
+    expect(names()).toEqual(["With extract", "With load", "With report"]);
+    await expectAccessible(screen.getByRole("dialog"));
+    await user.click(sheet.getByRole("checkbox", { name: "Downstream" }));
+    await user.type(sheet.getByRole("textbox", { name: /^Why/ }), "late data");
+    await user.click(await sheet.findByRole("button", { name: "Clear 1 task" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    const bodies = sent.map(({ body }) => body as Record<string, unknown>);
+    expect(bodies.map(({ dry_run, include_downstream }) => [dry_run, include_downstream])).toEqual([
+      [true, true],
+      [true, false],
+      [false, false],
+    ]);
+    expect(bodies.at(-1)).toMatchObject({ task_ids: ["extract"], note: "late data" });
+  });
+
+  it("asks the person it waits for, and sends the answer", async () => {
+    const waiting = task("extract", { state: "awaiting_input", end_date: null, duration: null });
+    world.tasks = [waiting];
+    const question: Schemas["HITLDetail"] = {
+      options: ["Approve", "Reject"],
+      subject: "Publish the report?",
+      body: "It has 3 empty rows.",
+      defaults: null,
+      multiple: false,
+      params: {},
+      assigned_users: [{ id: "1", name: "ann" }],
+      created_at: "2026-11-22T08:00:00Z",
+      responded_by_user: null,
+      responded_at: null,
+      chosen_options: null,
+      params_input: {},
+      response_received: false,
+      task_instance: waiting,
+    };
+    const answers: unknown[] = [];
+    server.use(
+      http.get("*/taskInstances/extract/-1/hitlDetails", () => HttpResponse.json({ ...question })),
+      http.patch("*/taskInstances/extract/-1/hitlDetails", async ({ request }) => {
+        answers.push(await request.json());
+        world.tasks = [task("extract")];
+        return HttpResponse.json({});
+      }),
+    );
+    const { container, user } = open(TASK);
+    const card = within(await screen.findByRole("region", { name: "It asks a person" }));
+    expect(card.getByRole("heading", { name: "Publish the report?" })).toBeTruthy();
+    expect(card.getByText("It has 3 empty rows.")).toBeTruthy();
+    expect(card.getByText(/ann/)).toBeTruthy();
+    await expectAccessible(container);
+    await user.click(card.getByRole("button", { name: "Reject" }));
+    await waitFor(() => expect(answers).toEqual([{ chosen_options: ["Reject"], params_input: {} }]));
+    await waitFor(() => expect(screen.queryByRole("region", { name: "It asks a person" })).toBeNull());
+  });
+
   it("marks with a preview", async () => {
     world.tasks = [task("extract")];
     const marked: unknown[] = [];
