@@ -1,9 +1,11 @@
-// Writes src/api/schema.d.ts: the types of Airflow's API as this server answers it (`GET /openapi.json`).
+// Writes src/api/schema.d.ts: the types of Airflow's API and of what this server answers beside it below /ui/ (`GET /openapi.json`).
 // `npm run schema [-- FILE]` reads an OpenAPI document (YAML or JSON), without FILE the one committed at webserver/openapi.json;
-// `npm run schema:check` says whether the types are those of that document. What is below /ui/ is written by hand in src/api/own*.
+// `npm run schema:check` says whether the types are those of that document.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import openapiTS, { astToString } from "openapi-typescript";
 import { parse } from "yaml";
+
+import { tighten } from "./tighten.mjs";
 
 const check = process.argv.includes("--check");
 const committed = new URL("../../webserver/openapi.json", import.meta.url);
@@ -14,7 +16,8 @@ if (!existsSync(source)) {
 }
 
 const document = parse(readFileSync(source, "utf8"));
-const paths = Object.fromEntries(Object.entries(document.paths).filter(([path]) => path.startsWith("/api/v2/")));
+const paths = Object.fromEntries(Object.entries(document.paths).filter(([path]) => /^\/(api\/v2|ui)\//.test(path)));
+tighten(document.components.schemas);
 
 const prose = new Set(["description", "summary", "title", "examples", "example"]);
 function withoutProse(value, insideProperties = false) {

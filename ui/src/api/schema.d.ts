@@ -1409,6 +1409,390 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ui/calendar/{dag_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_calendar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/dags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_dag_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/executors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_executors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/executors/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_executor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/executors/{name}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["drain_executor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/executors/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["resume_executor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/grid/{dag_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_grid"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/home": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_home"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/import_errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_file_errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_login_ways"];
+        put?: never;
+        post: operations["log_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/notifications/{key}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["retry_notification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/pools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_pool_use"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/schedule/{dag_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_schedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/structure/{dag_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_structure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_tokens"];
+        put?: never;
+        post: operations["post_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["delete_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/tries/{dag_id}/{dag_run_id}/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_tries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_users"];
+        put?: never;
+        post: operations["post_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/users/{username}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["delete_user"];
+        options?: never;
+        head?: never;
+        patch: operations["patch_user"];
+        trace?: never;
+    };
+    "/ui/why/{dag_id}/{dag_run_id}/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_why"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1866,6 +2250,28 @@ export interface components {
             update: components["schemas"]["BulkActionResponse"] | null;
             delete: components["schemas"]["BulkActionResponse"] | null;
         };
+        BusyPool: {
+            name: string;
+            slots: number;
+            occupied: number;
+            running: number;
+            queued: number;
+            scheduled: number;
+            holders: components["schemas"]["PoolTaskResponse"][];
+        };
+        CalendarCellResponse: {
+            /** Format: date-time */
+            start: string;
+            success: number;
+            failed: number;
+            running: number;
+            queued: number;
+            planned: number;
+        };
+        CalendarResponse: {
+            timezone: string;
+            cells: components["schemas"]["CalendarCellResponse"][];
+        };
         ClearedRun: components["schemas"]["ClearTaskInstanceCollectionResponse"] | components["schemas"]["DAGRunResponse"];
         ClearPartitionsBody: {
             run_id?: string | null;
@@ -2052,6 +2458,60 @@ export interface components {
             active_runs_count: number;
             concurrency: number;
             latest_dag_version: components["schemas"]["DagVersionResponse"] | null;
+        };
+        DagListCounts: {
+            all: number;
+            failing: number;
+            running: number;
+            waiting: number;
+            paused: number;
+        };
+        DagListItem: {
+            dag_id: string;
+            dag_display_name: string;
+            description: string | null;
+            is_paused: boolean;
+            is_favorite: boolean;
+            tags: string[];
+            owners: string[];
+            timetable_summary: string | null;
+            timetable_description: string | null;
+            timezone: string | null;
+            next_run_after: string | null;
+            has_import_errors: boolean;
+            fileloc: string;
+            relative_fileloc: string;
+            runs: components["schemas"]["DagListRun"][];
+            success_rate: number | null;
+            median_duration: number | null;
+            why: components["schemas"]["DagListWhy"] | null;
+        };
+        DagListResponse: {
+            total_entries: number;
+            counts: components["schemas"]["DagListCounts"];
+            dags: components["schemas"]["DagListItem"][];
+        };
+        DagListRun: {
+            dag_run_id: string;
+            state: components["schemas"]["DagRunState"];
+            run_type: components["schemas"]["DagRunType"];
+            /** Format: date-time */
+            run_after: string;
+            start_date: string | null;
+            end_date: string | null;
+            duration: number | null;
+            failed_tasks: number;
+        };
+        DagListWhy: {
+            kind: components["schemas"]["WhyKind"];
+            text: string | null;
+            reason: ({
+                code: string;
+            } & {
+                [key: string]: unknown;
+            }) | null;
+            dag_run_id: string | null;
+            task_id: string | null;
         };
         DAGPatchBody: {
             is_paused: boolean;
@@ -2281,6 +2741,85 @@ export interface components {
             dag_display_name: string | null;
             task_display_name: string | null;
         };
+        ExcerptLine: {
+            line: number;
+            text: string;
+        };
+        ExecutorAttemptResponse: {
+            /** Format: uuid */
+            attempt_id: string;
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string;
+            map_index: number;
+            try_number: number;
+            /** @enum {string} */
+            kind: "task" | "callback";
+            /** @enum {string} */
+            state: "placed" | "handed_out" | "running";
+            since: string | null;
+        };
+        ExecutorCollectionResponse: {
+            executors: components["schemas"]["ExecutorResponse"][];
+            total_entries: number;
+        };
+        ExecutorDetailsResponse: {
+            id: number;
+            name: string;
+            hostname: string;
+            /** @enum {string} */
+            state: "active" | "draining" | "lost" | "offline";
+            is_drained: boolean;
+            version: string;
+            slots: number;
+            used: number;
+            weight: number;
+            labels: {
+                [key: string]: string;
+            };
+            queues: string[];
+            runners: {
+                name: string;
+                available: boolean;
+                reason?: string;
+            }[];
+            stats: {
+                [key: string]: number;
+            };
+            /** Format: date-time */
+            registered_at: string;
+            /** Format: date-time */
+            last_poll: string;
+            attempts: components["schemas"]["ExecutorAttemptResponse"][];
+        };
+        ExecutorResponse: {
+            id: number;
+            name: string;
+            hostname: string;
+            /** @enum {string} */
+            state: "active" | "draining" | "lost" | "offline";
+            is_drained: boolean;
+            version: string;
+            slots: number;
+            used: number;
+            weight: number;
+            labels: {
+                [key: string]: string;
+            };
+            queues: string[];
+            runners: {
+                name: string;
+                available: boolean;
+                reason?: string;
+            }[];
+            stats: {
+                [key: string]: number;
+            };
+            /** Format: date-time */
+            registered_at: string;
+            /** Format: date-time */
+            last_poll: string;
+        };
         ExternalLogUrlResponse: {
             url: string;
         };
@@ -2310,6 +2849,94 @@ export interface components {
         FastAPIRootMiddlewareResponse: {
             middleware: string;
             name: string;
+        };
+        FileErrorsCollectionResponse: {
+            total_entries: number;
+            items: components["schemas"]["FileErrorsResponse"][];
+        };
+        FileErrorsResponse: {
+            import_error_id: number;
+            filename: string;
+            bundle_name: string;
+            /** Format: date-time */
+            timestamp: string;
+            last_good_version: number | null;
+            dag_ids: string[];
+            errors: components["schemas"]["FileFindingResponse"][];
+            stack_trace: string;
+        };
+        FileFindingResponse: {
+            code: string;
+            /** @enum {string} */
+            severity: "error" | "warning";
+            file: string | null;
+            line: number;
+            column: number;
+            end_line: number;
+            end_column: number;
+            dag_id: string | null;
+            task_id: string | null;
+            message: string;
+            help: string | null;
+            excerpt: components["schemas"]["ExcerptLine"][];
+        };
+        FoundAsset: {
+            id: number;
+            name: string;
+            uri: string;
+        };
+        FoundDag: {
+            dag_id: string;
+            dag_display_name: string;
+            is_paused: boolean;
+        };
+        FoundRun: {
+            dag_id: string;
+            dag_run_id: string;
+            state: components["schemas"]["DagRunState"];
+            /** Format: date-time */
+            run_after: string;
+        };
+        FoundTask: {
+            dag_id: string;
+            task_id: string;
+        };
+        GridCell: null | [
+            number,
+            number,
+            number | null,
+            number | null
+        ] | components["schemas"]["GridMappedCell"];
+        GridMappedCell: {
+            counts: {
+                [key: string]: number;
+            };
+            start: number | null;
+            end: number | null;
+        };
+        GridResponse: {
+            dag_version_number: number | null;
+            nodes: components["schemas"]["StructureNode"][];
+            runs: components["schemas"]["GridRunResponse"][];
+            states: string[];
+            cells: {
+                [key: string]: components["schemas"]["GridCell"][];
+            };
+        };
+        GridRunResponse: {
+            dag_run_id: string;
+            run_type: components["schemas"]["DagRunType"];
+            state: components["schemas"]["DagRunState"];
+            /** Format: date-time */
+            run_after: string;
+            logical_date: string | null;
+            queued_at: string | null;
+            start_date: string | null;
+            end_date: string | null;
+            duration: number | null;
+            dag_version_number: number | null;
+            note: boolean;
+            failed_tasks: number;
         };
         HealthInfoResponse: {
             metadatabase: components["schemas"]["BaseInfoResponse"];
@@ -2366,6 +2993,27 @@ export interface components {
             id: string;
             name: string;
         };
+        HomeResponse: {
+            needs_you: components["schemas"]["NeedsResponse"];
+            waiting: components["schemas"]["WaitingResponse"];
+            running: components["schemas"]["RunningResponse"];
+            hours: components["schemas"]["HourResponse"][];
+            pools: components["schemas"]["BusyPool"][];
+            nodes: components["schemas"]["NodesResponse"];
+            health: components["schemas"]["HealthInfoResponse"];
+            database_ms: number;
+            next: components["schemas"]["NextRun"][];
+            dags_total: number;
+            runs_24h: number;
+        };
+        HourResponse: {
+            /** Format: date-time */
+            start: string;
+            success: number;
+            failed: number;
+            running: number;
+            queued: number;
+        };
         HTTPExceptionResponse: {
             detail: string | {
                 [key: string]: unknown;
@@ -2407,6 +3055,13 @@ export interface components {
             id: number | null;
             timestamp: string | null;
         };
+        LoginBody: {
+            username: string;
+            password: string;
+        };
+        LoginWays: {
+            oidc: boolean;
+        };
         MaterializeAssetBody: {
             data_interval_start?: string | null;
             data_interval_end?: string | null;
@@ -2419,9 +3074,117 @@ export interface components {
             note?: string | null;
             partition_key?: string | null;
         };
+        MeResponse: {
+            username: string;
+            /** @enum {string} */
+            role: "viewer" | "user" | "op" | "admin";
+            permissions: string[];
+        };
+        NeedsAnswer: {
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string;
+            map_index: number;
+            subject: string;
+            /** Format: date-time */
+            since: string;
+            deadline: string | null;
+        };
+        NeedsFailure: {
+            dag_id: string;
+            dag_run_id: string;
+            run_state: components["schemas"]["DagRunState"];
+            /** Format: date-time */
+            run_after: string;
+            run_type: components["schemas"]["DagRunType"];
+            task_id: string | null;
+            task_display_name: string | null;
+            failed_instances: number;
+            instances: number;
+            map_index: number | null;
+            try_number: number | null;
+            max_tries: number | null;
+            end_date: string | null;
+            failure_class: string | null;
+            failure_reason: string | null;
+            last_error: string | null;
+            hostname: string | null;
+        };
+        NeedsFile: {
+            import_error_id: number;
+            filename: string;
+            bundle_name: string;
+            line: number | null;
+            column: number | null;
+            message: string;
+            /** Format: date-time */
+            timestamp: string;
+            dag_ids: string[];
+        };
+        NeedsItem: (components["schemas"]["NeedsFailure"] & {
+            /** @enum {string} */
+            kind: "failure";
+        }) | (components["schemas"]["NeedsFile"] & {
+            /** @enum {string} */
+            kind: "import_error";
+        }) | (components["schemas"]["NeedsAnswer"] & {
+            /** @enum {string} */
+            kind: "approval";
+        });
+        NeedsResponse: {
+            total: number;
+            items: components["schemas"]["NeedsItem"][];
+        };
         NewTaskResponse: {
             task_id: string;
             task_display_name: string;
+        };
+        NewTokenResponse: {
+            id: number;
+            name: string;
+            username: string;
+            /** Format: date-time */
+            created_at: string;
+            expires_at: string | null;
+            last_used_at: string | null;
+            token: string;
+        };
+        NextRun: {
+            dag_id: string;
+            /** Format: date-time */
+            run_after: string;
+        };
+        /** @enum {string} */
+        NodeKind: "task" | "group";
+        NodesResponse: {
+            active: number;
+            draining: number;
+            lost: number;
+            offline: number;
+            away: string[];
+        };
+        NotificationCollectionResponse: {
+            notifications: components["schemas"]["NotificationResponse"][];
+            total_entries: number;
+        };
+        NotificationResponse: {
+            /** Format: uuid */
+            key: string;
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string | null;
+            map_index: number;
+            try_number: number;
+            event: string;
+            kind: string;
+            target: string;
+            state: string;
+            tries: number;
+            next_try: string | null;
+            last_error: string | null;
+            /** Format: date-time */
+            created_at: string;
+            ended_at: string | null;
         };
         PatchTaskInstanceBody: {
             new_state?: ("scheduled" | "queued" | "running" | "restarting" | "up_for_retry" | "up_for_reschedule" | "deferred" | "awaiting_input" | "success" | "skipped" | "failed" | "upstream_failed" | "removed") | null;
@@ -2495,6 +3258,33 @@ export interface components {
             deferred_slots: number;
             team_name: string | null;
         };
+        PoolTaskResponse: {
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string;
+            map_index: number;
+            /** Format: date-time */
+            since: string;
+            pool_slots: number;
+            priority_weight: number;
+        };
+        PoolUseCollectionResponse: {
+            pools: components["schemas"]["PoolUseResponse"][];
+        };
+        PoolUseResponse: {
+            name: string;
+            slots: number;
+            description: string | null;
+            include_deferred: boolean;
+            occupied: number;
+            running: number;
+            queued: number;
+            scheduled: number;
+            deferred: number;
+            open: number;
+            holders: components["schemas"]["PoolTaskResponse"][];
+            waiting: components["schemas"]["PoolTaskResponse"][];
+        };
         ProviderCollectionResponse: {
             providers: components["schemas"]["ProviderResponse"][];
             total_entries: number;
@@ -2530,9 +3320,37 @@ export interface components {
         };
         /** @enum {string} */
         ReprocessBehavior: "failed" | "completed" | "none";
+        RunningResponse: {
+            total: number;
+            items: components["schemas"]["RunningTask"][];
+        };
+        RunningTask: {
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string;
+            map_index: number;
+            try_number: number;
+            hostname: string;
+            /** Format: date-time */
+            start_date: string;
+            usual_duration: number | null;
+        };
+        ScheduleResponse: {
+            timezone: string;
+            summary: string | null;
+            description: string;
+            is_paused: boolean;
+            next: components["schemas"]["UpcomingRun"][];
+        };
         SchedulerInfoResponse: {
             status: string | null;
             latest_scheduler_heartbeat: string | null;
+        };
+        SearchResponse: {
+            dags: components["schemas"]["FoundDag"][];
+            tasks: components["schemas"]["FoundTask"][];
+            runs: components["schemas"]["FoundRun"][];
+            assets: components["schemas"]["FoundAsset"][];
         };
         /** @enum {string} */
         StateStoreWriter: "api" | "task" | "watcher";
@@ -2542,6 +3360,29 @@ export interface components {
             event: string;
             level?: string;
             logger?: string;
+        };
+        StructureEdge: {
+            source: string;
+            target: string;
+            label: string | null;
+        };
+        StructureNode: {
+            id: string;
+            label: string;
+            kind: components["schemas"]["NodeKind"];
+            parent: string | null;
+            depth: number;
+            operator: string | null;
+            trigger_rule: string | null;
+            is_mapped: boolean;
+            is_setup: boolean;
+            is_teardown: boolean;
+            tooltip: string | null;
+        };
+        StructureResponse: {
+            dag_version_number: number;
+            nodes: components["schemas"]["StructureNode"][];
+            edges: components["schemas"]["StructureEdge"][];
         };
         TaskCollectionResponse: {
             tasks: components["schemas"]["TaskResponse"][];
@@ -2747,6 +3588,26 @@ export interface components {
             seconds: number;
             microseconds: number;
         };
+        TokenBody: {
+            name: string;
+            expires_in_days?: number | null;
+        };
+        TokenCollectionResponse: {
+            tokens: components["schemas"]["TokenResponse"][];
+            total_entries: number;
+        };
+        TokenResponse: {
+            id: number;
+            name: string;
+            username: string;
+            /** Format: date-time */
+            created_at: string;
+            expires_at: string | null;
+            last_used_at: string | null;
+        };
+        TriesResponse: {
+            tries: components["schemas"]["TryResponse"][];
+        };
         TriggerDAGRunPostBody: {
             data_interval_start?: string | null;
             data_interval_end?: string | null;
@@ -2772,11 +3633,55 @@ export interface components {
             queue: string | null;
             triggerer_id: number | null;
         };
+        TryResponse: {
+            try_number: number;
+            state: string | null;
+            hostname: string;
+            pid: number | null;
+            exit_code: number | null;
+            failure_class: string | null;
+            failure_reason: string | null;
+            image: string | null;
+            image_digest: string | null;
+            container_id: string | null;
+            command: string[];
+            peak_memory: number | null;
+            last_error: string | null;
+        };
+        UpcomingRun: {
+            /** Format: date-time */
+            run_after: string;
+            data_interval_start: string | null;
+            data_interval_end: string | null;
+            utc_offset_seconds: number;
+            dst_change: boolean;
+        };
         UpdateHITLDetailPayload: {
             chosen_options: string[];
             params_input?: {
                 [key: string]: unknown;
             };
+        };
+        UserBody: {
+            username: string;
+            password: string;
+            /** @enum {string} */
+            role: "viewer" | "user" | "op" | "admin";
+        };
+        UserChangeBody: {
+            password?: string | null;
+            role?: ("viewer" | "user" | "op" | "admin") | null;
+        };
+        UserCollectionResponse: {
+            users: components["schemas"]["UserResponse"][];
+            total_entries: number;
+        };
+        UserResponse: {
+            username: string;
+            /** @enum {string} */
+            role: "viewer" | "user" | "op" | "admin";
+            /** Format: date-time */
+            created_at: string;
         };
         ValidationError: {
             loc: (string | number)[];
@@ -2805,6 +3710,42 @@ export interface components {
         VersionInfo: {
             version: string;
             git_version: string | null;
+        };
+        WaitingExample: {
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string | null;
+            map_index: number | null;
+            /** Format: date-time */
+            since: string;
+        };
+        WaitingGroup: {
+            reason: {
+                code: string;
+            } & {
+                [key: string]: unknown;
+            };
+            count: number;
+            /** Format: date-time */
+            since: string;
+            examples: components["schemas"]["WaitingExample"][];
+        };
+        WaitingResponse: {
+            total: number;
+            groups: components["schemas"]["WaitingGroup"][];
+        };
+        /** @enum {string} */
+        WhyKind: "import_error" | "failure" | "waiting";
+        WhyResponse: {
+            dag_id: string;
+            dag_run_id: string;
+            task_id: string;
+            state: string | null;
+            reasons: ({
+                code: string;
+            } & {
+                [key: string]: unknown;
+            })[];
         };
         WouldClear: components["schemas"]["TaskInstanceResponse"] | components["schemas"]["NewTaskResponse"];
         XComCollectionResponse: {
@@ -10383,6 +11324,1441 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VersionInfo"];
+                };
+            };
+        };
+    };
+    get_calendar: {
+        parameters: {
+            query?: {
+                timezone?: string;
+                from?: string;
+                to?: string;
+                granularity?: "day" | "hour";
+            };
+            header?: never;
+            path: {
+                dag_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_dag_list: {
+        parameters: {
+            query?: {
+                order_by?: string[];
+                limit?: number;
+                offset?: number;
+                favorite?: boolean;
+                q?: string;
+                tag?: string[];
+                owner?: string[];
+                state?: "failed" | "running" | "waiting";
+                paused?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DagListResponse"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_events: {
+        parameters: {
+            query?: {
+                dag_id?: string[];
+                last_event_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_executors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutorCollectionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+        };
+    };
+    get_executor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutorDetailsResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    drain_executor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutorDetailsResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    resume_executor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutorDetailsResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_grid: {
+        parameters: {
+            query?: {
+                before?: string;
+                run_type?: string[];
+                state?: string[];
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                dag_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GridResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_home: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HomeResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+        };
+    };
+    get_file_errors: {
+        parameters: {
+            query?: {
+                order_by?: string[];
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileErrorsCollectionResponse"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_login_ways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWays"];
+                };
+            };
+        };
+    };
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+        };
+    };
+    get_me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+        };
+    };
+    get_notifications: {
+        parameters: {
+            query?: {
+                order_by?: string[];
+                limit?: number;
+                offset?: number;
+                dag_id?: string;
+                dag_run_id?: string;
+                task_id?: string;
+                state?: string[];
+                kind?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationCollectionResponse"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    retry_notification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_pool_use: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PoolUseCollectionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+        };
+    };
+    get_schedule: {
+        parameters: {
+            query?: {
+                count?: number;
+            };
+            header?: never;
+            path: {
+                dag_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query: {
+                q: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_structure: {
+        parameters: {
+            query?: {
+                version_number?: number;
+            };
+            header?: never;
+            path: {
+                dag_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StructureResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_tokens: {
+        parameters: {
+            query?: {
+                order_by?: string[];
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenCollectionResponse"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    post_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewTokenResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_tries: {
+        parameters: {
+            query?: {
+                map_index?: number;
+            };
+            header?: never;
+            path: {
+                dag_id: string;
+                dag_run_id: string;
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriesResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_users: {
+        parameters: {
+            query?: {
+                order_by?: string[];
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserCollectionResponse"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    post_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                username: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    patch_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                username: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChangeBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_why: {
+        parameters: {
+            query?: {
+                map_index?: number;
+            };
+            header?: never;
+            path: {
+                dag_id: string;
+                dag_run_id: string;
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhyResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

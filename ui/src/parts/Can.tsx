@@ -11,7 +11,7 @@ import { IconButton, ReasonButton, type IconButtonProps, type ReasonButtonProps 
 
 export function useCan(permission: Permission): string | null {
   const { data } = useQuery(meQuery());
-  if (data?.permissions === undefined || data.permissions.includes(permission)) return null;
+  if (data === undefined || data.permissions.includes(permission)) return null;
   return strings.app.missing(permission);
 }
 

@@ -172,6 +172,7 @@ export const listedDag = (dag_id: string, over: Partial<ListedDag> = {}): Listed
   timezone: "UTC",
   next_run_after: "2026-11-23T06:00:00Z",
   has_import_errors: false,
+  fileloc: `/dags/${dag_id}.yaml`,
   relative_fileloc: `${dag_id}.yaml`,
   runs: [],
   success_rate: null,

@@ -1,12 +1,11 @@
 /** A server of fixtures, and the requests that changed something, for tests to look at. */
 import { http, HttpResponse, type JsonBodyType } from "msw";
 
-import type { Dag, DagDetails, DagRun, ImportError, LogPage, TaskInstance } from "../api/client";
-import type { TryFacts } from "../api/own";
+import type { Dag, DagDetails, DagRun, ImportError, LogPage, Schemas, TaskInstance } from "../api/client";
 import type { Reason } from "../lib/reasons";
 import type { ListedDag } from "../api/queries/dagList";
 import type { Home } from "../api/queries/home";
-import type { Me } from "../api/queries/me";
+import { RESOURCES, type Me } from "../api/queries/me";
 import type { Found } from "../api/queries/search";
 import { dagDetails, dagList, home } from "./fixtures";
 
@@ -22,7 +21,7 @@ export interface World {
   tasks: TaskInstance[];
   importErrors: ImportError[];
   reasons: Record<string, Reason[]>;
-  tries: TryFacts[];
+  tries: Schemas["TryResponse"][];
   /** Answers to questions for a log, in this order; the last one is repeated. */
   logs: LogPage[];
   /** What is told as it happens; null: this server tells nothing. */
@@ -46,7 +45,7 @@ export const logTokens: (string | null)[] = [];
 
 function emptyWorld(): World {
   return {
-    me: { username: "admin", role: "admin" },
+    me: { username: "admin", role: "admin", permissions: RESOURCES.flatMap((of) => [`Read:${of}`, `Write:${of}`]) },
     listed: [],
     home: home(),
     found: { dags: [], tasks: [], runs: [], assets: [] },

@@ -1,6 +1,6 @@
 /** The ⋯ menu of a thing. `label` names it for screen readers ("More for payments_sync"). An item with a reason is shown, disabled. */
 import { ActionIcon, Menu, Text } from "@mantine/core";
-import { Fragment, type ReactNode } from "react";
+import { Fragment, useState, type ReactNode } from "react";
 import { Link } from "react-router";
 
 import { Icon, type IconName } from "./icons";
@@ -19,9 +19,28 @@ export interface MoreItem {
   divided?: boolean;
 }
 
-export function MoreMenu({ label, items, children }: { label: string; items: MoreItem[]; children?: ReactNode }) {
+/** In a long list most menus are never opened: until then there is only the button. */
+export function MoreMenu(props: { label: string; items: MoreItem[]; children?: ReactNode }) {
+  const [wanted, setWanted] = useState(false);
+  if (wanted || props.children !== undefined) return <OpenMenu {...props} />;
   return (
-    <Menu position="bottom-end" transitionProps={{ duration: 0 }} withinPortal>
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      c="inherit"
+      aria-label={props.label}
+      aria-haspopup="menu"
+      title={props.label}
+      onClick={() => setWanted(true)}
+    >
+      <Icon name="more" />
+    </ActionIcon>
+  );
+}
+
+function OpenMenu({ label, items, children }: { label: string; items: MoreItem[]; children?: ReactNode }) {
+  return (
+    <Menu defaultOpened={children === undefined} position="bottom-end" transitionProps={{ duration: 0 }} withinPortal>
       <Menu.Target>
         {children ?? (
           <ActionIcon variant="subtle" color="gray" c="inherit" aria-label={label} title={label}>

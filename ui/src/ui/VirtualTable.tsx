@@ -7,7 +7,7 @@
  */
 import { Checkbox, UnstyledButton } from "@mantine/core";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, type ReactNode } from "react";
+import { memo, useCallback, useEffect, useMemo, useRef, type ReactNode } from "react";
 
 import { strings } from "../lib/strings";
 import { Icon } from "./icons";
@@ -66,12 +66,15 @@ export function VirtualTable<Row>(props: Props<Row>) {
   const { label, count, row, rowKey, onRange, sort, selection, empty, maxHeight } = props;
   const coarse = useMedia(COARSE);
   const rowHeight = props.rowHeight ?? (coarse ? 44 : 32);
-  const room = {
-    600: useMedia("(min-width: 600px)"),
-    900: useMedia("(min-width: 900px)"),
-    1200: useMedia("(min-width: 1200px)"),
-  };
-  const columns = props.columns.filter(({ from }) => from === undefined || room[from]);
+  const medium = useMedia("(min-width: 600px)");
+  const wide = useMedia("(min-width: 900px)");
+  const widest = useMedia("(min-width: 1200px)");
+  const all = props.columns;
+  // The same while one scrolls, so that only rows that come into sight are drawn.
+  const columns = useMemo(() => {
+    const room = { 600: medium, 900: wide, 1200: widest };
+    return all.filter(({ from }) => from === undefined || room[from]);
+  }, [all, medium, wide, widest]);
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count,
@@ -90,6 +93,9 @@ export function VirtualTable<Row>(props: Props<Row>) {
   useEffect(() => tell.current?.(first, last), [first, last, count]);
 
   const active = useRef(-1);
+  const setActive = useCallback((index: number) => {
+    active.current = index;
+  }, []);
   const focusRow = (index: number) => {
     if (index < 0 || index >= count) return;
     active.current = index;
@@ -142,40 +148,18 @@ export function VirtualTable<Row>(props: Props<Row>) {
             const data = row(index);
             const key = data === undefined ? null : rowKey(data);
             return (
-              <div
+              <RowView
                 key={index}
-                role="row"
-                aria-rowindex={index + 2}
-                aria-selected={key === null || selection === undefined ? undefined : selection.selected.has(key)}
-                data-index={index}
-                className={classes.row}
-                style={{ position: "absolute", top: start, height: rowHeight, left: 0, right: 0 }}
-                onFocus={() => {
-                  active.current = index;
-                }}
-              >
-                {selection !== undefined && (
-                  <div role="cell" className={classes.cell}>
-                    {data !== undefined && key !== null && (
-                      <Checkbox
-                        size="xs"
-                        aria-label={strings.app.selectRow(selection.name(data))}
-                        checked={selection.selected.has(key)}
-                        onChange={() => {
-                          const next = new Set(selection.selected);
-                          if (!next.delete(key)) next.add(key);
-                          selection.onChange(next);
-                        }}
-                      />
-                    )}
-                  </div>
-                )}
-                {columns.map((column) => (
-                  <div key={column.key} role="cell" className={classes.cell} data-align={column.align}>
-                    {data === undefined ? <SkeletonText width={60} /> : column.cell(data, index)}
-                  </div>
-                ))}
-              </div>
+                index={index}
+                start={start}
+                height={rowHeight}
+                data={data}
+                rowKey={key}
+                columns={columns}
+                selection={selection}
+                isSelected={key !== null && selection !== undefined && selection.selected.has(key)}
+                onActive={setActive}
+              />
             );
           })}
         </div>
@@ -184,6 +168,57 @@ export function VirtualTable<Row>(props: Props<Row>) {
     </div>
   );
 }
+
+interface RowProps<Row> {
+  index: number;
+  start: number;
+  height: number;
+  data: Row | undefined;
+  rowKey: string | null;
+  columns: Column<Row>[];
+  selection: Selection<Row> | undefined;
+  isSelected: boolean;
+  onActive: (index: number) => void;
+}
+
+function PlainRow<Row>(props: RowProps<Row>) {
+  const { index, start, height, data, rowKey, columns, selection, isSelected, onActive } = props;
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={rowKey === null || selection === undefined ? undefined : isSelected}
+      data-index={index}
+      className={classes.row}
+      style={{ position: "absolute", top: start, height, left: 0, right: 0 }}
+      onFocus={() => onActive(index)}
+    >
+      {selection !== undefined && (
+        <div role="cell" className={classes.cell}>
+          {data !== undefined && rowKey !== null && (
+            <Checkbox
+              size="xs"
+              aria-label={strings.app.selectRow(selection.name(data))}
+              checked={isSelected}
+              onChange={() => {
+                const next = new Set(selection.selected);
+                if (!next.delete(rowKey)) next.add(rowKey);
+                selection.onChange(next);
+              }}
+            />
+          )}
+        </div>
+      )}
+      {columns.map((column) => (
+        <div key={column.key} role="cell" className={classes.cell} data-align={column.align}>
+          {data === undefined ? <SkeletonText width={60} /> : column.cell(data, index)}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+const RowView = memo(PlainRow) as typeof PlainRow;
 
 function Head<Row>({ column, sort }: { column: Column<Row>; sort: Sort | undefined }) {
   const { sortKey } = column;

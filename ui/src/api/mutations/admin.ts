@@ -1,10 +1,8 @@
 /** What an administrator changes. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
-import { client, ok, postOwn } from "../client";
-import type { Role, Token } from "../queries/admin";
-
-const at = encodeURIComponent;
+import { client, ok } from "../client";
+import type { Role } from "../queries/admin";
 
 /** A mutation after which what begins with these keys is asked for again. */
 function useChange<In, Out>(keys: string[], mutationFn: (what: In) => Promise<Out>) {
@@ -17,7 +15,9 @@ function useChange<In, Out>(keys: string[], mutationFn: (what: In) => Promise<Ou
 
 export const useDrain = () =>
   useChange(["executors", "home"], ({ name, drain }: { name: string; drain: boolean }) =>
-    postOwn(`/ui/executors/${at(name)}/${drain ? "drain" : "resume"}`, undefined),
+    ok(
+      client.POST(drain ? "/ui/executors/{name}/drain" : "/ui/executors/{name}/resume", { params: { path: { name } } }),
+    ),
   );
 
 export interface PoolFields {
@@ -69,19 +69,15 @@ export const useDeleteVariable = () =>
 
 export type IfExists = "fail" | "skip" | "overwrite";
 
-interface Bulk {
-  create?: { success?: string[]; errors?: { error?: string }[] } | null;
-}
-
 /** Many variables or connections at once; what became of them. */
 export const useImport = (what: "variables" | "connections") =>
-  useChange([what], ({ entities, ifExists }: { entities: object[]; ifExists: IfExists }) =>
-    postOwn<Bulk>(
-      `/api/v2/${what}`,
-      { actions: [{ action: "create", entities, action_on_existence: ifExists }] },
-      "PATCH",
-    ),
-  );
+  useChange([what], ({ entities, ifExists }: { entities: object[]; ifExists: IfExists }) => {
+    // What is not as it must be is for the server to tell, entity by entity.
+    const actions = [{ action: "create" as const, entities: entities as never[], action_on_existence: ifExists }];
+    return what === "variables"
+      ? ok(client.PATCH("/api/v2/variables", { body: { actions } }))
+      : ok(client.PATCH("/api/v2/connections", { body: { actions } }));
+  });
 
 export interface ConnectionFields {
   connection_id: string;
@@ -120,21 +116,25 @@ export const useTestConnection = () =>
   });
 
 export const useCreateUser = () =>
-  useChange(["users"], (body: { username: string; password: string; role: Role }) => postOwn("/ui/users", body));
+  useChange(["users"], (body: { username: string; password: string; role: Role }) =>
+    ok(client.POST("/ui/users", { body })),
+  );
 
 export const useChangeUser = () =>
   useChange(["users"], ({ username, ...body }: { username: string; password?: string; role?: Role }) =>
-    postOwn(`/ui/users/${at(username)}`, body, "PATCH"),
+    ok(client.PATCH("/ui/users/{username}", { params: { path: { username } }, body })),
   );
 
 export const useDeleteUser = () =>
-  useChange(["users", "tokens"], (username: string) => postOwn(`/ui/users/${at(username)}`, undefined, "DELETE"));
+  useChange(["users", "tokens"], (username: string) =>
+    ok(client.DELETE("/ui/users/{username}", { params: { path: { username } } })),
+  );
 
 /** The answer has the token itself, this once. */
 export const useCreateToken = () =>
-  useChange(["tokens"], (body: { name: string; expires_in_days?: number }) =>
-    postOwn<Token & { token: string }>("/ui/tokens", body),
-  );
+  useChange(["tokens"], (body: { name: string; expires_in_days?: number }) => ok(client.POST("/ui/tokens", { body })));
 
 export const useRevokeToken = () =>
-  useChange(["tokens"], (id: number) => postOwn(`/ui/tokens/${id}`, undefined, "DELETE"));
+  useChange(["tokens"], (id: number) =>
+    ok(client.DELETE("/ui/tokens/{token_id}", { params: { path: { token_id: id } } })),
+  );

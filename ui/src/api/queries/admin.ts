@@ -2,82 +2,32 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 
 import { pollInterval } from "../../lib/live";
-import { client, getOwn, ok } from "../client";
+import { client, ok, type Schemas } from "../client";
 
-export interface Executor {
-  id: number;
-  name: string;
-  hostname: string;
-  state: "active" | "draining" | "lost" | "offline";
-  is_drained: boolean;
-  version: string;
-  slots: number;
-  used: number;
-  weight: number;
-  labels: Record<string, string>;
-  queues: string[];
-  runners: { name: string; available: boolean; reason?: string }[];
-  /** What it said last of itself: bytes, cores, counts. */
-  stats: Record<string, number>;
-  registered_at: string;
-  last_poll: string;
-}
-
-export interface ExecutorAttempt {
-  attempt_id: string;
-  dag_id: string;
-  dag_run_id: string;
-  task_id: string;
-  map_index: number;
-  try_number: number;
-  kind: "task" | "callback";
-  state: "placed" | "handed_out" | "running";
-  since: string | null;
-}
+export type Executor = Schemas["ExecutorResponse"];
+export type ExecutorAttempt = Schemas["ExecutorAttemptResponse"];
 
 export const executorsQuery = () =>
   queryOptions({
     queryKey: ["executors", "list"],
-    queryFn: ({ signal }) => getOwn<{ executors: Executor[]; total_entries: number }>("/ui/executors", {}, signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/executors", { signal })),
     refetchInterval: () => pollInterval(true),
   });
 
 export const executorQuery = (name: string) =>
   queryOptions({
     queryKey: ["executors", "one", name],
-    queryFn: ({ signal }) =>
-      getOwn<Executor & { attempts: ExecutorAttempt[] }>(`/ui/executors/${encodeURIComponent(name)}`, {}, signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/executors/{name}", { params: { path: { name } }, signal })),
     refetchInterval: () => pollInterval(true),
   });
 
-export interface PoolTask {
-  dag_id: string;
-  dag_run_id: string;
-  task_id: string;
-  map_index: number;
-  since: string | null;
-  priority_weight?: number;
-}
-
-export interface Pool {
-  name: string;
-  slots: number;
-  description: string | null;
-  include_deferred: boolean;
-  occupied: number;
-  running: number;
-  queued: number;
-  scheduled: number;
-  deferred: number;
-  open: number;
-  holders: PoolTask[];
-  waiting: PoolTask[];
-}
+export type Pool = Schemas["PoolUseResponse"];
+export type PoolTask = Schemas["PoolTaskResponse"];
 
 export const poolsQuery = () =>
   queryOptions({
     queryKey: ["pools"],
-    queryFn: ({ signal }) => getOwn<{ pools: Pool[] }>("/ui/pools", {}, signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/pools", { signal })),
     refetchInterval: () => pollInterval(true),
   });
 
@@ -111,64 +61,33 @@ export const connectionsQuery = (q: string, n: number) =>
     placeholderData: keepPreviousData,
   });
 
-export interface FileError {
-  code: string;
-  line: number | null;
-  column: number | null;
-  end_line?: number | null;
-  /** Behind the last letter. */
-  end_column?: number | null;
-  message: string;
-  help: string | null;
-  excerpt: { line: number; text: string }[];
-}
-
-export interface FileErrors {
-  import_error_id: number;
-  filename: string;
-  bundle_name: string | null;
-  timestamp: string;
-  last_good_version: number | null;
-  dag_ids: string[];
-  errors: FileError[];
-}
+export type FileError = Schemas["FileFindingResponse"];
+export type FileErrors = Schemas["FileErrorsResponse"];
 
 export const fileErrorsQuery = () =>
   queryOptions({
     queryKey: ["importErrors", "files"],
-    queryFn: ({ signal }) => getOwn<{ total_entries: number; items: FileErrors[] }>("/ui/import_errors", {}, signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/import_errors", { signal })),
     refetchInterval: () => pollInterval(false),
   });
 
-export const ROLES = ["viewer", "user", "op", "admin"] as const;
-export type Role = (typeof ROLES)[number];
-
-export interface User {
-  username: string;
-  role: Role;
-  created_at: string;
-}
+export type User = Schemas["UserResponse"];
+export type Role = User["role"];
+export const ROLES = ["viewer", "user", "op", "admin"] as const satisfies Role[];
 
 export const usersQuery = (n: number) =>
   queryOptions({
     queryKey: ["users", n],
-    queryFn: ({ signal }) => getOwn<{ users: User[]; total_entries: number }>("/ui/users", page(n), signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/users", { params: { query: page(n) }, signal })),
     placeholderData: keepPreviousData,
   });
 
-export interface Token {
-  id: number;
-  name: string;
-  username: string;
-  created_at: string;
-  expires_at: string | null;
-  last_used_at: string | null;
-}
+export type Token = Schemas["TokenResponse"];
 
 export const tokensQuery = (n: number) =>
   queryOptions({
     queryKey: ["tokens", n],
-    queryFn: ({ signal }) => getOwn<{ tokens: Token[]; total_entries: number }>("/ui/tokens", page(n), signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/tokens", { params: { query: page(n) }, signal })),
     placeholderData: keepPreviousData,
   });
 

@@ -5,6 +5,7 @@ import type { GridAnswer } from "../../lib/grid/types";
 import { pollInterval } from "../../lib/live";
 import { isFinished } from "../../lib/states";
 import { client, ok, type DagRun } from "../client";
+import { fetchGrid } from "./grid";
 
 /** So many runs can be chosen from without asking for more. */
 export const RUNS_TO_CHOOSE = 50;
@@ -43,12 +44,10 @@ export const runCellsQuery = (run: Pick<DagRun, "dag_id" | "dag_run_id" | "run_a
     queryFn: async ({ signal }): Promise<GridAnswer> => {
       // Runs due before the moment after this one; another may be due in the same moment.
       const before = new Date(Date.parse(run.run_after) + 1).toISOString();
-      const path = { dag_id: run.dag_id };
-      const answer = await ok(
-        client.GET("/ui/grid/{dag_id}", { params: { path, query: { before, limit: 3 } }, signal }),
-      );
+      const filter = { dagId: run.dag_id, runType: null, state: null };
+      const answer = await fetchGrid(filter, { before, limit: 3 }, signal);
       const runs = answer.runs.filter(({ dag_run_id }) => dag_run_id === run.dag_run_id);
-      return { ...answer, runs } as GridAnswer;
+      return { ...answer, runs };
     },
     // Thousands of small lists: looking for the ones that stayed the same costs more than it saves.
     structuralSharing: false,

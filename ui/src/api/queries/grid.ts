@@ -5,8 +5,7 @@ import { joined } from "../../lib/grid/patch";
 import type { GridAnswer } from "../../lib/grid/types";
 import { pollInterval } from "../../lib/live";
 import { isFinished } from "../../lib/states";
-import { client, getOwn, ok, type TaskInstance } from "../client";
-import type { GridQuery } from "../own-dag";
+import { client, ok, type TaskInstance } from "../client";
 
 /** So many runs at first, and with each step back. */
 export const RUNS_PER_STEP = 28;
@@ -24,10 +23,24 @@ export interface Grid extends GridAnswer {
   hasOlder: boolean;
 }
 
-export const fetchGrid = ({ dagId, runType, state }: GridFilter, query: GridQuery, signal?: AbortSignal) => {
-  const all = { ...query, run_type: runType, state };
-  return getOwn<GridAnswer>(`/ui/grid/${encodeURIComponent(dagId)}`, all, signal);
-};
+interface Part {
+  /** How many runs, the newest first. */
+  limit: number;
+  /** Only runs due before this time. */
+  before?: string;
+}
+
+export async function fetchGrid({ dagId, runType, state }: GridFilter, part: Part, signal?: AbortSignal) {
+  const query = {
+    ...part,
+    ...(runType === null ? {} : { run_type: [runType] }),
+    ...(state === null ? {} : { state: [state] }),
+  };
+  const params = { path: { dag_id: dagId }, query };
+  const answer = await ok(client.GET("/ui/grid/{dag_id}", { params, ...(signal ? { signal } : {}) }));
+  // The client's types make plain arrays of tuples.
+  return answer as GridAnswer;
+}
 
 /** All filters of one DAG begin with this. */
 export const gridKey = (dagId: string) => ["grid", dagId] as const;

@@ -1,43 +1,40 @@
 import { queryOptions } from "@tanstack/react-query";
 
-import { getOwn } from "../client";
+import { client, ok, type Schemas } from "../client";
 
 /** What is asked of what, as the server's table of permissions has it (`webserver/src/permission.rs`). */
 export type Action = "Read" | "Write";
-export type Resource =
-  | "Dag"
-  | "DagRun"
-  | "Backfill"
-  | "TaskInstance"
-  | "Log"
-  | "Source"
-  | "ImportError"
-  | "Asset"
-  | "AuditLog"
-  | "Executor"
-  | "Job"
-  | "Variable"
-  | "Connection"
-  | "Pool"
-  | "XCom"
-  | "Config"
-  | "Plugin"
-  | "Provider"
-  | "User"
-  | "Own";
+export const RESOURCES = [
+  "Dag",
+  "DagRun",
+  "Backfill",
+  "TaskInstance",
+  "Log",
+  "Source",
+  "ImportError",
+  "Asset",
+  "AuditLog",
+  "Executor",
+  "Job",
+  "Variable",
+  "Connection",
+  "Pool",
+  "XCom",
+  "Config",
+  "Plugin",
+  "Provider",
+  "User",
+  "Own",
+] as const;
+export type Resource = (typeof RESOURCES)[number];
 export type Permission = `${Action}:${Resource}`;
 
-export interface Me {
-  username: string;
-  role: "viewer" | "user" | "op" | "admin";
-  /** What the role may do. */
-  permissions?: string[];
-}
+export type Me = Schemas["MeResponse"];
 
 /** Who is signed in. It does not change while they are. */
 export const meQuery = () =>
   queryOptions({
     queryKey: ["me"],
-    queryFn: ({ signal }) => getOwn<Me>("/ui/me", {}, signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/me", { signal })),
     staleTime: Infinity,
   });

@@ -1,19 +1,14 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 
-import { getOwn } from "../client";
+import { client, ok, type Schemas } from "../client";
 
-export interface Found {
-  dags: { dag_id: string; dag_display_name: string; is_paused: boolean }[];
-  tasks: { dag_id: string; task_id: string }[];
-  runs: { dag_id: string; dag_run_id: string; state: string; run_after: string }[];
-  assets: { id: number; name: string; uri: string }[];
-}
+export type Found = Schemas["SearchResponse"];
 
 /** What is called so, a few of each kind. */
 export const searchQuery = (q: string) =>
   queryOptions({
     queryKey: ["search", q],
-    queryFn: ({ signal }) => getOwn<Found>("/ui/search", { q, limit: 8 }, signal),
+    queryFn: ({ signal }) => ok(client.GET("/ui/search", { params: { query: { q, limit: 8 } }, signal })),
     enabled: q !== "",
     placeholderData: keepPreviousData,
     staleTime: 10_000,

@@ -123,16 +123,14 @@ function You() {
           [words.role, strings.frame.roles[me.role] ?? me.role],
         ]}
       />
-      {me.permissions !== undefined && (
-        <details className={classes.text}>
-          <summary>{words.may}</summary>
-          <ul className={classes.permissions}>
-            {me.permissions.map((permission) => (
-              <li key={permission}>{permission}</li>
-            ))}
-          </ul>
-        </details>
-      )}
+      <details className={classes.text}>
+        <summary>{words.may}</summary>
+        <ul className={classes.permissions}>
+          {me.permissions.map((permission) => (
+            <li key={permission}>{permission}</li>
+          ))}
+        </ul>
+      </details>
     </>
   );
 }

@@ -44,11 +44,10 @@ export function ImportSheet({ what, onClose }: { what: "variables" | "connection
     >
       <Stack gap="sm">
         {imported.error !== null && <Notice error>{messageOf(imported.error)}</Notice>}
-        {done != null && <Notice>{words.importDone(done.success?.length ?? 0)}</Notice>}
-        {done?.errors !== undefined && done.errors.length > 0 && (
+        {done != null && <Notice>{words.importDone(done.success.length)}</Notice>}
+        {done != null && done.errors.length > 0 && (
           <Notice error>
-            {words.importFailed(done.errors.length)}{" "}
-            {done.errors.map((error) => error.error ?? JSON.stringify(error)).join("; ")}
+            {words.importFailed(done.errors.length)} {done.errors.map((error) => errorText(error)).join("; ")}
           </Notice>
         )}
         <FileButton
@@ -84,3 +83,6 @@ export function ImportSheet({ what, onClose }: { what: "variables" | "connection
     </Sheet>
   );
 }
+
+const errorText = (error: Record<string, unknown>) =>
+  typeof error["error"] === "string" ? error["error"] : JSON.stringify(error);

@@ -38,8 +38,12 @@ const pool = (over: Partial<Pool> = {}): Pool => ({
   scheduled: 1,
   deferred: 0,
   open: 0,
-  holders: [{ dag_id: "etl", dag_run_id: "r1", task_id: "load", map_index: -1, since: NOW }],
-  waiting: [{ dag_id: "etl", dag_run_id: "r2", task_id: "load", map_index: -1, since: NOW, priority_weight: 3 }],
+  holders: [
+    { dag_id: "etl", dag_run_id: "r1", task_id: "load", map_index: -1, since: NOW, pool_slots: 1, priority_weight: 1 },
+  ],
+  waiting: [
+    { dag_id: "etl", dag_run_id: "r2", task_id: "load", map_index: -1, since: NOW, pool_slots: 1, priority_weight: 3 },
+  ],
   ...over,
 });
 
@@ -83,9 +87,14 @@ it("shows each error of a file with its place and a caret", async () => {
     timestamp: NOW,
     last_good_version: 4,
     dag_ids: ["etl"],
+    stack_trace: "",
     errors: [
       {
         code: "unknown_dependency",
+        severity: "error",
+        file: "etl.yaml",
+        dag_id: "etl",
+        task_id: "pull",
         line: 9,
         column: 3,
         end_line: 9,

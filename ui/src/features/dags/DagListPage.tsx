@@ -2,7 +2,7 @@
 import { Button, CloseButton, Group, NativeSelect, Text, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useQueries, useQuery } from "@tanstack/react-query";
-import { useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 
 import { messageOf } from "../../api/errors";
@@ -39,6 +39,12 @@ export function DagListPage() {
   const filter = filterOf(search);
   const change = (part: Partial<DagListFilter>) => setSearch(searchOf({ ...filter, ...part }), { replace: true });
   const narrow = useMedia(NARROW);
+  // The same until something is filtered, so that rows are not drawn anew while one scrolls.
+  const columns = useMemo(() => {
+    const filterBy = (part: Partial<DagListFilter>) =>
+      setSearch(searchOf({ ...filterOf(search), ...part }), { replace: true });
+    return narrow ? cardColumns(filterBy) : tableColumns(filterBy);
+  }, [narrow, search, setSearch]);
   const [selected, setSelected] = useState<Set<string>>(new Set());
   const list = useList(filter);
   const words = strings.dags;
@@ -73,7 +79,7 @@ export function DagListPage() {
       ) : (
         <VirtualTable<ListedDag>
           label={words.title}
-          columns={narrow ? cardColumns(change) : tableColumns(change)}
+          columns={columns}
           headless={narrow}
           {...(narrow ? { rowHeight: CARD } : {})}
           count={list.total ?? GUESS}

@@ -15,7 +15,6 @@ import { Confirm } from "../../ui/Confirm";
 import { copyText } from "../../ui/CopyButton";
 import { Icon } from "../../ui/icons";
 import { MoreMenu } from "../../ui/MoreMenu";
-import { IconButton } from "../../ui/Reason";
 import { StateMark } from "../../ui/StateMark";
 import { Duration, Time } from "../../ui/Time";
 import { toast } from "../../ui/toasts";
@@ -133,15 +132,16 @@ function Star({ dag }: { dag: ListedDag }) {
   const favorite = set.isPending ? set.variables : dag.is_favorite;
   const words = strings.dags;
   return (
-    <IconButton
-      size="sm"
-      icon="star"
-      filled={favorite}
-      pressed={favorite}
-      label={words.favoriteOf(dag.dag_id)}
-      c={favorite ? "var(--state-retrying)" : "dimmed"}
+    <button
+      type="button"
+      className={classes.star}
+      aria-pressed={favorite}
+      aria-label={words.favoriteOf(dag.dag_id)}
+      title={words.favoriteOf(dag.dag_id)}
       onClick={() => set.mutate(!favorite, { onError: sayError })}
-    />
+    >
+      <Icon name="star" filled={favorite} />
+    </button>
   );
 }
 
@@ -151,20 +151,18 @@ function Active({ dag }: { dag: ListedDag }) {
   const cannot = useCan("Write:Dag");
   const paused = set.isPending ? set.variables.paused : dag.is_paused;
   return (
-    <Tooltip label={cannot ?? (paused ? strings.dags.pausedHint : strings.dags.activeHint)} openDelay={400}>
-      <span>
-        <Switch
-          size="xs"
-          color="gray"
-          aria-label={strings.dags.activeSwitch(dag.dag_id)}
-          checked={!paused}
-          disabled={cannot !== null}
-          onChange={({ currentTarget: { checked } }) =>
-            set.mutate({ dagId: dag.dag_id, paused: !checked }, { onError: sayError })
-          }
-        />
-      </span>
-    </Tooltip>
+    <span title={cannot ?? (paused ? strings.dags.pausedHint : strings.dags.activeHint)}>
+      <Switch
+        size="xs"
+        color="gray"
+        aria-label={strings.dags.activeSwitch(dag.dag_id)}
+        checked={!paused}
+        disabled={cannot !== null}
+        onChange={({ currentTarget: { checked } }) =>
+          set.mutate({ dagId: dag.dag_id, paused: !checked }, { onError: sayError })
+        }
+      />
+    </span>
   );
 }
 
@@ -258,17 +256,22 @@ function Actions({ dag }: { dag: ListedDag }) {
   const lastFailed = dag.runs.findLast((run) => run.state === "failed");
   return (
     <span className={classes.actions}>
-      <Tooltip label={cannotTrigger ?? words.triggerOf(id)} openDelay={cannotTrigger === null ? 400 : 0}>
-        {cannotTrigger === null ? (
-          <Link to={paths.trigger(id)} className={classes.action} aria-label={words.triggerOf(id)}>
-            <Icon name="play" />
-          </Link>
-        ) : (
+      {cannotTrigger === null ? (
+        <Link
+          to={paths.trigger(id)}
+          className={classes.action}
+          aria-label={words.triggerOf(id)}
+          title={words.triggerOf(id)}
+        >
+          <Icon name="play" />
+        </Link>
+      ) : (
+        <Tooltip label={cannotTrigger} events={{ hover: true, focus: true, touch: true }}>
           <button type="button" className={classes.action} aria-label={words.triggerOf(id)} aria-disabled>
             <Icon name="play" />
           </button>
-        )}
-      </Tooltip>
+        </Tooltip>
+      )}
       <MoreMenu
         label={words.moreOf(id)}
         items={[
@@ -294,24 +297,26 @@ function Actions({ dag }: { dag: ListedDag }) {
           },
         ]}
       />
-      <Confirm
-        opened={asks}
-        onClose={() => setAsks(false)}
-        title={words.deleteTitle(id)}
-        verb={words.deleteVerb(id)}
-        busy={remove.isPending}
-        error={remove.error === null ? null : messageOf(remove.error)}
-        onConfirm={() =>
-          remove.mutate(undefined, {
-            onSuccess: () => {
-              setAsks(false);
-              toast({ text: words.deleted(id) });
-            },
-          })
-        }
-      >
-        <Text>{words.deleteHint}</Text>
-      </Confirm>
+      {asks && (
+        <Confirm
+          opened
+          onClose={() => setAsks(false)}
+          title={words.deleteTitle(id)}
+          verb={words.deleteVerb(id)}
+          busy={remove.isPending}
+          error={remove.error === null ? null : messageOf(remove.error)}
+          onConfirm={() =>
+            remove.mutate(undefined, {
+              onSuccess: () => {
+                setAsks(false);
+                toast({ text: words.deleted(id) });
+              },
+            })
+          }
+        >
+          <Text>{words.deleteHint}</Text>
+        </Confirm>
+      )}
     </span>
   );
 }

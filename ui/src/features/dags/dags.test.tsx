@@ -20,7 +20,7 @@ describe("the list of DAGs", () => {
       listedDag("payments", {
         runs: [listedRun("r1"), listedRun("r2", { state: "failed" })],
         success_rate: 0.5,
-        why: { kind: "failure", text: "503 from ledger", dag_run_id: "r2", task_id: "reconcile" },
+        why: { kind: "failure", text: "503 from ledger", reason: null, dag_run_id: "r2", task_id: "reconcile" },
       }),
       listedDag("flawed", { runs: [listedRun("r3", { failed_tasks: 2 })] }),
       listedDag("fresh", { timetable_summary: null, is_paused: true }),

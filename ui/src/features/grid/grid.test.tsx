@@ -2,7 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { http, HttpResponse } from "msw";
 import { beforeEach, describe, expect, it } from "vitest";
 
-import type { GridAnswer, GridNode, GridRun } from "../../lib/grid/types";
+import type { GridAnswer, GridNode, GridRun, ManyCell } from "../../lib/grid/types";
 import { dag } from "../../testing/fixtures";
 import { world } from "../../testing/handlers";
 import { expectAccessible, open } from "../../testing/render";
@@ -17,8 +17,12 @@ const node = (id: string, over: Partial<GridNode> = {}): GridNode => ({
   operator: "BashOperator",
   is_mapped: false,
   trigger_rule: "all_success",
+  is_setup: false,
+  is_teardown: false,
+  tooltip: null,
   ...over,
 });
+const many = (counts: ManyCell["counts"]): ManyCell => ({ counts, start: null, end: null });
 const run = (dag_run_id: string, over: Partial<GridRun> = {}): GridRun => ({
   dag_run_id,
   run_type: "scheduled",
@@ -46,8 +50,8 @@ const grid: GridAnswer = {
   runs: [run("older"), run("newest", { state: "failed", failed_tasks: 3 })],
   states: ["success", "failed", "upstream_failed"],
   cells: {
-    older: [[0, 1, 0, 1000], { counts: { success: 24 } }, [0, 1, 0, 1000]],
-    newest: [[0, 1, 0, 1000], { counts: { success: 21, failed: 3 } }, [2, 0, null, null]],
+    older: [[0, 1, 0, 1000], many({ success: 24 }), [0, 1, 0, 1000]],
+    newest: [[0, 1, 0, 1000], many({ success: 21, failed: 3 }), [2, 0, null, null]],
   },
 };
 

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 
-import type { Health, Home } from "../../api/queries/home";
+import type { Home } from "../../api/queries/home";
 import { strings } from "../../lib/strings";
 import { paths } from "../../paths";
 import { Icon } from "../../ui/icons";
@@ -46,7 +46,15 @@ export function HealthList({ health, databaseMs, nodes }: Props) {
   );
 }
 
-function Part({ name, health, children }: { name: string; health: Health; children: ReactNode }) {
+function Part({
+  name,
+  health,
+  children,
+}: {
+  name: string;
+  health: Home["health"]["metadatabase"];
+  children: ReactNode;
+}) {
   const words = strings.home;
   const { status } = health;
   const well = status === "healthy";

@@ -2,7 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { http, HttpResponse } from "msw";
 import { beforeEach, describe, expect, it } from "vitest";
 
-import type { TryFacts } from "../../api/own";
+import type { Schemas } from "../../api/client";
 import { run, task, waitingTask } from "../../testing/fixtures";
 import { sent, world } from "../../testing/handlers";
 import { logBytes, logOf } from "../../testing/log";
@@ -11,7 +11,7 @@ import { server } from "../../testing/server";
 
 const TASK = "/dags/example/runs/manual__1/tasks/extract";
 
-const facts = (try_number: number, over: Partial<TryFacts> = {}): TryFacts => ({
+const facts = (try_number: number, over: Partial<Schemas["TryResponse"]> = {}): Schemas["TryResponse"] => ({
   try_number,
   state: "failed",
   hostname: "n1",
@@ -24,6 +24,7 @@ const facts = (try_number: number, over: Partial<TryFacts> = {}): TryFacts => ({
   container_id: null,
   command: ["sh", "-c", "go now"],
   peak_memory: 64_000_000,
+  last_error: null,
   ...over,
 });
 
@@ -125,6 +126,70 @@ describe("a task instance", () => {
     expect(here()).toBe(`${TASK}?find=words&only=1`);
     await waitFor(() => expect(screen.queryByText("hello")).toBeNull());
     expect(screen.getByText("1 of 3 lines")).toBeTruthy();
+  });
+
+  it("clears with what comes behind it, or without, as the preview says", async () => {
+    world.tasks = [task("extract"), task("load", { duration: 60 }), task("report")];
+    const { user } = open(TASK);
+    await user.click(await screen.findByRole("button", { name: "Clear extract" }));
+    const sheet = within(await screen.findByRole("dialog", { name: "Clear extract" }));
+    expect(await sheet.findByRole("button", { name: "Clear 3 tasks" })).toBeTruthy();
+    const names = () =>
+      within(sheet.getByRole("list", { name: "What will run again" }))
+        .getAllByRole("checkbox")
+        .map((box) => box.getAttribute("aria-label"));
+    expect(names()).toEqual(["With extract", "With load", "With report"]);
+    await expectAccessible(screen.getByRole("dialog"));
+    await user.click(sheet.getByRole("checkbox", { name: "Downstream" }));
+    await user.type(sheet.getByRole("textbox", { name: /^Why/ }), "late data");
+    await user.click(await sheet.findByRole("button", { name: "Clear 1 task" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    const bodies = sent.map(({ body }) => body as Record<string, unknown>);
+    expect(bodies.map(({ dry_run, include_downstream }) => [dry_run, include_downstream])).toEqual([
+      [true, true],
+      [true, false],
+      [false, false],
+    ]);
+    expect(bodies.at(-1)).toMatchObject({ task_ids: ["extract"], note: "late data" });
+  });
+
+  it("asks the person it waits for, and sends the answer", async () => {
+    const waiting = task("extract", { state: "awaiting_input", end_date: null, duration: null });
+    world.tasks = [waiting];
+    const question: Schemas["HITLDetail"] = {
+      options: ["Approve", "Reject"],
+      subject: "Publish the report?",
+      body: "It has 3 empty rows.",
+      defaults: null,
+      multiple: false,
+      params: {},
+      assigned_users: [{ id: "1", name: "ann" }],
+      created_at: "2026-11-22T08:00:00Z",
+      responded_by_user: null,
+      responded_at: null,
+      chosen_options: null,
+      params_input: {},
+      response_received: false,
+      task_instance: waiting,
+    };
+    const answers: unknown[] = [];
+    server.use(
+      http.get("*/taskInstances/extract/-1/hitlDetails", () => HttpResponse.json({ ...question })),
+      http.patch("*/taskInstances/extract/-1/hitlDetails", async ({ request }) => {
+        answers.push(await request.json());
+        world.tasks = [task("extract")];
+        return HttpResponse.json({});
+      }),
+    );
+    const { container, user } = open(TASK);
+    const card = within(await screen.findByRole("region", { name: "It asks a person" }));
+    expect(card.getByRole("heading", { name: "Publish the report?" })).toBeTruthy();
+    expect(card.getByText("It has 3 empty rows.")).toBeTruthy();
+    expect(card.getByText(/ann/)).toBeTruthy();
+    await expectAccessible(container);
+    await user.click(card.getByRole("button", { name: "Reject" }));
+    await waitFor(() => expect(answers).toEqual([{ chosen_options: ["Reject"], params_input: {} }]));
+    await waitFor(() => expect(screen.queryByRole("region", { name: "It asks a person" })).toBeNull());
   });
 
   it("marks with a preview", async () => {

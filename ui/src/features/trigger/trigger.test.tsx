@@ -57,6 +57,29 @@ it("Enter in a field triggers", async () => {
   await waitFor(() => expect(posted()).toHaveLength(1));
 });
 
+it("is filled in and sent without a mouse, and says what is wrong as it is typed", async () => {
+  load();
+  const { user } = open("/dags/export/trigger");
+  const dialog = await screen.findByRole("dialog");
+  const limit = await screen.findByRole("textbox", { name: /Rows at most/ });
+  const tabTo = async (element: HTMLElement) => {
+    for (let n = 0; n < 20 && document.activeElement !== element; n++) await user.tab();
+    expect(document.activeElement).toBe(element);
+    expect(dialog.contains(element)).toBe(true);
+  };
+  await tabTo(limit);
+  await user.keyboard("{Control>}a{/Control}9x");
+  expect(limit.getAttribute("aria-invalid")).toBe("true");
+  await user.keyboard("{Backspace}");
+  expect(limit.getAttribute("aria-invalid")).not.toBe("true");
+  const dry = screen.getByRole<HTMLInputElement>("checkbox", { name: "Dry run" });
+  await tabTo(dry);
+  await user.keyboard(" ");
+  expect(dry.checked).toBe(true);
+  await user.keyboard("{Control>}{Enter}{/Control}");
+  await waitFor(() => expect(posted()[0]?.body).toMatchObject({ conf: { dry: true } }));
+});
+
 it("fills in the conf of a run, keeps what is no param, and is the same as JSON", async () => {
   load();
   const { user } = open("/dags/export/trigger?like=manual__old");

@@ -1,13 +1,7 @@
 /** Outcomes of runs by day or by hour, laid out as a year of weeks or a month of hours. Days are `YYYY-MM-DD` in the reader's zone. */
+import type { components } from "../../api/schema";
 
-export interface CalendarCell {
-  start: string;
-  success: number;
-  failed: number;
-  running: number;
-  queued: number;
-  planned: number;
-}
+export type CalendarCell = components["schemas"]["CalendarCellResponse"];
 
 export const OUTCOMES = ["failed", "running", "queued", "success", "planned"] as const;
 export type Outcome = (typeof OUTCOMES)[number];

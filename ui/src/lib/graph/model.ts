@@ -2,25 +2,17 @@
  * What is drawn of a DAG: its structure with some groups folded. Pure; positions come from `layers.ts` or from ELK, and neither looks at
  * states, so that a change of a state moves nothing.
  */
+import type { components } from "../../api/schema";
 
-export interface StructureNode {
-  id: string;
-  label: string;
-  kind: "task" | "group";
-  parent: string | null;
-  operator: string | null;
-  trigger_rule: string | null;
-  is_mapped: boolean;
-  is_setup?: boolean;
-  is_teardown?: boolean;
-}
-
-export interface Structure {
-  dag_version_number: number | null;
-  nodes: StructureNode[];
-  /** Between tasks only. */
-  edges: { source: string; target: string; label: string | null }[];
-}
+type Schemas = components["schemas"];
+/** What of a node is drawn. */
+export type StructureNode = Pick<
+  Schemas["StructureNode"],
+  "id" | "label" | "kind" | "parent" | "operator" | "trigger_rule" | "is_mapped"
+> &
+  Partial<Pick<Schemas["StructureNode"], "is_setup" | "is_teardown">>;
+/** Edges are between tasks only. */
+export type Structure = Omit<Schemas["StructureResponse"], "nodes"> & { nodes: StructureNode[] };
 
 export type DrawnKind = "task" | "group" | "folded";
 

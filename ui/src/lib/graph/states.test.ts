@@ -21,10 +21,17 @@ const structure: Structure = {
 };
 const answer = {
   dag_version_number: 1,
-  nodes: structure.nodes.map((one) => ({ ...one, depth: 0 })),
+  nodes: structure.nodes.map((one) => ({ ...one, depth: 0, is_setup: false, is_teardown: false, tooltip: null })),
   runs: [],
-  states: ["success", "failed", "queued", null],
-  cells: { r: [[0, 1, 0, 4_000], { counts: { success: 3, failed: 1 } }, [2, 0, null, null], [3, 0, null, null]] },
+  states: ["success", "failed", "queued", "none"],
+  cells: {
+    r: [
+      [0, 1, 0, 4_000],
+      { counts: { success: 3, failed: 1 }, start: null, end: null },
+      [2, 0, null, null],
+      [3, 0, null, null],
+    ],
+  },
 } satisfies GridAnswer as GridAnswer;
 
 it("cells are those of the tasks in their order, groups left out", () => {
@@ -33,7 +40,7 @@ it("cells are those of the tasks in their order, groups left out", () => {
     ["a", "success"],
     ["g.b", "failed"],
     ["g.c", "queued"],
-    ["d", null],
+    ["d", "none"],
   ]);
   expect(states.get("g.b")?.counts).toEqual({ success: 3, failed: 1 });
   expect(statesOf(answer, "other").size).toBe(0);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { move, nextFailure } from "./move";
 import { joined, patched, patchedRun } from "./patch";
 import { countsOf, groupsOf, NO_FILTER, openGroups, openWish, treeOf, visibleRows, type Row } from "./rows";
-import type { Cell, GridAnswer, GridNode, GridRun } from "./types";
+import type { Cell, GridAnswer, GridNode, GridRun, ManyCell } from "./types";
 
 const node = (id: string, over: Partial<GridNode> = {}): GridNode => ({
   id,
@@ -14,9 +14,13 @@ const node = (id: string, over: Partial<GridNode> = {}): GridNode => ({
   operator: "bash",
   is_mapped: false,
   trigger_rule: "all_success",
+  is_setup: false,
+  is_teardown: false,
+  tooltip: null,
   ...over,
 });
 const group = (id: string, parent: string | null = null) => node(id, { kind: "group", parent, operator: null });
+const many = (counts: ManyCell["counts"]): ManyCell => ({ counts, start: null, end: null });
 const run = (dag_run_id: string, over: Partial<GridRun> = {}): GridRun => ({
   dag_run_id,
   run_type: "scheduled",
@@ -32,7 +36,7 @@ const run = (dag_run_id: string, over: Partial<GridRun> = {}): GridRun => ({
   failed_tasks: 0,
   ...over,
 });
-const states = ["success", "failed", "upstream_failed", "running", "queued", null];
+const states = ["success", "failed", "upstream_failed", "running", "queued", "none"];
 const ok: Cell = [0, 1, 0, 1];
 const bad: Cell = [1, 3, 0, 1];
 const after: Cell = [2, 0, null, null];
@@ -51,8 +55,8 @@ const answer: GridAnswer = {
   runs: [run("old", { state: "failed" }), run("new")],
   states,
   cells: {
-    old: [ok, { counts: { success: 20, failed: 3 } }, ok, after],
-    new: [ok, { counts: { success: 24 } }, bad, ok],
+    old: [ok, many({ success: 20, failed: 3 }), ok, after],
+    new: [ok, many({ success: 24 }), bad, ok],
   },
 };
 const rows = treeOf(answer.nodes);
@@ -97,10 +101,10 @@ describe("folding", () => {
   });
 
   it("opens the groups of a small DAG and folds those of a large one, unless the address says otherwise", () => {
-    const many = treeOf([group("g"), ...Array.from({ length: 41 }, (_, n) => node(`g.${n}`, { parent: "g" }))]);
+    const large = treeOf([group("g"), ...Array.from({ length: 41 }, (_, n) => node(`g.${n}`, { parent: "g" }))]);
     expect([...openGroups(rows, null)]).toEqual(["extract", "extract.deep"]);
-    expect([...openGroups(many, null)]).toEqual([]);
-    expect([...openGroups(many, "all")]).toEqual(["g"]);
+    expect([...openGroups(large, null)]).toEqual([]);
+    expect([...openGroups(large, "all")]).toEqual(["g"]);
     expect([...openGroups(rows, "none")]).toEqual([]);
     expect([...openGroups(rows, "extract,nothing")]).toEqual(["extract"]);
   });

@@ -1,6 +1,6 @@
 /** What an event of the server changes in a grid that is already here. */
 import { isFinished } from "../states";
-import type { Cell, GridAnswer } from "./types";
+import type { Cell, GridAnswer, GridRun } from "./types";
 
 export interface TaskChange {
   dag_run_id: string;
@@ -23,11 +23,11 @@ export function patched(answer: GridAnswer, change: TaskChange, now: number): Gr
   if (before !== null && !Array.isArray(before)) return answer;
 
   let states = answer.states;
-  let state = states.indexOf(change.state);
-  if (state < 0 && change.state === null) state = states.indexOf("none");
+  const word = change.state ?? "none";
+  let state = states.indexOf(word);
   if (state < 0) {
     state = states.length;
-    states = [...states, change.state];
+    states = [...states, word];
   }
   const isNewTry = before === null || before[1] !== change.try_number;
   const runs = change.state === "running";
@@ -54,7 +54,7 @@ function placeOf({ nodes }: GridAnswer, taskId: string): number | undefined {
 }
 
 /** A run has a new state. A run that is not here is for the server to tell. */
-export function patchedRun(answer: GridAnswer, change: { dag_run_id: string; state: string }): GridAnswer {
+export function patchedRun(answer: GridAnswer, change: Pick<GridRun, "dag_run_id" | "state">): GridAnswer {
   const at = answer.runs.findIndex((run) => run.dag_run_id === change.dag_run_id);
   const run = answer.runs[at];
   if (run === undefined || run.state === change.state) return answer;

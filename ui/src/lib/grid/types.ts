@@ -1,50 +1,15 @@
 /** The answer of `GET /ui/grid/{dag_id}`: the runs of a DAG times its tasks. */
+import type { components } from "../../api/schema";
 
-export interface GridNode {
-  id: string;
-  label: string;
-  kind: "task" | "group";
-  parent: string | null;
-  depth: number;
-  operator: string | null;
-  is_mapped: boolean;
-  trigger_rule: string | null;
-}
+type Schemas = components["schemas"];
 
-export interface GridRun {
-  dag_run_id: string;
-  run_type: string;
-  state: string;
-  run_after: string;
-  logical_date: string | null;
-  queued_at: string | null;
-  start_date: string | null;
-  end_date: string | null;
-  /** Seconds. */
-  duration: number | null;
-  dag_version_number: number | null;
-  note: boolean;
-  failed_tasks: number;
-}
-
-/** State (an index into `states`), try, start and end in milliseconds since the epoch. */
-export type OneCell = [number, number, number | null, number | null];
-/** How many instances of a mapped task are in which state. */
-export interface ManyCell {
-  counts: Record<string, number>;
-  start?: number | null;
-  end?: number | null;
-}
+/** Runs oldest first; nodes in the order in which they are shown, groups before what is in them; cells by run, aligned with the nodes that are tasks. */
+export type GridAnswer = Schemas["GridResponse"];
+export type GridNode = Schemas["StructureNode"];
+export type GridRun = Schemas["GridRunResponse"];
 /** Null: the task has no instance in that run. */
-export type Cell = OneCell | ManyCell | null;
-
-export interface GridAnswer {
-  dag_version_number: number | null;
-  /** In the order in which they are shown; groups stand before what is in them. */
-  nodes: GridNode[];
-  /** Oldest first. */
-  runs: GridRun[];
-  states: (string | null)[];
-  /** By run; aligned with the nodes that are tasks. */
-  cells: Record<string, Cell[]>;
-}
+export type Cell = Schemas["GridCell"];
+/** State (an index into `states`), try, start and end in milliseconds since the epoch. */
+export type OneCell = Extract<Cell, unknown[]>;
+/** How many instances of a mapped task are in which state. */
+export type ManyCell = Schemas["GridMappedCell"];

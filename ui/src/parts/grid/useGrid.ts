@@ -4,6 +4,7 @@ import { useCallback, useEffect, useState } from "react";
 import { subscribeToEvents } from "../../api/events";
 import { gridQuery, loadOlder, refreshHead, type Grid, type GridFilter } from "../../api/queries";
 import { patched, patchedRun, type TaskChange } from "../../lib/grid/patch";
+import type { GridRun } from "../../lib/grid/types";
 
 /** Events of one moment are shown together. */
 const FLUSH_MS = 50;
@@ -81,8 +82,8 @@ function follow(queries: QueryClient, filter: GridFilter): () => void {
         if (told.deleted === true) {
           change((grid) => ({ ...grid, runs: grid.runs.filter((run) => run.dag_run_id !== runId) }));
         } else {
-          if (known())
-            change((grid) => ({ ...grid, ...patchedRun(grid, { dag_run_id: runId, state: told.state ?? "" }) }));
+          const state = told.state as GridRun["state"];
+          if (known()) change((grid) => ({ ...grid, ...patchedRun(grid, { dag_run_id: runId, state }) }));
           // Its times, or the run itself, only the server knows.
           refresh(runId);
         }
