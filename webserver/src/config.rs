@@ -68,6 +68,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// What `GET /config` answers, in order; `None`: it answers 403 (`[api] expose_config` is False, Airflow's default).
     pub exposed: Option<Vec<Setting>>,
+    /// How long the test of a connection may take; `None`: it answers 403 (`[core] test_connection` is Disabled, Airflow's default).
+    pub test_connection: Option<Duration>,
     /// Connections at once; more wait until one ends.
     pub max_connections: usize,
 }
@@ -97,6 +99,7 @@ impl Config {
             tls: None,
             request_timeout: Duration::from_secs(30),
             exposed: None,
+            test_connection: None,
             max_connections: 8_192,
         }
     }

@@ -18,6 +18,7 @@ mod measure;
 mod openapi;
 pub mod passwords;
 mod permission;
+mod reach;
 mod recent;
 mod router;
 mod sealed;
