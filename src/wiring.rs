@@ -179,7 +179,15 @@ pub(crate) fn webserver(
 fn exposed(app: &App) -> Vec<Setting> {
     let setting = |row: Row| {
         let (section, option) = row.key.split_once('.')?;
-        Some(Setting { section: section.to_owned(), option: option.to_owned(), value: row.plain })
+        let (source, origin) = row.origin();
+        Some(Setting {
+            section: section.to_owned(),
+            option: option.to_owned(),
+            value: row.plain,
+            source,
+            origin,
+            default: row.default,
+        })
     };
     show(&app.loaded).into_iter().filter_map(setting).collect()
 }

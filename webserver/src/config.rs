@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use serde::Serialize;
 use updraft_store::bucket::Bucket;
+use utoipa::ToSchema;
 
 use crate::{
     auth::{address::Network, oidc::Oidc},
@@ -20,13 +22,30 @@ pub enum LogPlace {
     Bucket(Bucket),
 }
 
-/// One value of the deployment's configuration as `GET /config` shows it.
+/// One value of the deployment's configuration as `GET /config` and `/ui/config` show it.
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub section: String,
     pub option: String,
     /// Secrets are masked already.
     pub value: String,
+    pub source: Source,
+    /// The file or the environment variable that says so.
+    pub origin: Option<String>,
+    /// The value if nobody says anything.
+    pub default: String,
+}
+
+/// Where a value of the configuration is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ConfigSource)]
+pub enum Source {
+    Default,
+    File,
+    Environment,
+    /// The command line.
+    Flag,
 }
 
 /// Settings of one webserver process. The binary merges them from its configuration; [`Config::new`] gives Airflow's defaults.
