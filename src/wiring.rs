@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// How long the test of a connection may take.
+const CONNECTION_TEST_LIMIT: Duration = Duration::from_secs(5);
+
 /// The scheduler's configuration. `url`: where the dashboard is, should the configuration not say.
 pub(crate) fn scheduler(config: &Config, url: Option<&str>) -> updraft_scheduler::Config {
     updraft_scheduler::Config {
@@ -167,6 +170,7 @@ pub(crate) fn webserver(
     settings.executors.lease = config.executor.lease;
     settings.parallelism = config.core.parallelism.get();
     settings.metrics = config.metrics.webserver.then(|| metrics.handle.clone());
+    settings.test_connection = config.webserver.test_connection.then_some(CONNECTION_TEST_LIMIT);
     settings.exposed = config.webserver.expose_config.then(|| exposed(app));
     Ok(settings)
 }
@@ -175,7 +179,15 @@ pub(crate) fn webserver(
 fn exposed(app: &App) -> Vec<Setting> {
     let setting = |row: Row| {
         let (section, option) = row.key.split_once('.')?;
-        Some(Setting { section: section.to_owned(), option: option.to_owned(), value: row.plain })
+        let (source, origin) = row.origin();
+        Some(Setting {
+            section: section.to_owned(),
+            option: option.to_owned(),
+            value: row.plain,
+            source,
+            origin,
+            default: row.default,
+        })
     };
     show(&app.loaded).into_iter().filter_map(setting).collect()
 }

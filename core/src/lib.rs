@@ -10,7 +10,7 @@
 //!   [`explain`]: why something does not run; [`invariants`]: what holds whatever happens; [`notify`]: who is told what;
 //! * [`timetable`]: when runs are due; [`asset`]: and what for; [`mapping`]: the instances of a mapped task;
 //!   [`template`]: how a task's fields are rendered (on the node); [`triggerer`]: operators that need only the database;
-//! * [`outline`]: the order in which people read a DAG; [`identity`]: names and roles of people.
+//! * [`param`]: what values params take; [`outline`]: the order in which people read a DAG; [`identity`]: names and roles of people.
 
 pub mod ahead;
 pub mod asset;
@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod notify;
 pub mod operator;
 pub mod outline;
+pub mod param;
 pub mod plan;
 pub mod redact;
 pub mod scopes;

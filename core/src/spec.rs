@@ -15,6 +15,7 @@ use crate::{
     mapping,
     notify::Facts,
     operator::OperatorKind,
+    param,
     state::DagRunType,
 };
 
@@ -390,10 +391,7 @@ pub fn check_params(dag: &Dag, conf: &Map<String, Value>) -> Result<(), String> 
         let text = |error: String| format!("Invalid input for param {name}: {error}");
         let value = conf.get(name).or_else(|| dag.params.get(name));
         let value = value.ok_or_else(|| text("No value passed and Param has no default value".to_owned()))?;
-        let validator = jsonschema::options()
-            .should_validate_formats(true)
-            .build(schema)
-            .map_err(|error| text(format!("its schema is not valid: {error}")))?;
+        let validator = param::validator(schema).map_err(|error| text(format!("its schema is not valid: {error}")))?;
         validator.validate(value).map_err(|error| text(error.to_string()))?;
     }
     Ok(())

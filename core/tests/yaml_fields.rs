@@ -476,3 +476,15 @@ fn a_retry_policy_is_read_of_python_tasks_and_no_other_is_called() {
     refuses(&rules("{__type__: airflow.sdk.RetryRule, exceptions: a.B}"), "invalid_type_arguments", 1);
     refuses(&rules("a.B"), "wrong_type", 1);
 }
+
+#[test]
+fn a_default_that_is_a_time_needs_no_offset() {
+    let file = |default: &str| {
+        format!(
+            "dag_id: d\ninputs: {{at: {{type: string, format: time, default: \"{default}\"}}}}\ntasks: {{a: {{bash: \"true\"}}}}\n"
+        )
+    };
+    assert_eq!(one(&file("10:15:00")).params["at"], "10:15:00");
+    let loaded = load_beside(&file("25:15:00"), &());
+    assert_eq!(loaded.diagnostics.iter().map(|found| &*found.kind).collect::<Vec<_>>(), ["invalid_param"]);
+}

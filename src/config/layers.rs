@@ -13,6 +13,11 @@ use super::ConfigError;
 /// Every key with its default and its documentation.
 pub(crate) const DEFAULTS: &str = include_str!("default.toml");
 
+/// What the name of a layer of a variable begins with.
+pub(super) const ENVIRONMENT_VARIABLE: &str = "environment variable ";
+/// The layer of the flags.
+pub(super) const COMMAND_LINE: &str = "command line";
+
 /// One source of values. Its name is what `config show` and every error say.
 pub(super) struct Layer {
     name: String,
@@ -38,7 +43,7 @@ impl Layer {
     pub(super) fn environment(variables: &[(String, String)], known: &Dict) -> Result<Vec<Self>, ConfigError> {
         let mut layers = Vec::with_capacity(variables.len());
         for (variable, text) in variables {
-            let name = format!("environment variable {variable}");
+            let name = format!("{ENVIRONMENT_VARIABLE}{variable}");
             let path = variable.trim_start_matches("UPDRAFT__").to_lowercase().replace("__", ".");
             let Some((section, key)) = path.split_once('.') else {
                 return Err(unknown(&name, &path, known.keys()));
@@ -113,7 +118,7 @@ impl Flags {
     }
 
     pub(super) fn into_layer(self) -> Layer {
-        Layer { name: "command line".into(), values: self.0 }
+        Layer { name: COMMAND_LINE.into(), values: self.0 }
     }
 }
 

@@ -117,6 +117,8 @@ fn merge(layers: Vec<Layer>, known: &Dict) -> Result<Loaded, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use updraft_webserver::Source;
+
     use super::*;
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -213,5 +215,38 @@ mod tests {
         );
         assert!(text.contains("postgres://u:***@h/db"), "{text}");
         assert!(text.contains("webserver.port 8080 default"), "{text}");
+    }
+
+    #[test]
+    fn a_row_tells_its_source_and_its_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("u.toml");
+        std::fs::write(&file, "[webserver]\nhost = \"0.0.0.0\"\n").unwrap();
+        let environment = Environment {
+            updraft: vec![("UPDRAFT__AUTH__JWT_SECRET".into(), "hush".into())],
+            ..Environment::default()
+        };
+        let mut flags = Flags::default();
+        flags.set("webserver.port", Some(3000u16));
+        let rows = show(&load(&environment, Some(file.clone()), flags).unwrap());
+        let told = |key: &str| {
+            let row = rows.iter().find(|row| row.key == key).unwrap();
+            (row.plain.clone(), row.origin(), row.default.clone())
+        };
+        let text = str::to_owned;
+        assert_eq!(told("webserver.port"), (text("3000"), (Source::Flag, None), text("8080")));
+        let origin = (Source::File, Some(file.display().to_string()));
+        assert_eq!(told("webserver.host"), (text("0.0.0.0"), origin, text("127.0.0.1")));
+        let origin = (Source::Environment, Some(text("UPDRAFT__AUTH__JWT_SECRET")));
+        assert_eq!(told("auth.jwt_secret"), (text("***"), origin, text("")));
+        assert_eq!(told("smtp.starttls"), (text("true"), (Source::Default, None), text("true")));
+    }
+
+    #[test]
+    fn tests_of_connections_are_enabled_by_airflows_word() {
+        assert!(!with(&[]).unwrap().webserver.test_connection);
+        assert!(with(&[("UPDRAFT__WEBSERVER__TEST_CONNECTION", "enabled ")]).unwrap().webserver.test_connection);
+        let error = with(&[("UPDRAFT__WEBSERVER__TEST_CONNECTION", "Hidden")]).err().unwrap().to_string();
+        assert!(error.contains("webserver.test_connection") && error.contains("neither"), "{error}");
     }
 }

@@ -1,11 +1,12 @@
 //! `updraft config show` and the reference page made of the default file.
 
-use figment::value::Value;
+use figment::{Figment, value::Value};
 use serde::Serialize;
+use updraft_webserver::Source;
 
 use super::{
     Loaded,
-    layers::{DEFAULTS, Layer},
+    layers::{COMMAND_LINE, DEFAULTS, ENVIRONMENT_VARIABLE, Layer},
 };
 
 /// One effective value.
@@ -19,6 +20,25 @@ pub(crate) struct Row {
     pub(crate) plain: String,
     /// `default`, a file, an environment variable or `command line`.
     pub(crate) source: String,
+    /// The default value as a person writes it.
+    #[serde(skip)]
+    pub(crate) default: String,
+}
+
+const DEFAULT: &str = "default";
+const DEFAULT_LAYER: &str = "the default configuration";
+
+impl Row {
+    /// Where the value is from, and the name of the file or of the environment variable.
+    pub(crate) fn origin(&self) -> (Source, Option<String>) {
+        let variable = self.source.strip_prefix(ENVIRONMENT_VARIABLE);
+        match (self.source.as_str(), variable) {
+            (DEFAULT, _) => (Source::Default, None),
+            (COMMAND_LINE, _) => (Source::Flag, None),
+            (_, Some(name)) => (Source::Environment, Some(name.to_owned())),
+            (file, None) => (Source::File, Some(file.to_owned())),
+        }
+    }
 }
 
 const SECRETS: &[&str] = &[
@@ -34,16 +54,19 @@ const SECRETS: &[&str] = &[
 
 /// The effective values in the order of the default file.
 pub(crate) fn show(loaded: &Loaded) -> Vec<Row> {
+    let defaults = Figment::from(defaults());
     keys()
         .into_iter()
         .map(|key| {
             let value = loaded.figment.find_value(&key).expect("every key has a default");
-            let source = loaded.figment.find_metadata(&key).map_or("default", |metadata| &*metadata.name);
+            let source = loaded.figment.find_metadata(&key).map_or(DEFAULT, |metadata| &*metadata.name);
             let text = display(&key, &value);
+            let default = defaults.find_value(&key).expect("every key has a default");
             Row {
                 plain: plain(&text),
                 value: text,
-                source: if source == "the default configuration" { "default".into() } else { source.to_owned() },
+                source: if source == DEFAULT_LAYER { DEFAULT.into() } else { source.to_owned() },
+                default: plain(&display(&key, &default)),
                 key,
             }
         })
@@ -80,9 +103,12 @@ fn keys() -> Vec<String> {
     keys
 }
 
+fn defaults() -> Layer {
+    Layer::text(DEFAULT_LAYER, DEFAULTS).expect("the embedded default parses")
+}
+
 fn count() -> usize {
-    let defaults = Layer::text("the default configuration", DEFAULTS).expect("the embedded default parses");
-    defaults.values().values().map(|section| section.as_dict().map_or(0, figment::value::Dict::len)).sum()
+    defaults().values().values().map(|section| section.as_dict().map_or(0, figment::value::Dict::len)).sum()
 }
 
 fn display(key: &str, value: &Value) -> String {

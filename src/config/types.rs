@@ -113,6 +113,8 @@ pub(crate) struct Webserver {
     #[serde(deserialize_with = "networks")]
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) expose_config: bool,
+    #[serde(deserialize_with = "enabled")]
+    pub(crate) test_connection: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -274,6 +276,16 @@ fn lease<'de, D: Deserializer<'de>>(input: D) -> Result<Lease, D::Error> {
 
 fn networks<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Network>, D::Error> {
     Vec::<String>::deserialize(input)?.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
+}
+
+/// Airflow's words, in whatever case it takes them.
+fn enabled<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(input)?;
+    match text.trim().to_lowercase().as_str() {
+        "enabled" => Ok(true),
+        "disabled" => Ok(false),
+        _ => Err(de::Error::custom(format!("`{text}` is neither Enabled nor Disabled"))),
+    }
 }
 
 fn strategy<'de, D: Deserializer<'de>>(input: D) -> Result<Strategy, D::Error> {

@@ -35,6 +35,7 @@ mod opaque;
 pub mod outbox;
 pub mod plan;
 pub mod pools;
+pub mod probe;
 pub mod query;
 pub mod resolve;
 pub mod rotate;

@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use serde::Serialize;
 use updraft_store::bucket::Bucket;
+use utoipa::ToSchema;
 
 use crate::{
     auth::{address::Network, oidc::Oidc},
@@ -20,13 +22,30 @@ pub enum LogPlace {
     Bucket(Bucket),
 }
 
-/// One value of the deployment's configuration as `GET /config` shows it.
+/// One value of the deployment's configuration as `GET /config` and `/ui/config` show it.
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub section: String,
     pub option: String,
     /// Secrets are masked already.
     pub value: String,
+    pub source: Source,
+    /// The file or the environment variable that says so.
+    pub origin: Option<String>,
+    /// The value if nobody says anything.
+    pub default: String,
+}
+
+/// Where a value of the configuration is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ConfigSource)]
+pub enum Source {
+    Default,
+    File,
+    Environment,
+    /// The command line.
+    Flag,
 }
 
 /// Settings of one webserver process. The binary merges them from its configuration; [`Config::new`] gives Airflow's defaults.
@@ -68,6 +87,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// What `GET /config` answers, in order; `None`: it answers 403 (`[api] expose_config` is False, Airflow's default).
     pub exposed: Option<Vec<Setting>>,
+    /// How long the test of a connection may take; `None`: it answers 403 (`[core] test_connection` is Disabled, Airflow's default).
+    pub test_connection: Option<Duration>,
     /// Connections at once; more wait until one ends.
     pub max_connections: usize,
 }
@@ -97,6 +118,7 @@ impl Config {
             tls: None,
             request_timeout: Duration::from_secs(30),
             exposed: None,
+            test_connection: None,
             max_connections: 8_192,
         }
     }

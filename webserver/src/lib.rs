@@ -18,6 +18,7 @@ mod measure;
 mod openapi;
 pub mod passwords;
 mod permission;
+mod reach;
 mod recent;
 mod router;
 mod sealed;
@@ -45,7 +46,7 @@ pub use auth::{
     address::{Network, NoNetwork},
     oidc::Oidc,
 };
-pub use config::{Config, LogPlace, Setting};
+pub use config::{Config, LogPlace, Setting, Source};
 pub use measure::router as metrics_router;
 pub use router::{open_api, router, routes};
 pub use state::App;

@@ -34,9 +34,9 @@ use crate::{
     shadowed,
     shared::shared,
     ui_api::{
-        calendar, dags as ui_dags, events as ui_events, executors, grid, home, import_errors as ui_import_errors,
-        log_bytes, me, notifications, pools as ui_pools, schedule, search, structure, tokens, tries as ui_tries, users,
-        why,
+        calendar, config as ui_config, dags as ui_dags, events as ui_events, executors, grid, home,
+        import_errors as ui_import_errors, log_bytes, me, notifications, pools as ui_pools, schedule, search,
+        structure, tokens, tries as ui_tries, users, why,
     },
     ui_assets,
 };
@@ -347,6 +347,7 @@ fn ui(app: &App) -> OpenApiRouter<App> {
         .routes(allow(app, read(Kind::ImportError), shared(app, routes!(ui_import_errors::get_file_errors))))
         .routes(allow(app, read(Kind::Pool), shared(app, routes!(ui_pools::get_pool_use))))
         .routes(allow(app, read(Kind::DagRun), routes!(search::search)))
+        .routes(allow(app, read(Kind::Config), routes!(ui_config::get_configured_options)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executors)))
         .routes(allow(app, read(Kind::Executor), routes!(executors::get_executor)))
         .routes(allow(app, write(Kind::Executor), routes!(executors::drain_executor)))

@@ -8,6 +8,7 @@ use super::{
     node::{Entry, Node},
     object::{Family, object},
 };
+use crate::param;
 
 const SCHEMA_KEYS: &[&str] = &[
     "type",
@@ -128,8 +129,7 @@ impl Context<'_> {
         into: &mut Params,
     ) {
         let schema = Value::Object(schema);
-        // As when a run is made: formats count.
-        match jsonschema::options().should_validate_formats(true).build(&schema) {
+        match param::validator(&schema) {
             Err(error) => {
                 let message = format!("`{name}`: {error}");
                 let help = "the keys beside `default` are a JSON Schema".to_owned();

@@ -52,7 +52,7 @@ impl ConfigResponse {
     /// The settings by section, in their order.
     fn new<'a>(settings: impl Iterator<Item = &'a Setting>) -> Self {
         let mut sections: Vec<ConfigSection> = Vec::new();
-        for Setting { section, option, value } in settings {
+        for Setting { section, option, value, .. } in settings {
             let option = ConfigOption { key: option.clone(), value: value.clone() };
             match sections.last_mut() {
                 Some(last) if last.name == *section => last.options.push(option),
@@ -113,7 +113,8 @@ pub(crate) async fn get_config_value(
     Ok(ConfigResponse::new(std::iter::once(setting)).answer(format))
 }
 
-fn exposed(app: &App) -> Result<&[Setting], ApiError> {
+/// What is shown, if anything is.
+pub(crate) fn exposed(app: &App) -> Result<&[Setting], ApiError> {
     app.config.exposed.as_deref().ok_or_else(|| {
         ApiError::Forbidden(
             "Your Airflow administrator chose not to expose the configuration, most likely for security reasons."

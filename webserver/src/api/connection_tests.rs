@@ -1,16 +1,24 @@
-//! `POST /connections/test` and `/connections/enqueue-test`: testing connections is disabled, as it is by default in Airflow
-//! (`[core] test_connection`): the server reaches no system on a caller's word.
+//! `POST /connections/test` and `/connections/enqueue-test`. Unless the deployment allows it (`webserver.test_connection`; Airflow:
+//! `[core] test_connection`, disabled by default, too), the server reaches no system on a caller's word. Tests on nodes there are none.
 
-use axum::{Json, extract::FromRequestParts, http::request::Parts};
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    connections::ConnectionBody,
+    connections::{ConnectionBody, audited},
+    note,
     params::{Body, FromBody, JsonBody, described},
 };
 use crate::{
+    App,
+    auth::Principal,
     error::{ApiError, FieldError},
+    reach::reach,
     time::Timestamp,
 };
 
@@ -72,34 +80,57 @@ pub(crate) struct AsyncConnectionTestResponse {
     created_at: Timestamp,
 }
 
-/// Test a connection: always refused.
+/// Test a connection: whether what it names answers the webserver.
 #[utoipa::path(post, path = "/connections/test", tag = "Connection", request_body = ConnectionBody,
-    responses((status = 200, body = ConnectionTestResponse,
-        extensions(("x-without-feature" = json!("tests of connections")))), (status = 403)))]
+    responses((status = 200, body = ConnectionTestResponse), (status = 403)))]
 pub(crate) async fn test_connection(
-    JsonBody(_): JsonBody<ConnectionBody>,
+    State(app): State<App>,
+    principal: Principal,
+    JsonBody(body): JsonBody<ConnectionBody>,
 ) -> Result<Json<ConnectionTestResponse>, ApiError> {
-    Err(disabled())
+    let limit = app.config.test_connection.ok_or_else(disabled)?;
+    let mut transaction = app.store.begin().await?;
+    // What the body leaves out or masks is that of the connection known by its id.
+    let connection = body.meant(&mut transaction, app.store.sources()).await?;
+    note(&mut transaction, "test_connection", &principal, audited(&body, "POST")).await?;
+    // Before the other system is asked: it may take its time.
+    app.commit(transaction).await?;
+    let outcome = reach(&connection, limit).await;
+    let status = outcome.is_ok();
+    Ok(Json(ConnectionTestResponse { status, message: outcome.unwrap_or_else(|why| why) }))
 }
 
 /// Test a connection on a node: always refused.
 #[utoipa::path(post, path = "/connections/enqueue-test", tag = "Connection",
     request_body = ConnectionTestRequestBody,
     responses((status = 202, body = ConnectionTestQueuedResponse,
-        extensions(("x-without-feature" = json!("tests of connections")))), (status = 403), (status = 409)))]
+        extensions(("x-without-feature" = json!("tests of connections on nodes")))), (status = 403), (status = 409)))]
 pub(crate) async fn enqueue_connection_test(
+    State(app): State<App>,
     JsonBody(ConnectionTestRequestBody): JsonBody<ConnectionTestRequestBody>,
 ) -> Result<Json<ConnectionTestQueuedResponse>, ApiError> {
-    Err(disabled())
+    Err(not_on_nodes(&app))
 }
 
 /// The outcome of a test: always refused.
 #[utoipa::path(get, path = "/connections/enqueue-test", tag = "Connection",
     params(("Airflow-Connection-Test-Token" = String, Header)),
     responses((status = 200, body = AsyncConnectionTestResponse,
-        extensions(("x-without-feature" = json!("tests of connections")))), (status = 403), (status = 404)))]
-pub(crate) async fn get_connection_test(TestToken: TestToken) -> Result<Json<AsyncConnectionTestResponse>, ApiError> {
-    Err(disabled())
+        extensions(("x-without-feature" = json!("tests of connections on nodes")))), (status = 403), (status = 404)))]
+pub(crate) async fn get_connection_test(
+    State(app): State<App>,
+    TestToken: TestToken,
+) -> Result<Json<AsyncConnectionTestResponse>, ApiError> {
+    Err(not_on_nodes(&app))
+}
+
+fn not_on_nodes(app: &App) -> ApiError {
+    if app.config.test_connection.is_none() {
+        return disabled();
+    }
+    ApiError::Forbidden(
+        "Connections are not tested on nodes. POST /connections/test tests them on the webserver.".into(),
+    )
 }
 
 fn disabled() -> ApiError {

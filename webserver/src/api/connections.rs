@@ -12,6 +12,7 @@ use updraft_store::{
     connections::{self, Stored},
     crypto::Keys,
     query::filter::{Page, Pattern},
+    sources::Sources,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -87,6 +88,60 @@ impl FromBody for ConnectionBody {
             extra,
         };
         Self { connection_id: connection_id.unwrap_or_default(), fields, given }
+    }
+}
+
+impl ConnectionBody {
+    /// The connection that the body means: what it has, over what is known under its id, as a task would find it.
+    pub(super) async fn meant(&self, connection: &mut PgConnection, sources: &Sources) -> Result<Connection, ApiError> {
+        let id = &self.connection_id;
+        let known = match sources.environment.connection(id)? {
+            Some(known) => Some(known),
+            None => match connections::get(connection, &sources.keys, id).await? {
+                Some(stored) if !self.rewrites_secrets(|_| true) => Some(stored.whole()?),
+                stored => stored.map(|stored| stored.connection),
+            },
+        };
+        let Some(mut fields) = known else { return Ok(self.fields.clone()) };
+        self.lay_over(&mut fields, |_| true);
+        Ok(fields)
+    }
+
+    fn takes(&self, field: &str, allowed: impl Fn(&str) -> bool) -> bool {
+        self.given.contains(&field) && allowed(field)
+    }
+
+    /// What cannot be decrypted must be written anew, or it would be lost.
+    fn rewrites_secrets(&self, allowed: impl Fn(&str) -> bool) -> bool {
+        self.takes("password", &allowed) && self.takes("extra", &allowed)
+    }
+
+    /// Writes what the body has and is allowed; what comes back masked stays.
+    fn lay_over(&self, fields: &mut Connection, allowed: impl Fn(&str) -> bool) {
+        let new = &self.fields;
+        let takes = |field| self.takes(field, &allowed);
+        if takes("conn_type") {
+            fields.conn_type.clone_from(&new.conn_type);
+        }
+        for (field, to, from) in [
+            ("description", &mut fields.description, &new.description),
+            ("host", &mut fields.host, &new.host),
+            ("login", &mut fields.login, &new.login),
+            ("schema", &mut fields.schema, &new.schema),
+        ] {
+            if takes(field) {
+                to.clone_from(from);
+            }
+        }
+        if takes("port") {
+            fields.port = new.port;
+        }
+        if takes("password") && new.password.as_deref() != Some(MASK) {
+            fields.password.clone_from(&new.password);
+        }
+        if takes("extra") {
+            fields.extra = merged(new.extra.as_deref(), fields.extra.as_deref());
+        }
     }
 }
 
@@ -307,34 +362,9 @@ async fn change(
 ) -> Result<(), ApiError> {
     let id = &body.connection_id;
     let stored = connections::get(connection, keys, id).await?.ok_or_else(|| missing(id))?;
-    let takes =
-        |field: &str| body.given.contains(&field) && mask.is_none_or(|mask| mask.iter().any(|name| name == field));
-    // What cannot be decrypted must be written anew, or it would be lost.
-    let rewrites_secrets = takes("password") && takes("extra");
-    let mut fields = if rewrites_secrets { stored.connection } else { stored.whole()? };
-    let new = &body.fields;
-    if takes("conn_type") {
-        fields.conn_type.clone_from(&new.conn_type);
-    }
-    for (field, to, from) in [
-        ("description", &mut fields.description, &new.description),
-        ("host", &mut fields.host, &new.host),
-        ("login", &mut fields.login, &new.login),
-        ("schema", &mut fields.schema, &new.schema),
-    ] {
-        if takes(field) {
-            to.clone_from(from);
-        }
-    }
-    if takes("port") {
-        fields.port = new.port;
-    }
-    if takes("password") && new.password.as_deref() != Some(MASK) {
-        fields.password.clone_from(&new.password);
-    }
-    if takes("extra") {
-        fields.extra = merged(new.extra.as_deref(), fields.extra.as_deref());
-    }
+    let allowed = |field: &str| mask.is_none_or(|mask| mask.iter().any(|name| name == field));
+    let mut fields = if body.rewrites_secrets(allowed) { stored.connection } else { stored.whole()? };
+    body.lay_over(&mut fields, allowed);
     connections::put(connection, keys, id, &fields, true).await?;
     Ok(())
 }
@@ -363,7 +393,7 @@ fn missing(id: &str) -> ApiError {
 }
 
 /// What the audit trail keeps of a body.
-fn audited(body: &ConnectionBody, method: &str) -> Value {
+pub(super) fn audited(body: &ConnectionBody, method: &str) -> Value {
     let fields = &body.fields;
     json!({
         "connection_id": body.connection_id, "conn_type": fields.conn_type, "description": fields.description,

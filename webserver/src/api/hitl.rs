@@ -6,6 +6,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use updraft_core::{
+    param,
     state::TaskInstanceState,
     triggerer::hitl::{self as rules, Answer, BadAnswer, Question, User},
 };
@@ -301,9 +302,7 @@ fn check_inputs(question: &Question, inputs: &Map<String, Value>) -> Result<(), 
             Value::Null => continue,
             schema => schema,
         };
-        let validator = jsonschema::options()
-            .should_validate_formats(true)
-            .build(schema)
+        let validator = param::validator(schema)
             .map_err(|error| ApiError::BadRequest(format!("The schema of the field {name} is not valid: {error}")))?;
         validator
             .validate(inputs.get(name).unwrap_or(&Value::Null))

@@ -91,7 +91,8 @@ fn bytes(
 /// What of `total` bytes is asked for (RFC 9110 §14.1.2).
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// All; also when the field is to be ignored, as one that is malformed or asks for several ranges.
+    /// All; also when the field is to be ignored, as one that is malformed, asks for several ranges, or is asked of an empty log:
+    /// that there is nothing yet is no error.
     Whole,
     Part(Range<u64>),
     /// There are no such bytes.
@@ -101,6 +102,7 @@ enum Asked {
 impl Asked {
     fn parse(field: &str, total: u64) -> Self {
         match range(field, total) {
+            _ if total == 0 => Self::Whole,
             None => Self::Whole,
             Some(range) if range.start < range.end => Self::Part(range),
             Some(_) => Self::Nowhere,
@@ -142,6 +144,13 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(Asked::parse(text, 100), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_range_of_an_empty_log_is_the_whole_of_it() {
+        for text in ["bytes=0-", "bytes=0-9", "bytes=5-", "bytes=-5", "bytes=-0"] {
+            assert_eq!(Asked::parse(text, 0), Asked::Whole, "{text}");
         }
     }
 }

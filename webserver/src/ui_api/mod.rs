@@ -1,6 +1,7 @@
 //! `/ui`: what the dashboard needs beyond Airflow's API. Ours to change with the dashboard.
 
 pub(crate) mod calendar;
+pub(crate) mod config;
 pub(crate) mod dags;
 pub(crate) mod events;
 pub(crate) mod executors;

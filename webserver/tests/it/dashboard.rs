@@ -1,6 +1,9 @@
 //! What the dashboard reads beyond Airflow's API.
 
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use updraft_core::identity::Role;
+use updraft_webserver::{Setting, Source};
 
 use crate::support::{TestServer, column};
 
@@ -270,4 +273,45 @@ async fn search_finds_dags_tasks_runs_and_assets() {
     assert_eq!(column(&server.read("/ui/search?q=etl&limit=1").await["dags"], "dag_id"), ["etl"]);
     assert_eq!(server.read("/ui/search?q=%20").await["dags"], json!([]));
     assert_eq!(server.get("/ui/search").await.status, 422);
+}
+
+#[tokio::test]
+async fn the_configuration_tells_where_each_value_is_from() {
+    let text = str::to_owned;
+    let server = TestServer::with(|config| {
+        config.exposed = Some(vec![
+            Setting {
+                section: text("core"),
+                option: text("fernet_key"),
+                value: text("***"),
+                source: Source::Environment,
+                origin: Some(text("UPDRAFT__CORE__FERNET_KEY")),
+                default: String::new(),
+            },
+            Setting {
+                section: text("webserver"),
+                option: text("port"),
+                value: text("8080"),
+                source: Source::Default,
+                origin: None,
+                default: text("8080"),
+            },
+        ]);
+    })
+    .await;
+    let expected = json!({"options": [
+        {"section": "core", "key": "fernet_key", "value": "***", "source": "environment",
+         "origin": "UPDRAFT__CORE__FERNET_KEY", "default": ""},
+        {"section": "webserver", "key": "port", "value": "8080", "source": "default", "origin": null, "default": "8080"},
+    ]});
+    assert_eq!(server.read("/ui/config").await, expected);
+    for (name, role, status) in [("olga", Role::Op, StatusCode::OK), ("uwe", Role::User, StatusCode::FORBIDDEN)] {
+        server.add_user(name, role).await;
+        let token = server.log_in(name).await;
+        let answer = server.send(server.request_as(&token, Method::GET, "/ui/config", None)).await;
+        assert_eq!(answer.status, status, "{name}");
+    }
+    let answer = TestServer::empty().await.get("/ui/config").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.text().contains("chose not to expose the configuration"), "{}", answer.text());
 }

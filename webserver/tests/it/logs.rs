@@ -263,7 +263,6 @@ async fn where_nobody_wrote_a_log_it_says_why_the_task_ended() {
 async fn the_bytes_of_a_log_are_read_by_ranges() {
     let server = TestServer::seeded().await;
     let text = line("one") + &line("two");
-    log(&server, MANUAL, 2, 2).append(&text).await;
     let path = format!("/ui/logs/etl/{}/extract/2", MANUAL.replace('+', "%2B"));
     let ask = async |range: Option<&str>| {
         let mut request = server.request(Method::GET, &path, None);
@@ -272,6 +271,13 @@ async fn the_bytes_of_a_log_are_read_by_ranges() {
         }
         server.send(request).await
     };
+    let empty = ask(Some("bytes=0-99")).await;
+    assert_eq!((empty.status, empty.text()), (StatusCode::OK, String::new()));
+    assert_eq!(
+        (&empty.headers[header::CONTENT_LENGTH], empty.headers.get(header::CONTENT_RANGE)),
+        (&"0".parse().unwrap(), None)
+    );
+    log(&server, MANUAL, 2, 2).append(&text).await;
     let whole = ask(None).await;
     assert_eq!((whole.status, whole.text()), (StatusCode::OK, text.clone()));
     assert_eq!(whole.headers[header::ACCEPT_RANGES], "bytes");

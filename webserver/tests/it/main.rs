@@ -8,6 +8,7 @@ mod assets;
 mod auth;
 mod backfills;
 mod bulk;
+mod connection_tests;
 mod contract;
 mod dag_changes;
 mod dashboard;

@@ -267,3 +267,19 @@ async fn why_answers_in_codes() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn a_param_that_is_a_time_needs_no_offset() {
+    let server =
+        with_etl(r#"{"params": {"at": "12:13:14"}, "param_schemas": {"at": {"type": "string", "format": "time"}}}"#)
+            .await;
+    for (conf, status) in [
+        (json!({}), StatusCode::OK),
+        (json!({"at": "10:15:00"}), StatusCode::OK),
+        (json!({"at": "10:15"}), StatusCode::OK),
+        (json!({"at": "25:00:00"}), StatusCode::BAD_REQUEST),
+    ] {
+        let answer = server.call(Method::POST, RUNS, json!({"logical_date": null, "conf": conf})).await;
+        assert_eq!(answer.status, status, "{conf}: {}", answer.text());
+    }
+}

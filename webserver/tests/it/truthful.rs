@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
-use updraft_webserver::Setting;
+use updraft_webserver::{Setting, Source};
 
 use crate::support::{Answer, TestServer};
 
@@ -79,7 +79,14 @@ async fn default_connections_are_made_once_and_never_over_one_that_exists() {
 }
 
 fn setting(section: &str, option: &str, value: &str) -> Setting {
-    Setting { section: section.to_owned(), option: option.to_owned(), value: value.to_owned() }
+    Setting {
+        section: section.to_owned(),
+        option: option.to_owned(),
+        value: value.to_owned(),
+        source: Source::Default,
+        origin: None,
+        default: value.to_owned(),
+    }
 }
 
 async fn as_text(server: &TestServer, path: &str, accept: &str) -> Answer {
