@@ -193,11 +193,10 @@ impl Shipper {
                     }
                     if let Some(error) = batch.error {
                         let delay = backoff.delay(&error);
-                        match error {
-                            CallError::Later { .. } => {
-                                tracing::debug!(%error, delay_ms = delay.as_millis() as u64, "logs wait for the server");
-                            }
-                            _ => tracing::warn!(%error, "the server does not take logs; they stay in the spool"),
+                        if matches!(error, CallError::Later { .. }) {
+                            tracing::debug!(%error, delay_ms = delay.as_millis() as u64, "logs wait for the server");
+                        } else {
+                            tracing::warn!(%error, "the server does not take logs; they stay in the spool");
                         }
                         not_before = Instant::now() + delay;
                     } else {

@@ -1425,6 +1425,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ui/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_configured_options"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ui/dags": {
         parameters: {
             query?: never;
@@ -2331,6 +2347,19 @@ export interface components {
         ConfigSection: {
             name: string;
             options: components["schemas"]["ConfigOption"][];
+        };
+        /** @enum {string} */
+        ConfigSource: "default" | "file" | "environment" | "flag";
+        ConfiguredOption: {
+            section: string;
+            key: string;
+            value: string;
+            source: components["schemas"]["ConfigSource"];
+            origin: string | null;
+            default: string;
+        };
+        ConfiguredOptionCollectionResponse: {
+            options: components["schemas"]["ConfiguredOption"][];
         };
         ConnectionBody: {
             team_name?: string | null;
@@ -11382,6 +11411,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_configured_options: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConfiguredOptionCollectionResponse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPExceptionResponse"];
                 };
             };
         };
