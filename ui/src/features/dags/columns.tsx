@@ -49,7 +49,7 @@ export function tableColumns(onFilter: Change, acts: Acts): Column<ListedDag>[] 
     {
       key: "schedule",
       head: words.schedule,
-      width: "minmax(118px, 1.4fr)",
+      width: "minmax(118px, 1.7fr)",
       from: 900,
       cell: (dag) => <ScheduleWords {...dag} />,
     },
