@@ -42,14 +42,14 @@ export function tableColumns(onFilter: Change, acts: Acts): Column<ListedDag>[] 
     {
       key: "name",
       head: words.name,
-      width: "minmax(180px, 2.4fr)",
+      width: "minmax(180px, 2.7fr)",
       sortKey: "name",
       cell: (dag) => <Name dag={dag} onFilter={onFilter} />,
     },
     {
       key: "schedule",
       head: words.schedule,
-      width: "minmax(118px, 1.7fr)",
+      width: "minmax(118px, 1.6fr)",
       from: 900,
       cell: (dag) => <ScheduleWords {...dag} />,
     },
@@ -84,7 +84,7 @@ export function tableColumns(onFilter: Change, acts: Acts): Column<ListedDag>[] 
       from: 1200,
       cell: (dag) => <Duration seconds={dag.median_duration} />,
     },
-    { key: "why", head: words.why, width: "minmax(140px, 2.6fr)", from: 900, cell: (dag) => <Why dag={dag} /> },
+    { key: "why", head: words.why, width: "minmax(140px, 2.3fr)", from: 900, cell: (dag) => <Why dag={dag} /> },
     {
       key: "actions",
       head: <span className="sr-only">{words.actions}</span>,
