@@ -63,7 +63,35 @@ const formats = cached(
     }),
 );
 
+/** Zones change their offset at full quarters of an hour only, since 1972; asking the browser is slow where there are many times. */
+const QUARTER_MS = 900_000;
+const SINCE = 1972;
+const MOST = 10_000;
+const offsets = cached((_zone: string) => new Map<number, number>());
+
 export function wall(ms: number, zone: string = preferences.zone()): Wall {
+  const quarter = Math.floor(ms / QUARTER_MS);
+  const known = offsets(zone);
+  let offset = known.get(quarter);
+  if (offset === undefined) {
+    const w = exactWall(ms, zone);
+    if (w.year <= SINCE) return w;
+    offset = Date.UTC(w.year, w.month - 1, w.day, w.hour, w.minute, w.second) - Math.floor(ms / 1000) * 1000;
+    if (known.size >= MOST) known.clear();
+    known.set(quarter, offset);
+  }
+  const at = new Date(ms + offset);
+  return {
+    year: at.getUTCFullYear(),
+    month: at.getUTCMonth() + 1,
+    day: at.getUTCDate(),
+    hour: at.getUTCHours(),
+    minute: at.getUTCMinutes(),
+    second: at.getUTCSeconds(),
+  };
+}
+
+function exactWall(ms: number, zone: string): Wall {
   const of: Partial<Record<Intl.DateTimeFormatPartTypes, number>> = {};
   for (const { type, value } of formats(zone).formatToParts(ms)) of[type] = Number(value);
   const { year = 0, month = 1, hour = 0, minute = 0, second = 0 } = of;

@@ -1,9 +1,9 @@
 /**
  * The last runs of a DAG as bars that lead to them, the newest at the right: the height is the duration, the hue and a mark are the
- * state. One of them is in the tab order, the arrow keys go to the others.
+ * state. One of them is in the tab order, the arrow keys go to the others. They are plain links: what holds them has them go to
+ * pages (`useLinkClicks`).
  */
-import { useState, type KeyboardEvent } from "react";
-import { Link } from "react-router";
+import { useState, type FocusEvent, type KeyboardEvent } from "react";
 
 import type { ListedRun } from "../api/queries/dagList";
 import { LOOKS, stateWord } from "../lib/states";
@@ -14,6 +14,8 @@ import { now } from "../ui/now";
 import classes from "./runbars.module.css";
 
 const LEAST = 0.2;
+/** Pixels; the style sheet has each height. */
+const HIGH = 16;
 
 export function RunBars({ dagId, runs, shown = 14 }: { dagId: string; runs: ListedRun[]; shown?: number }) {
   const list = runs.slice(-shown);
@@ -21,7 +23,7 @@ export function RunBars({ dagId, runs, shown = 14 }: { dagId: string; runs: List
   if (list.length === 0) return <span className={classes.none}>{strings.dags.neverRan}</span>;
   const lengths = list.map((run) => elapsed(run, now()) ?? 0);
   const longest = Math.max(...lengths, 0.001);
-  const inTabOrder = Math.min(at, list.length - 1);
+  const inTabOrder = Math.min(Math.max(at, 0), list.length - 1);
   const press = (event: KeyboardEvent<HTMLElement>) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const next = inTabOrder + (step ?? 0);
@@ -30,9 +32,11 @@ export function RunBars({ dagId, runs, shown = 14 }: { dagId: string; runs: List
     setAt(next);
     event.currentTarget.querySelectorAll("a")[next]?.focus();
   };
+  const focus = ({ currentTarget, target }: FocusEvent<HTMLElement>) =>
+    setAt([...currentTarget.children].indexOf(target));
   return (
     // oxlint-disable-next-line jsx-a11y/no-static-element-interactions
-    <span className={classes.bars} onKeyDown={press}>
+    <span className={classes.bars} onKeyDown={press} onFocus={focus}>
       {list.map((run, index) => {
         const state = stateWord(run.state);
         // Green over failed tasks is listed as what it is.
@@ -41,9 +45,9 @@ export function RunBars({ dagId, runs, shown = 14 }: { dagId: string; runs: List
         const length = run.start_date === null ? "" : ` · ${duration(lengths[index] ?? 0)}`;
         const name = `${run.dag_run_id}: ${said} · ${clock(run.run_after, now())}${length}`;
         return (
-          <Link
+          <a
             key={run.dag_run_id}
-            to={paths.run(dagId, run.dag_run_id)}
+            href={paths.run(dagId, run.dag_run_id)}
             aria-label={name}
             title={name}
             tabIndex={index === inTabOrder ? 0 : -1}
@@ -51,10 +55,8 @@ export function RunBars({ dagId, runs, shown = 14 }: { dagId: string; runs: List
             data-family={LOOKS[state].family}
             data-state={state}
             data-flawed={flawed || undefined}
-            onFocus={() => setAt(index)}
-          >
-            <i style={{ height: `${100 * Math.max(LEAST, (lengths[index] ?? 0) / longest)}%` }} />
-          </Link>
+            data-high={Math.round(HIGH * Math.max(LEAST, (lengths[index] ?? 0) / longest))}
+          />
         );
       })}
     </span>

@@ -1,5 +1,5 @@
 /** A schedule in words: "Every 15 minutes", "每隔 15 分钟"; the expression itself is in the title. */
-import { useQuery } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
 
 import { languageTag, preferences } from "../lib/preferences";
 import { strings } from "../lib/strings";
@@ -9,23 +9,41 @@ interface Scheduled {
   timetable_description: string | null;
 }
 
-/** The server says it in English. For Chinese a script is loaded that knows cron. */
-const cronQuery = {
-  queryKey: ["words", "cron"],
-  queryFn: async () => {
-    const [{ default: cron }] = await Promise.all([import("cronstrue"), import("cronstrue/locales/zh_CN")]);
-    return (expression: string) =>
-      cron.toString(expression, { locale: "zh_CN", use24HourTimeFormat: true, throwExceptionOnParseError: true });
-  },
-  staleTime: Infinity,
-  gcTime: Infinity,
-};
+type Cron = (expression: string) => string;
+
+/** The server says it in English. For Chinese a script is loaded that knows cron; once, for all rows of a list. */
+let inChinese: Cron | null = null;
+let isAsked = false;
+const waiting = new Set<() => void>();
+
+async function load() {
+  const [{ default: cron }] = await Promise.all([import("cronstrue"), import("cronstrue/locales/zh_CN")]);
+  inChinese = (expression) =>
+    cron.toString(expression, { locale: "zh_CN", use24HourTimeFormat: true, throwExceptionOnParseError: true });
+  for (const tell of waiting) tell();
+}
+
+function wait(tell: () => void) {
+  waiting.add(tell);
+  if (!isAsked) {
+    isAsked = true;
+    load().catch(() => {
+      // The expression stays as it is, until the next page that shows one.
+      isAsked = false;
+    });
+  }
+  return () => waiting.delete(tell);
+}
+
+const known = () => inChinese;
+const nobody = () => () => {};
 
 const looksLikeCron = (text: string) => /^\S+(\s+\S+){4,5}$/.test(text.trim());
 
 export function ScheduleWords({ timetable_summary: summary, timetable_description: description }: Scheduled) {
   const isCron = summary !== null && looksLikeCron(summary);
-  const { data: inChinese } = useQuery({ ...cronQuery, enabled: isCron && preferences.language() === "zh" });
+  const isWanted = isCron && preferences.language() === "zh";
+  const toChinese = useSyncExternalStore(isWanted ? wait : nobody, known);
   if (summary === null) return strings.dags.noSchedule;
   if (summary === "Asset") return strings.dag.onAssets;
   if (summary === "@continuous") return strings.dag.continuous;
@@ -33,7 +51,7 @@ export function ScheduleWords({ timetable_summary: summary, timetable_descriptio
   if (preferences.language() === "zh") {
     words = summary;
     try {
-      if (isCron && inChinese !== undefined) words = inChinese(summary);
+      if (isCron && toChinese !== null) words = toChinese(summary);
     } catch {
       // An expression that only the server understands is shown as it is.
     }

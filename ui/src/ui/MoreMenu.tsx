@@ -1,9 +1,10 @@
 /** The ⋯ menu of a thing. `label` names it for screen readers ("More for payments_sync"). An item with a reason is shown, disabled. */
-import { ActionIcon, Menu, Text } from "@mantine/core";
+import { Menu, Text } from "@mantine/core";
 import { Fragment, useState, type ReactNode } from "react";
 import { Link } from "react-router";
 
 import { Icon, type IconName } from "./icons";
+import classes from "./more.module.css";
 
 export interface MoreItem {
   label: string;
@@ -19,33 +20,40 @@ export interface MoreItem {
   divided?: boolean;
 }
 
+interface Props {
+  label: string;
+  items: MoreItem[];
+  children?: ReactNode;
+}
+
 /** In a long list most menus are never opened: until then there is only the button. */
-export function MoreMenu(props: { label: string; items: MoreItem[]; children?: ReactNode }) {
+export function MoreMenu({ items, ...props }: Omit<Props, "items"> & { items: MoreItem[] | (() => MoreItem[]) }) {
   const [wanted, setWanted] = useState(false);
-  if (wanted || props.children !== undefined) return <OpenMenu {...props} />;
+  if (wanted || props.children !== undefined) {
+    return <OpenMenu {...props} items={typeof items === "function" ? items() : items} />;
+  }
   return (
-    <ActionIcon
-      variant="subtle"
-      color="gray"
-      c="inherit"
+    <button
+      type="button"
+      className={classes.more}
       aria-label={props.label}
       aria-haspopup="menu"
       title={props.label}
       onClick={() => setWanted(true)}
     >
       <Icon name="more" />
-    </ActionIcon>
+    </button>
   );
 }
 
-function OpenMenu({ label, items, children }: { label: string; items: MoreItem[]; children?: ReactNode }) {
+function OpenMenu({ label, items, children }: Props) {
   return (
     <Menu defaultOpened={children === undefined} position="bottom-end" transitionProps={{ duration: 0 }} withinPortal>
       <Menu.Target>
         {children ?? (
-          <ActionIcon variant="subtle" color="gray" c="inherit" aria-label={label} title={label}>
+          <button type="button" className={classes.more} aria-label={label} title={label}>
             <Icon name="more" />
-          </ActionIcon>
+          </button>
         )}
       </Menu.Target>
       <Menu.Dropdown>

@@ -4,8 +4,11 @@
  * `row(index)` gives a row or undefined (not there yet: a skeleton row); `onRange` says which rows are in sight, so that the caller
  * asks for their window. It fills the height that its parent leaves it. `j` / `k` go down and up and focus the row's first link,
  * so Enter opens it. `selection` adds check boxes; `sort` makes headings with a `sortKey` buttons.
+ *
+ * A row is drawn once, while it is the same object and `columns` are the same, so both should be. Rows should be of plain elements:
+ * an `<a href>` in them goes to pages as a `Link` does, `data-reason` on what is disabled is shown as a tooltip.
  */
-import { Checkbox, UnstyledButton } from "@mantine/core";
+import { UnstyledButton } from "@mantine/core";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useEffect, useMemo, useRef, type ReactNode } from "react";
 
@@ -13,7 +16,10 @@ import { strings } from "../lib/strings";
 import { Icon } from "./icons";
 import { COARSE, useMedia } from "./media";
 import { SkeletonText } from "./Skeletons";
+import { Tick } from "./Toggle";
 import { useHotkeys } from "./useHotkeys";
+import { useLinkClicks } from "./useLinkClicks";
+import { useReasons } from "./useReasons";
 import classes from "./virtual.module.css";
 
 export interface Column<Row> {
@@ -80,7 +86,7 @@ export function VirtualTable<Row>(props: Props<Row>) {
     count,
     getScrollElement: () => box.current,
     estimateSize: () => rowHeight,
-    overscan: 8,
+    overscan: 4,
     initialRect: { width: 1000, height: 700 },
   });
   const items = virtual.getVirtualItems();
@@ -91,6 +97,20 @@ export function VirtualTable<Row>(props: Props<Row>) {
     tell.current = onRange;
   });
   useEffect(() => tell.current?.(first, last), [first, last, count]);
+
+  const onClick = useLinkClicks();
+  const [reasons, tip] = useReasons();
+  // The newest, for rows that are not drawn anew when it changes.
+  const chosen = useRef(selection);
+  useEffect(() => {
+    chosen.current = selection;
+  });
+  const toggle = useCallback((key: string) => {
+    if (chosen.current === undefined) return;
+    const next = new Set(chosen.current.selected);
+    if (!next.delete(key)) next.add(key);
+    chosen.current.onChange(next);
+  }, []);
 
   const active = useRef(-1);
   const setActive = useCallback((index: number) => {
@@ -116,8 +136,11 @@ export function VirtualTable<Row>(props: Props<Row>) {
   const known = selection === undefined ? [] : items.flatMap(({ index }) => row(index) ?? []).map(rowKey);
   const allSelected = known.length > 0 && known.every((key) => selection?.selected.has(key));
   return (
+    // oxlint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/no-noninteractive-element-interactions -- listens for its links
     <div
       ref={box}
+      onClick={onClick}
+      {...reasons}
       className={classes.scroll}
       style={{ maxHeight, ...(maxHeight === undefined ? {} : { flex: "none" }) }}
       role="region"
@@ -129,11 +152,10 @@ export function VirtualTable<Row>(props: Props<Row>) {
           <div role="row" aria-rowindex={1} className={classes.row}>
             {selection !== undefined && (
               <div role="columnheader" className={classes.cell}>
-                <Checkbox
-                  size="xs"
-                  aria-label={strings.app.selectAll}
+                <Tick
+                  label={strings.app.selectAll}
                   checked={allSelected}
-                  indeterminate={!allSelected && selection.selected.size > 0}
+                  some={!allSelected && selection.selected.size > 0}
                   onChange={() => selection.onChange(new Set(allSelected ? [] : [...selection.selected, ...known]))}
                 />
               </div>
@@ -156,8 +178,9 @@ export function VirtualTable<Row>(props: Props<Row>) {
                 data={data}
                 rowKey={key}
                 columns={columns}
-                selection={selection}
-                isSelected={key !== null && selection !== undefined && selection.selected.has(key)}
+                name={data === undefined || selection === undefined ? undefined : selection.name(data)}
+                isSelected={selection === undefined ? undefined : key !== null && selection.selected.has(key)}
+                onToggle={toggle}
                 onActive={setActive}
               />
             );
@@ -165,6 +188,7 @@ export function VirtualTable<Row>(props: Props<Row>) {
         </div>
       </div>
       {count === 0 && empty}
+      {tip}
     </div>
   );
 }
@@ -176,36 +200,30 @@ interface RowProps<Row> {
   data: Row | undefined;
   rowKey: string | null;
   columns: Column<Row>[];
-  selection: Selection<Row> | undefined;
-  isSelected: boolean;
+  /** For its check box. */
+  name: string | undefined;
+  /** Undefined: there is nothing to be selected. */
+  isSelected: boolean | undefined;
+  onToggle: (rowKey: string) => void;
   onActive: (index: number) => void;
 }
 
 function PlainRow<Row>(props: RowProps<Row>) {
-  const { index, start, height, data, rowKey, columns, selection, isSelected, onActive } = props;
+  const { index, start, height, data, rowKey, columns, name, isSelected, onToggle, onActive } = props;
   return (
     <div
       role="row"
       aria-rowindex={index + 2}
-      aria-selected={rowKey === null || selection === undefined ? undefined : isSelected}
+      aria-selected={rowKey === null ? undefined : isSelected}
       data-index={index}
       className={classes.row}
-      style={{ position: "absolute", top: start, height, left: 0, right: 0 }}
+      style={{ top: start, height }}
       onFocus={() => onActive(index)}
     >
-      {selection !== undefined && (
+      {isSelected !== undefined && (
         <div role="cell" className={classes.cell}>
-          {data !== undefined && rowKey !== null && (
-            <Checkbox
-              size="xs"
-              aria-label={strings.app.selectRow(selection.name(data))}
-              checked={isSelected}
-              onChange={() => {
-                const next = new Set(selection.selected);
-                if (!next.delete(rowKey)) next.add(rowKey);
-                selection.onChange(next);
-              }}
-            />
+          {name !== undefined && rowKey !== null && (
+            <Tick label={strings.app.selectRow(name)} checked={isSelected} onChange={() => onToggle(rowKey)} />
           )}
         </div>
       )}

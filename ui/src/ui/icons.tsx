@@ -3,6 +3,8 @@ import { ICONS, type IconName } from "../lib/icons";
 
 export type { IconName };
 
+const STYLE = { flex: "none" } as const;
+
 export function Icon({ name, size = 16, filled = false }: { name: IconName; size?: number; filled?: boolean }) {
   return (
     <svg
@@ -15,7 +17,7 @@ export function Icon({ name, size = 16, filled = false }: { name: IconName; size
       strokeLinecap="round"
       strokeLinejoin="round"
       aria-hidden="true"
-      style={{ flex: "none" }}
+      style={STYLE}
     >
       <path d={ICONS[name]} />
     </svg>

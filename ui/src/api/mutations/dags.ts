@@ -36,15 +36,26 @@ export function useTrigger(dagId: string) {
   });
 }
 
+const tellFavorite = (dagId: string, isFavorite: boolean) =>
+  ok(
+    client.POST(isFavorite ? "/api/v2/dags/{dag_id}/favorite" : "/api/v2/dags/{dag_id}/unfavorite", {
+      params: { path: { dag_id: dagId } },
+    }),
+  );
+
 export function useSetFavorite(dagId: string) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (isFavorite: boolean) =>
-      ok(
-        client.POST(isFavorite ? "/api/v2/dags/{dag_id}/favorite" : "/api/v2/dags/{dag_id}/unfavorite", {
-          params: { path: { dag_id: dagId } },
-        }),
-      ),
+    mutationFn: (isFavorite: boolean) => tellFavorite(dagId, isFavorite),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["dags"] }),
+  });
+}
+
+/** The same where the DAG is not known beforehand. */
+export function useSetFavoriteOf() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ dagId, favorite }: { dagId: string; favorite: boolean }) => tellFavorite(dagId, favorite),
     onSettled: () => queries.invalidateQueries({ queryKey: ["dags"] }),
   });
 }

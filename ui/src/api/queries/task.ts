@@ -3,7 +3,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/
 
 import { pollInterval } from "../../lib/live";
 import { isFinished } from "../../lib/states";
-import { client, ok, type TaskInstance } from "../client";
+import { client, ok, type DagRun, type TaskInstance } from "../client";
 import type { TaskKey } from "./run";
 
 /** The most that the API gives at once. */
@@ -50,6 +50,31 @@ export const mappedTasksQuery = (dagId: string, runId: string, taskId: string) =
     queryFn: ({ signal }): Promise<RunTasks> => allTasks(dagId, runId, { task_id: taskId }, signal),
     refetchInterval: ({ state: { data } }) =>
       pollInterval(data?.tasks.some((task) => !isFinished(task.state)) ?? false),
+  });
+
+/** The last run before one that went well; null when none did. */
+export const lastGoodRunQuery = (run: Pick<DagRun, "dag_id" | "dag_run_id" | "run_after">) =>
+  queryOptions({
+    queryKey: ["runs", run.dag_id, "lastGood", run.dag_run_id],
+    queryFn: async ({ signal }) => {
+      const path = { dag_id: run.dag_id };
+      const query = { state: ["success"], run_after_lt: run.run_after, limit: 1, order_by: ["-run_after"] };
+      const answer = await ok(client.GET("/api/v2/dags/{dag_id}/dagRuns", { params: { path, query }, signal }));
+      return answer.dag_runs[0] ?? null;
+    },
+  });
+
+/** Some tasks of a run, in one answer. */
+export const tasksOfRunQuery = (run: Pick<DagRun, "dag_id" | "dag_run_id">, taskIds: string[]) =>
+  queryOptions({
+    queryKey: ["run", run.dag_id, run.dag_run_id, "some", taskIds],
+    queryFn: async ({ signal }) => {
+      // Only the body may name them.
+      const path = { dag_id: "~" as const, dag_run_id: "~" as const };
+      const body = { dag_ids: [run.dag_id], dag_run_ids: [run.dag_run_id], task_ids: taskIds, page_limit: MOST };
+      return (await ok(client.POST(`${RUN}/taskInstances/list`, { params: { path }, body, signal }))).task_instances;
+    },
+    placeholderData: keepPreviousData,
   });
 
 /** The last runs of a task, newest first. */

@@ -17,6 +17,7 @@ import { Notice } from "../../ui/Notice";
 import { useHotkeys } from "../../ui/useHotkeys";
 import { Causes } from "./Causes";
 import { ConfTab } from "./ConfTab";
+import { LastGood } from "./LastGood";
 import { OutputsTab } from "./OutputsTab";
 import { RunHeader } from "./RunHeader";
 import { TasksTable } from "./TasksTable";
@@ -50,6 +51,7 @@ export function RunPage() {
     <>
       <RunHeader run={run} tasks={tasks} failed={failed} onRetry={retry} onClear={clearAll}>
         <Causes run={run} found={found} />
+        <LastGood run={run} tasks={tasks} found={found} />
       </RunHeader>
       <LinkTabs label={words.tabs} tabs={tabs} />
       {tasks.length < total && <Notice>{words.tooMany(TASKS_SHOWN, total)}</Notice>}

@@ -51,6 +51,46 @@ describe("the page of a run", () => {
     await expectAccessible(container);
   });
 
+  it("says what is not as it was in the last good run", async () => {
+    const versions = [4, 5].map((version_number) => ({
+      id: `019ab000-0000-7000-8000-00000000000${version_number}`,
+      version_number,
+      dag_id: "example",
+      bundle_name: "dags",
+      bundle_version: null,
+      created_at: "2026-11-22T08:00:00Z",
+      dag_display_name: "example",
+      bundle_url: null,
+    }));
+    world.runs = [
+      run("example", "manual__1", { state: "failed", conf: { limit: 9 }, dag_versions: versions }),
+      run("example", "good", { conf: { limit: 7 }, dag_versions: versions.slice(0, 1) }),
+    ];
+    world.tasks = [task("extract", { state: "failed", hostname: "n3" }), task("load", { duration: 60 })];
+    const asked: unknown[] = [];
+    server.use(
+      http.post("*/dags/~/dagRuns/~/taskInstances/list", async ({ request }) => {
+        asked.push(await request.json());
+        return HttpResponse.json({
+          task_instances: [task("extract"), task("load", { duration: 20 })],
+          total_entries: 2,
+        });
+      }),
+    );
+    const { container } = open(ADDRESS);
+    const section = await screen.findByRole("region", { name: "Compared with the last good run" });
+    const facts = within(section);
+    expect(facts.getByRole("link", { name: "4 → 5" }).getAttribute("href")).toBe(
+      "/dags/example/code?version=5&compare=4",
+    );
+    const values = facts.getAllByRole("definition").map((value) => value.textContent);
+    expect(values).toEqual(["4 → 5", "limit 7 → 9", "extract n1 → n3", "load 20 s → 1 m 00 s"]);
+    expect(asked).toEqual([
+      { dag_ids: ["example"], dag_run_ids: ["good"], task_ids: ["extract", "load"], page_limit: 100 },
+    ]);
+    await expectAccessible(container);
+  });
+
   it("names a green run over failed tasks as one", async () => {
     world.runs = [run("example", "manual__1")];
     world.tasks = [task("extract", { state: "failed" })];

@@ -6,7 +6,7 @@ import { useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 
 import { messageOf } from "../../api/errors";
-import { useForDags } from "../../api/mutations/dags";
+import { useDeleteDag, useForDags } from "../../api/mutations/dags";
 import {
   DAG_ORDERS,
   DAG_WINDOW,
@@ -18,6 +18,7 @@ import {
 import { strings } from "../../lib/strings";
 import { number } from "../../lib/strings/plural";
 import { CanButton } from "../../parts/Can";
+import { Confirm } from "../../ui/Confirm";
 import { EmptyState } from "../../ui/EmptyState";
 import { Icon } from "../../ui/icons";
 import { NARROW, useMedia } from "../../ui/media";
@@ -26,6 +27,7 @@ import { PanelError } from "../../ui/PanelError";
 import { toast } from "../../ui/toasts";
 import { useHotkeys } from "../../ui/useHotkeys";
 import { VirtualTable } from "../../ui/VirtualTable";
+import { useActs } from "./acts";
 import { cardColumns, tableColumns } from "./columns";
 import classes from "./dags.module.css";
 import { filterOf, isFiltered, parseTyped, searchOf, typedOf } from "./filter";
@@ -39,12 +41,13 @@ export function DagListPage() {
   const filter = filterOf(search);
   const change = (part: Partial<DagListFilter>) => setSearch(searchOf({ ...filter, ...part }), { replace: true });
   const narrow = useMedia(NARROW);
+  const { acts, deleting, endDelete } = useActs();
   // The same until something is filtered, so that rows are not drawn anew while one scrolls.
   const columns = useMemo(() => {
     const filterBy = (part: Partial<DagListFilter>) =>
       setSearch(searchOf({ ...filterOf(search), ...part }), { replace: true });
-    return narrow ? cardColumns(filterBy) : tableColumns(filterBy);
-  }, [narrow, search, setSearch]);
+    return narrow ? cardColumns(acts) : tableColumns(filterBy, acts);
+  }, [narrow, search, setSearch, acts]);
   const [selected, setSelected] = useState<Set<string>>(new Set());
   const list = useList(filter);
   const words = strings.dags;
@@ -94,6 +97,7 @@ export function DagListPage() {
           empty={<Nothing filter={filter} onClear={() => setSearch({}, { replace: true })} />}
         />
       )}
+      {deleting !== null && <Delete dagId={deleting} onClose={endDelete} />}
     </Fill>
   );
 }
@@ -248,6 +252,31 @@ function Bulk({ selected, onDone }: { selected: ReadonlySet<string>; onDone: () 
       </CanButton>
       <CloseButton size="sm" aria-label={words.deselect} onClick={onDone} />
     </Group>
+  );
+}
+
+function Delete({ dagId, onClose }: { dagId: string; onClose: () => void }) {
+  const remove = useDeleteDag(dagId);
+  const words = strings.dags;
+  return (
+    <Confirm
+      opened
+      onClose={onClose}
+      title={words.deleteTitle(dagId)}
+      verb={words.deleteVerb(dagId)}
+      busy={remove.isPending}
+      error={remove.error === null ? null : messageOf(remove.error)}
+      onConfirm={() =>
+        remove.mutate(undefined, {
+          onSuccess: () => {
+            onClose();
+            toast({ text: words.deleted(dagId) });
+          },
+        })
+      }
+    >
+      <Text>{words.deleteHint}</Text>
+    </Confirm>
   );
 }
 

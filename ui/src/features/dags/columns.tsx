@@ -1,31 +1,29 @@
-import { Switch, Text, Tooltip } from "@mantine/core";
 import { useState, type ReactNode } from "react";
-import { Link } from "react-router";
 
-import { messageOf } from "../../api/errors";
-import { useDeleteDag, useSetFavorite, useSetPausedOf } from "../../api/mutations/dags";
 import type { DagListFilter, ListedDag } from "../../api/queries/dagList";
 import { reasonText } from "../../lib/reasons";
 import { strings } from "../../lib/strings";
-import { useCan } from "../../parts/Can";
 import { RunBars } from "../../parts/RunBars";
 import { ScheduleWords } from "../../parts/ScheduleWords";
 import { paths } from "../../paths";
-import { Confirm } from "../../ui/Confirm";
 import { copyText } from "../../ui/CopyButton";
 import { Icon } from "../../ui/icons";
-import { MoreMenu } from "../../ui/MoreMenu";
+import { MoreMenu, type MoreItem } from "../../ui/MoreMenu";
 import { StateMark } from "../../ui/StateMark";
 import { Duration, Time } from "../../ui/Time";
-import { toast } from "../../ui/toasts";
+import { Toggle } from "../../ui/Toggle";
 import type { Column } from "../../ui/VirtualTable";
+import type { Acts } from "./acts";
 import classes from "./dags.module.css";
 
 type Change = (part: Partial<DagListFilter>) => void;
 
-const sayError = (error: Error) => toast({ text: messageOf(error), error: true });
+/*
+ * Some thirty rows are drawn while one scrolls, so they are of plain elements and know nothing of routes, queries and mutations: what
+ * can be done is given to them. Links are plain, the table has them go to pages.
+ */
 
-export function tableColumns(onFilter: Change): Column<ListedDag>[] {
+export function tableColumns(onFilter: Change, acts: Acts): Column<ListedDag>[] {
   const words = strings.dags;
   return [
     {
@@ -33,25 +31,25 @@ export function tableColumns(onFilter: Change): Column<ListedDag>[] {
       head: <span className="sr-only">{words.favorites}</span>,
       width: "22px",
       from: 900,
-      cell: (dag) => <Star dag={dag} />,
+      cell: (dag) => <Star key={dag.dag_id} dag={dag} acts={acts} />,
     },
     {
       key: "active",
       head: <span className="sr-only">{words.active}</span>,
-      width: "38px",
-      cell: (dag) => <Active dag={dag} />,
+      width: "40px",
+      cell: (dag) => <Active key={dag.dag_id} dag={dag} acts={acts} />,
     },
     {
       key: "name",
       head: words.name,
-      width: "minmax(180px, 2.4fr)",
+      width: "minmax(180px, 2.7fr)",
       sortKey: "name",
       cell: (dag) => <Name dag={dag} onFilter={onFilter} />,
     },
     {
       key: "schedule",
       head: words.schedule,
-      width: "minmax(150px, 1.4fr)",
+      width: "minmax(118px, 1.6fr)",
       from: 900,
       cell: (dag) => <ScheduleWords {...dag} />,
     },
@@ -86,19 +84,19 @@ export function tableColumns(onFilter: Change): Column<ListedDag>[] {
       from: 1200,
       cell: (dag) => <Duration seconds={dag.median_duration} />,
     },
-    { key: "why", head: words.why, width: "minmax(140px, 2.6fr)", from: 900, cell: (dag) => <Why dag={dag} /> },
+    { key: "why", head: words.why, width: "minmax(140px, 2.3fr)", from: 900, cell: (dag) => <Why dag={dag} /> },
     {
       key: "actions",
       head: <span className="sr-only">{words.actions}</span>,
       width: "64px",
       align: "end",
-      cell: (dag) => <Actions dag={dag} />,
+      cell: (dag) => <Actions key={dag.dag_id} dag={dag} acts={acts} />,
     },
   ];
 }
 
 /** For a phone: one column, two lines. */
-export function cardColumns(_onFilter: Change): Column<ListedDag>[] {
+export function cardColumns(acts: Acts): Column<ListedDag>[] {
   return [
     {
       key: "card",
@@ -106,11 +104,11 @@ export function cardColumns(_onFilter: Change): Column<ListedDag>[] {
       width: "minmax(0, 1fr)",
       cell: (dag) => (
         <div className={classes.card}>
-          <Active dag={dag} />
-          <Link to={paths.dag(dag.dag_id)} className={classes.name}>
+          <Active key={dag.dag_id} dag={dag} acts={acts} />
+          <a href={paths.dag(dag.dag_id)} className={classes.name}>
             {dag.dag_display_name}
-          </Link>
-          <Actions dag={dag} />
+          </a>
+          <Actions key={dag.dag_id} dag={dag} acts={acts} />
           <div className={classes.second}>
             <RunBars dagId={dag.dag_id} runs={dag.runs} shown={8} />
             {dag.why === null ? (
@@ -127,9 +125,24 @@ export function cardColumns(_onFilter: Change): Column<ListedDag>[] {
   ];
 }
 
-function Star({ dag }: { dag: ListedDag }) {
-  const set = useSetFavorite(dag.dag_id);
-  const favorite = set.isPending ? set.variables : dag.is_favorite;
+interface Of {
+  dag: ListedDag;
+  acts: Acts;
+}
+
+/** What is so, or is wished while the server is being told; and the wishing. */
+function useWish(is: boolean, tell: (wanted: boolean) => Promise<void>) {
+  const [wish, setWish] = useState<boolean | null>(null);
+  const change = (wanted: boolean) => {
+    setWish(wanted);
+    // Another wish may have come since.
+    void tell(wanted).then(() => setWish((last) => (last === wanted ? null : last)));
+  };
+  return [wish ?? is, change] as const;
+}
+
+function Star({ dag, acts }: Of) {
+  const [favorite, setFavorite] = useWish(dag.is_favorite, (wanted) => acts.setFavorite(dag.dag_id, wanted));
   const words = strings.dags;
   return (
     <button
@@ -138,7 +151,7 @@ function Star({ dag }: { dag: ListedDag }) {
       aria-pressed={favorite}
       aria-label={words.favoriteOf(dag.dag_id)}
       title={words.favoriteOf(dag.dag_id)}
-      onClick={() => set.mutate(!favorite, { onError: sayError })}
+      onClick={() => setFavorite(!favorite)}
     >
       <Icon name="star" filled={favorite} />
     </button>
@@ -146,23 +159,16 @@ function Star({ dag }: { dag: ListedDag }) {
 }
 
 /** On: active. Off: paused, and its runs wait. Shows the wish while the server is being told. */
-function Active({ dag }: { dag: ListedDag }) {
-  const set = useSetPausedOf();
-  const cannot = useCan("Write:Dag");
-  const paused = set.isPending ? set.variables.paused : dag.is_paused;
+function Active({ dag, acts }: Of) {
+  const [active, setActive] = useWish(!dag.is_paused, (wanted) => acts.setPaused(dag.dag_id, !wanted));
   return (
-    <span title={cannot ?? (paused ? strings.dags.pausedHint : strings.dags.activeHint)}>
-      <Switch
-        size="xs"
-        color="gray"
-        aria-label={strings.dags.activeSwitch(dag.dag_id)}
-        checked={!paused}
-        disabled={cannot !== null}
-        onChange={({ currentTarget: { checked } }) =>
-          set.mutate({ dagId: dag.dag_id, paused: !checked }, { onError: sayError })
-        }
-      />
-    </span>
+    <Toggle
+      label={strings.dags.activeSwitch(dag.dag_id)}
+      title={acts.cannotWrite ?? (active ? strings.dags.activeHint : strings.dags.pausedHint)}
+      checked={active}
+      disabled={acts.cannotWrite !== null}
+      onChange={setActive}
+    />
   );
 }
 
@@ -172,13 +178,13 @@ const TAGS = 2;
 function Name({ dag, onFilter }: { dag: ListedDag; onFilter: Change }) {
   return (
     <span className={classes.nameCell}>
-      <Link
-        to={paths.dag(dag.dag_id)}
+      <a
+        href={paths.dag(dag.dag_id)}
         className={classes.name}
         title={[dag.dag_display_name, dag.description, dag.owners.join(", ")].filter(Boolean).join("\n")}
       >
         {dag.dag_display_name}
-      </Link>
+      </a>
       {dag.tags.slice(0, TAGS).map((tag) => (
         <button
           key={tag}
@@ -201,7 +207,7 @@ function Name({ dag, onFilter }: { dag: ListedDag; onFilter: Change }) {
 }
 
 function Next({ dag }: { dag: ListedDag }) {
-  if (dag.is_paused) return <Text c="dimmed">{strings.dags.paused}</Text>;
+  if (dag.is_paused) return <span className={classes.dimmed}>{strings.dags.paused}</span>;
   return <Time at={dag.next_run_after} short />;
 }
 
@@ -209,12 +215,12 @@ function Success({ dag }: { dag: ListedDag }): ReactNode {
   if (dag.success_rate === null) return strings.app.none;
   const percent = `${Math.floor(dag.success_rate * 100)} %`;
   return (
-    <Link
-      to={paths.dag(dag.dag_id, "runs", { state: dag.success_rate < 1 ? "failed" : null })}
+    <a
+      href={paths.dag(dag.dag_id, "runs", { state: dag.success_rate < 1 ? "failed" : null })}
       className={classes.number}
     >
       {percent}
-    </Link>
+    </a>
   );
 }
 
@@ -237,86 +243,68 @@ function Why({ dag }: { dag: ListedDag }) {
       <StateMark state={why.kind === "failure" ? "failed" : "scheduled"} size={14} />
     );
   return (
-    <Link to={to} className={classes.why} title={said} data-kind={why.kind}>
+    <a href={to} className={classes.why} title={said} data-kind={why.kind}>
       {mark}
       <span className="sr-only">{strings.dags.whyKinds[why.kind]}: </span>
       <span>{said}</span>
-    </Link>
+    </a>
   );
 }
 
-function Actions({ dag }: { dag: ListedDag }) {
-  const [asks, setAsks] = useState(false);
-  const remove = useDeleteDag(dag.dag_id);
-  const setFavorite = useSetFavorite(dag.dag_id);
-  const cannotTrigger = useCan("Write:DagRun");
-  const cannotDelete = useCan("Write:Dag");
+function Actions({ dag, acts }: Of) {
   const words = strings.dags;
   const id = dag.dag_id;
-  const lastFailed = dag.runs.findLast((run) => run.state === "failed");
   return (
     <span className={classes.actions}>
-      {cannotTrigger === null ? (
-        <Link
-          to={paths.trigger(id)}
+      {acts.cannotTrigger === null ? (
+        <a
+          href={paths.trigger(id)}
           className={classes.action}
           aria-label={words.triggerOf(id)}
           title={words.triggerOf(id)}
         >
           <Icon name="play" />
-        </Link>
+        </a>
       ) : (
-        <Tooltip label={cannotTrigger} events={{ hover: true, focus: true, touch: true }}>
-          <button type="button" className={classes.action} aria-label={words.triggerOf(id)} aria-disabled>
-            <Icon name="play" />
-          </button>
-        </Tooltip>
-      )}
-      <MoreMenu
-        label={words.moreOf(id)}
-        items={[
-          { label: words.trigger, icon: "play", to: paths.trigger(id), reason: cannotTrigger },
-          { label: words.openRuns, icon: "runs", to: paths.dag(id, "runs") },
-          ...(lastFailed === undefined
-            ? []
-            : [{ label: words.openLastFailed, icon: "warning" as const, to: paths.run(id, lastFailed.dag_run_id) }]),
-          { label: words.openCode, icon: "log", to: paths.dag(id, "code") },
-          {
-            label: dag.is_favorite ? words.unfavorite : words.favorite,
-            icon: "star",
-            onClick: () => setFavorite.mutate(!dag.is_favorite, { onError: sayError }),
-          },
-          { label: words.copyId, icon: "copy", onClick: () => void copyText(id) },
-          {
-            label: words.delete,
-            icon: "trash",
-            danger: true,
-            divided: true,
-            reason: cannotDelete,
-            onClick: () => setAsks(true),
-          },
-        ]}
-      />
-      {asks && (
-        <Confirm
-          opened
-          onClose={() => setAsks(false)}
-          title={words.deleteTitle(id)}
-          verb={words.deleteVerb(id)}
-          busy={remove.isPending}
-          error={remove.error === null ? null : messageOf(remove.error)}
-          onConfirm={() =>
-            remove.mutate(undefined, {
-              onSuccess: () => {
-                setAsks(false);
-                toast({ text: words.deleted(id) });
-              },
-            })
-          }
+        <button
+          type="button"
+          className={classes.action}
+          aria-label={words.triggerOf(id)}
+          aria-disabled
+          data-reason={acts.cannotTrigger}
         >
-          <Text>{words.deleteHint}</Text>
-        </Confirm>
+          <Icon name="play" />
+        </button>
       )}
+      <MoreMenu label={words.moreOf(id)} items={() => moreOf(dag, acts)} />
     </span>
   );
+}
+
+function moreOf(dag: ListedDag, acts: Acts): MoreItem[] {
+  const words = strings.dags;
+  const id = dag.dag_id;
+  const lastFailed = dag.runs.findLast((run) => run.state === "failed");
+  return [
+    { label: words.trigger, icon: "play", to: paths.trigger(id), reason: acts.cannotTrigger },
+    { label: words.openRuns, icon: "runs", to: paths.dag(id, "runs") },
+    ...(lastFailed === undefined
+      ? []
+      : [{ label: words.openLastFailed, icon: "warning" as const, to: paths.run(id, lastFailed.dag_run_id) }]),
+    { label: words.openCode, icon: "log", to: paths.dag(id, "code") },
+    {
+      label: dag.is_favorite ? words.unfavorite : words.favorite,
+      icon: "star",
+      onClick: () => void acts.setFavorite(id, !dag.is_favorite),
+    },
+    { label: words.copyId, icon: "copy", onClick: () => void copyText(id) },
+    {
+      label: words.delete,
+      icon: "trash",
+      danger: true,
+      divided: true,
+      reason: acts.cannotWrite,
+      onClick: () => acts.askDelete(id),
+    },
+  ];
 }

@@ -87,6 +87,13 @@ export const en = {
   deleteText: (n: number) =>
     `Its ${count(n, "task instance", "task instances")}, their logs and outputs go with it. This cannot be undone.`,
   deleteSubmit: "Delete the run",
+  compared: {
+    title: "Compared with the last good run",
+    same: "the same",
+    nodes: "Node of what broke",
+    durations: "Durations",
+    change: (before: string, after: string) => `${before} → ${after}`,
+  },
   noOutputs: "No task of this run gave a value.",
   timeline: "Timeline",
   timelineEmpty: "Nothing has started yet.",
@@ -170,6 +177,13 @@ export const zh: typeof en = {
   deleteTitle: "删除此运行？",
   deleteText: (n) => `它的 ${number(n)} 个任务实例及其日志和输出会一并删除，无法撤销。`,
   deleteSubmit: "删除运行",
+  compared: {
+    title: "与上次成功运行的比较",
+    same: "相同",
+    nodes: "出错任务的节点",
+    durations: "时长",
+    change: (before, after) => `${before} → ${after}`,
+  },
   noOutputs: "此运行的任务没有给出值。",
   timeline: "时间线",
   timelineEmpty: "还没有任务开始。",
