@@ -1,12 +1,9 @@
-import { Anchor, Button, Switch } from "@mantine/core";
-import { Link } from "react-router";
+import { Switch } from "@mantine/core";
 
-import type { Dag, DagDetails, DagRun } from "../api/client";
+import type { Dag, DagDetails } from "../api/client";
 import { messageOf } from "../api/errors";
-import { useSetPaused, useTrigger } from "../api/mutations";
+import { useSetPaused } from "../api/mutations";
 import { strings } from "../lib/strings";
-import { paths } from "../paths";
-import { Notice } from "../ui/Notice";
 
 /** On: the DAG is active. Off: it is paused, and its runs wait. Shows the wish while the server is being told. */
 export function ActiveSwitch({ dag, onError }: { dag: Dag | DagDetails; onError: (message: string) => void }) {
@@ -20,43 +17,5 @@ export function ActiveSwitch({ dag, onError }: { dag: Dag | DagDetails; onError:
         setPaused.mutate(!event.currentTarget.checked, { onError: (error) => onError(messageOf(error)) })
       }
     />
-  );
-}
-
-/** What the last press of a button led to. */
-export type Outcome = { run: DagRun; paused: boolean } | { error: string } | null;
-
-export function TriggerButton({ dag, onOutcome }: { dag: Dag | DagDetails; onOutcome: (outcome: Outcome) => void }) {
-  const trigger = useTrigger(dag.dag_id);
-  return (
-    <Button
-      size="compact-sm"
-      variant="default"
-      aria-label={strings.dags.triggerOf(dag.dag_id)}
-      loading={trigger.isPending}
-      onClick={() =>
-        trigger.mutate(undefined, {
-          onSuccess: (run) => onOutcome({ run, paused: dag.is_paused }),
-          onError: (error) => onOutcome({ error: messageOf(error) }),
-        })
-      }
-    >
-      {strings.dags.trigger}
-    </Button>
-  );
-}
-
-export function OutcomeNotice({ outcome }: { outcome: Outcome }) {
-  if (outcome === null) return null;
-  if ("error" in outcome) return <Notice error>{outcome.error}</Notice>;
-  const { run, paused } = outcome;
-  return (
-    <Notice>
-      {strings.dags.triggered}{" "}
-      <Anchor component={Link} to={paths.run(run.dag_id, run.dag_run_id)} underline="always">
-        {run.dag_run_id}
-      </Anchor>
-      . {paused && strings.dags.triggeredPaused}
-    </Notice>
   );
 }

@@ -2,11 +2,13 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 
 import { client, ok } from "../client";
 
+const tellPaused = (dagId: string, paused: boolean) =>
+  ok(client.PATCH("/api/v2/dags/{dag_id}", { params: { path: { dag_id: dagId } }, body: { is_paused: paused } }));
+
 export function useSetPaused(dagId: string) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (is_paused: boolean) =>
-      ok(client.PATCH("/api/v2/dags/{dag_id}", { params: { path: { dag_id: dagId } }, body: { is_paused } })),
+    mutationFn: (paused: boolean) => tellPaused(dagId, paused),
     // Returned, so that the mutation is pending (and the switch shows the wish) until the new state is there.
     onSettled: () => queries.invalidateQueries({ queryKey: ["dags"] }),
   });
@@ -16,23 +18,8 @@ export function useSetPaused(dagId: string) {
 export function useSetPausedOf() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: ({ dagId, paused }: { dagId: string; paused: boolean }) =>
-      ok(client.PATCH("/api/v2/dags/{dag_id}", { params: { path: { dag_id: dagId } }, body: { is_paused: paused } })),
+    mutationFn: ({ dagId, paused }: { dagId: string; paused: boolean }) => tellPaused(dagId, paused),
     onSettled: () => queries.invalidateQueries({ queryKey: ["dags"] }),
-  });
-}
-
-export function useTrigger(dagId: string) {
-  const queries = useQueryClient();
-  return useMutation({
-    mutationFn: () =>
-      ok(
-        client.POST("/api/v2/dags/{dag_id}/dagRuns", {
-          params: { path: { dag_id: dagId } },
-          body: { logical_date: null },
-        }),
-      ),
-    onSuccess: () => queries.invalidateQueries({ queryKey: ["runs"] }),
   });
 }
 
@@ -94,12 +81,12 @@ export function useForDags() {
       const waiting = [...dagIds];
       const work = async () => {
         for (let dagId = waiting.shift(); dagId !== undefined; dagId = waiting.shift()) {
-          const params = { path: { dag_id: dagId } };
           try {
             if (what === "trigger") {
+              const params = { path: { dag_id: dagId } };
               await ok(client.POST("/api/v2/dags/{dag_id}/dagRuns", { params, body: { logical_date: null } }));
             } else {
-              await ok(client.PATCH("/api/v2/dags/{dag_id}", { params, body: { is_paused: what === "pause" } }));
+              await tellPaused(dagId, what === "pause");
             }
           } catch (error) {
             errors.push(error);

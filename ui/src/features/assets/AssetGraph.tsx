@@ -10,10 +10,10 @@ import { strings } from "../../lib/strings";
 import graphClasses from "../../parts/graph/graph.module.css";
 import { GraphView, type GraphHandle } from "../../parts/graph/GraphView";
 import { layoutQuery } from "../../parts/graph/layout";
+import { ZoomButtons } from "../../parts/graph/ZoomButtons";
 import { paths } from "../../paths";
 import { Icon } from "../../ui/icons";
 import { PanelError } from "../../ui/PanelError";
-import { IconButton } from "../../ui/Reason";
 import { SkeletonBox } from "../../ui/Skeletons";
 import { Time } from "../../ui/Time";
 import classes from "./assets.module.css";
@@ -54,21 +54,7 @@ export function AssetGraph({ assets, only }: { assets: Asset[]; only?: number })
           paint={(node) => [{ family: node.node.operator === "asset" ? "moving" : "idle", share: 1 }]}
           render={render}
         >
-          <div className={graphClasses.zoom}>
-            <IconButton
-              icon="plus"
-              variant="default"
-              label={strings.graph.zoomIn}
-              onClick={() => handle.current?.zoom(1.25)}
-            />
-            <IconButton
-              icon="minus"
-              variant="default"
-              label={strings.graph.zoomOut}
-              onClick={() => handle.current?.zoom(0.8)}
-            />
-            <IconButton icon="fit" variant="default" label={strings.graph.fit} onClick={() => handle.current?.fit()} />
-          </div>
+          <ZoomButtons of={handle} />
         </GraphView>
       )}
     </div>

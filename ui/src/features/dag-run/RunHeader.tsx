@@ -1,7 +1,7 @@
 import { Button, Menu } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
-import { Link, useNavigate } from "react-router";
+import { useNavigate } from "react-router";
 
 import type { DagRun, TaskInstance } from "../../api/client";
 import { runsQuery } from "../../api/queries";
@@ -17,6 +17,7 @@ import { paths } from "../../paths";
 import { copyText } from "../../ui/CopyButton";
 import { Facts } from "../../ui/Facts";
 import { Icon } from "../../ui/icons";
+import { NeighbourButtons } from "../../ui/NeighbourButtons";
 import { LongId } from "../../ui/LongId";
 import { MoreMenu } from "../../ui/MoreMenu";
 import { useNow } from "../../ui/now";
@@ -171,25 +172,10 @@ function Neighbours({ run }: { run: DagRun }) {
   const runs = data?.dag_runs ?? [];
   const at = runs.findIndex((one) => one.dag_run_id === run.dag_run_id);
   if (at < 0) return null;
-  const link = (other: DagRun | undefined, label: string, icon: "left" | "right") =>
-    other !== undefined && (
-      <Button
-        component={Link}
-        to={paths.run(other.dag_id, other.dag_run_id)}
-        size="compact-sm"
-        variant="default"
-        aria-label={label}
-        title={label}
-        px={6}
-      >
-        <Icon name={icon} size={14} />
-      </Button>
-    );
+  const to = (other: DagRun | undefined, label: string) =>
+    other && { to: paths.run(other.dag_id, other.dag_run_id), label };
   return (
-    <Button.Group>
-      {link(runs[at + 1], strings.run.previous, "left")}
-      {link(runs[at - 1], strings.run.next, "right")}
-    </Button.Group>
+    <NeighbourButtons previous={to(runs[at + 1], strings.run.previous)} next={to(runs[at - 1], strings.run.next)} />
   );
 }
 

@@ -17,6 +17,7 @@ import { savePng, saveSvg } from "../../parts/graph/export";
 import classes from "../../parts/graph/graph.module.css";
 import { edgeText, GraphView, type GraphHandle } from "../../parts/graph/GraphView";
 import { layoutQuery } from "../../parts/graph/layout";
+import { ZoomButtons } from "../../parts/graph/ZoomButtons";
 import { EmptyState } from "../../ui/EmptyState";
 import { MoreMenu } from "../../ui/MoreMenu";
 import { PanelError } from "../../ui/PanelError";
@@ -296,26 +297,7 @@ function Graph({ dagId, run, structure, note, picker }: GraphProps) {
             paint={paint}
             render={render}
           >
-            <div className={classes.zoom}>
-              <IconButton
-                icon="plus"
-                variant="default"
-                label={strings.graph.zoomIn}
-                onClick={() => handle.current?.zoom(1.25)}
-              />
-              <IconButton
-                icon="minus"
-                variant="default"
-                label={strings.graph.zoomOut}
-                onClick={() => handle.current?.zoom(0.8)}
-              />
-              <IconButton
-                icon="fit"
-                variant="default"
-                label={strings.graph.fit}
-                onClick={() => handle.current?.fit()}
-              />
-            </div>
+            <ZoomButtons of={handle} />
             {(note !== null || layout.data.by === "layers" || layout.isPlaceholderData) && (
               <div className={classes.note} role="status">
                 {layout.isPlaceholderData ? strings.graph.laying : (note ?? strings.graph.quick)}

@@ -18,6 +18,7 @@ import { paths } from "../../paths";
 import { CopyButton } from "../../ui/CopyButton";
 import { Facts } from "../../ui/Facts";
 import { Icon } from "../../ui/icons";
+import { NeighbourButtons } from "../../ui/NeighbourButtons";
 import { LongId } from "../../ui/LongId";
 import { MoreMenu } from "../../ui/MoreMenu";
 import { PageHead } from "../../ui/Page";
@@ -129,25 +130,13 @@ function Neighbours({ task, taskKey }: { task: TaskInstance; taskKey: TaskKey })
   const { data } = useQuery(taskHistoryQuery(taskKey.dagId, taskKey.taskId, taskKey.mapIndex));
   const at = data?.findIndex((one) => one.dag_run_id === task.dag_run_id) ?? -1;
   if (data === undefined || at < 0) return null;
-  const link = (other: TaskInstance | undefined, label: string, icon: "left" | "right") =>
-    other !== undefined && (
-      <Button
-        component={Link}
-        to={paths.task({ ...taskKey, runId: other.dag_run_id })}
-        size="compact-sm"
-        variant="default"
-        aria-label={label}
-        title={label}
-        px={6}
-      >
-        <Icon name={icon} size={14} />
-      </Button>
-    );
+  const to = (other: TaskInstance | undefined, label: string) =>
+    other && { to: paths.task({ ...taskKey, runId: other.dag_run_id }), label };
   return (
-    <Button.Group>
-      {link(data[at + 1], strings.tasks.previousRun, "left")}
-      {link(data[at - 1], strings.tasks.nextRun, "right")}
-    </Button.Group>
+    <NeighbourButtons
+      previous={to(data[at + 1], strings.tasks.previousRun)}
+      next={to(data[at - 1], strings.tasks.nextRun)}
+    />
   );
 }
 
